@@ -1,0 +1,52 @@
+# The two commands a newcomer needs: make demo, make test. Each does all of its set-up.
+
+SHELL := /bin/bash
+GO ?= go
+export GOFLAGS := -buildvcs=false $(GOFLAGS)
+
+# The race detector needs cgo, and cgo a C compiler: make test installs one where it can.
+RACE = $(shell command -v cc >/dev/null 2>&1 && echo -race)
+
+.PHONY: demo test build lint bench soak setup fuzz clean
+
+demo: build ## the story in one minute
+	./bin/weir demo
+
+test: setup build lint ## all tests
+	@[ -n "$(RACE)" ] || echo "make test: no C compiler, so the race detector is off and the native probes are skipped"
+	$(GO) test $(RACE) -timeout 10m ./...
+
+build: bin/weir ## bin/weir, with the small init built in
+
+# The init is built apart, static and small, and embedded under the tag weirinit. Without it the
+# binary would re-execute itself: correct, but slower to start.
+.PHONY: bin/weir
+bin/weir:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o internal/sandbox/weir-init.bin ./cmd/weir-init
+	CGO_ENABLED=0 $(GO) build -trimpath -tags weirinit -o bin/weir ./cmd/weir
+
+lint: ## vet, staticcheck, formatting, tidiness
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt these: $$out"; exit 1; }
+	$(GO) mod tidy -diff
+
+bench: build ## every benchmark, with ratios
+	./bench/run.sh
+
+soak: build ## an hour of load and attacks; SOAK=10m for less
+	WEIR_SOAK=$${SOAK:-1h} $(GO) test -timeout 3h -count=1 -run Soak -v ./test/...
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; \
+	done
+
+setup:
+	@./scripts/setup.sh
+
+clean:
+	rm -rf bin internal/sandbox/weir-init.bin

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Every benchmark, with ratios. docs/benchmarks.md quotes a run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+go run ./bench -weir bin/weir "$@"
+echo
+echo "policy: one decision among 10,000 rules over 1,000 hosts"
+go test -run '^$' -bench 'Decide' -benchmem ./internal/policy | grep -E '^Benchmark'

@@ -1,0 +1,291 @@
+package build
+
+// The artifact on disk:
+//
+//	STATE/artifacts/ID/manifest.json          what there is; its SHA-256 is the ID
+//	STATE/artifacts/ID/functions/NAME/…       one function: what it sees as /var/task
+//
+// An artifact is written beside its place and renamed to it, so that it is there whole or not at
+// all. Nothing in it depends on the machine: no absolute path, no time, no owner.
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+const manifestName = "manifest.json"
+
+// content is manifest.json. Format changes whenever its meaning does.
+type content struct {
+	Format    int
+	Functions []contentFunction // in the site's order; broken ones are not there
+}
+
+type contentFunction struct {
+	Name   string
+	Entry  string
+	Export string
+	Addons []string
+	Files  []contentFile // sorted by name
+}
+
+type contentFile struct {
+	Name   string
+	SHA256 string
+	Exec   bool `json:",omitempty"`
+}
+
+// write puts the artifact into place and checks it if it is there already.
+func write(ctx context.Context, stateDir string, built []output) (*Artifact, error) {
+	store, err := filepath.Abs(filepath.Join(stateDir, "artifacts"))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(store, 0o755); err != nil {
+		return nil, err
+	}
+	tmp, err := os.MkdirTemp(store, ".new-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil { // the sandbox's user reads it
+		return nil, err
+	}
+	c := content{Format: 1}
+	for i := range built {
+		if built[i].err != nil {
+			continue
+		}
+		f, err := writeFunction(ctx, filepath.Join(tmp, "functions", built[i].name), &built[i])
+		var bad *weir.Error
+		if errors.As(err, &bad) {
+			built[i].err = err
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.Functions = append(c.Functions, f)
+	}
+	manifest, err := json.MarshalIndent(c, "", "\t")
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile(filepath.Join(tmp, manifestName), bytes.NewReader(manifest), false); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(manifest)
+	a, err := settle(tmp, filepath.Join(store, hex.EncodeToString(sum[:])))
+	if err != nil {
+		return nil, err
+	}
+	return a.complete(built), nil
+}
+
+// settle moves a finished artifact to its place. One that is there already, from before or from
+// another build at the same time, is kept if it is whole and replaced if it is not.
+func settle(tmp, dir string) (*Artifact, error) {
+	for range 3 {
+		// rename(2) answers EEXIST or ENOTEMPTY if there is an artifact, and ENOENT once ours is in
+		// place; ErrExist covers the first two.
+		if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		a, err := Open(dir)
+		if err == nil {
+			return a, nil
+		}
+		damaged, err := os.MkdirTemp(filepath.Dir(dir), ".damaged-")
+		if err != nil {
+			return nil, err
+		}
+		err = os.Rename(dir, filepath.Join(damaged, "artifact"))
+		os.RemoveAll(damaged)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%s is being changed by someone else", dir)
+}
+
+// complete adds what the artifact does not hold: the broken functions, and policies, which belong
+// to the source.
+func (a *Artifact) complete(built []output) *Artifact {
+	bundles := map[string]weir.Bundle{}
+	for _, f := range a.Functions {
+		bundles[f.Bundle.Function] = f.Bundle
+	}
+	a.Functions = nil
+	for _, b := range built {
+		f := Function{Bundle: weir.Bundle{Function: b.name}, Err: b.err}
+		if b.err == nil {
+			f.Bundle, f.Policy = bundles[b.name], b.policy
+		}
+		a.Functions = append(a.Functions, f)
+	}
+	return a
+}
+
+// writeFunction writes one function's files and gives their hashes.
+func writeFunction(ctx context.Context, dir string, b *output) (contentFunction, error) {
+	f := contentFunction{Name: b.name, Entry: b.entry, Export: b.export, Addons: addons(b.files)}
+	for _, name := range b.files.names() {
+		if err := ctx.Err(); err != nil {
+			return f, err
+		}
+		if !filepath.IsLocal(name) {
+			return f, fmt.Errorf("the name %q leads out of the bundle", name)
+		}
+		file, err := writeSource(filepath.Join(dir, filepath.FromSlash(name)), b.files[name])
+		if err != nil {
+			return f, err
+		}
+		file.Name = name
+		f.Files = append(f.Files, file)
+	}
+	return f, nil
+}
+
+func writeSource(to string, src source) (contentFile, error) {
+	h := sha256.New()
+	var from io.Reader = bytes.NewReader(src.data)
+	exec := false
+	if src.path != "" {
+		f, err := os.Open(src.path)
+		if err != nil {
+			return contentFile{}, broken(path.Base(src.path), "the file can't be read", "")
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return contentFile{}, err
+		}
+		from, exec = f, info.Mode()&0o111 != 0
+	}
+	err := writeFile(to, io.TeeReader(from, h), exec)
+	return contentFile{SHA256: hex.EncodeToString(h.Sum(nil)), Exec: exec}, err
+}
+
+// writeFile writes a new file that everybody may read, whatever the umask says: sandboxes run as
+// another user. Files are not synced one by one: what a power cut leaves torn, Open finds.
+func writeFile(to string, from io.Reader, exec bool) error {
+	if err := makeDirs(filepath.Dir(to)); err != nil {
+		return err
+	}
+	mode := os.FileMode(0o644)
+	if exec {
+		mode = 0o755
+	}
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, from)
+	return errors.Join(err, f.Chmod(mode), f.Close())
+}
+
+// makeDirs makes a folder and those above it that are missing, with mode 0755 whatever the umask.
+func makeDirs(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := makeDirs(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
+}
+
+var validID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Open reads the artifact in dir and checks every file of it: one that is missing, changed or not
+// the artifact's is an error. The result has no broken functions and no policies, which an artifact
+// does not hold.
+func Open(dir string) (*Artifact, error) {
+	id := filepath.Base(dir)
+	manifest, err := os.ReadFile(filepath.Join(dir, manifestName))
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(manifest); !validID.MatchString(id) || hex.EncodeToString(sum[:]) != id {
+		return nil, fmt.Errorf("%s is not the manifest of this artifact", filepath.Join(dir, manifestName))
+	}
+	var c content
+	if err := json.Unmarshal(manifest, &c); err != nil {
+		return nil, err
+	}
+	a := &Artifact{ID: id, Dir: dir}
+	known := map[string]contentFile{}
+	for _, f := range c.Functions {
+		root := filepath.Join(dir, "functions", f.Name)
+		for _, file := range f.Files {
+			known[filepath.Join(root, filepath.FromSlash(file.Name))] = file
+		}
+		a.Functions = append(a.Functions, Function{Bundle: weir.Bundle{
+			Function: f.Name, Dir: root, Entry: f.Entry, Export: f.Export, Addons: f.Addons}})
+	}
+	return a, check(filepath.Join(dir, "functions"), known)
+}
+
+// check compares the files below dir with those that are known.
+func check(dir string, known map[string]contentFile) error {
+	seen := 0
+	err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+		if err != nil && p == dir && errors.Is(err, fs.ErrNotExist) {
+			return nil // an artifact without functions
+		}
+		if err != nil || e.IsDir() {
+			return err
+		}
+		file, ok := known[p]
+		if !ok || !e.Type().IsRegular() {
+			return fmt.Errorf("%s does not belong to the artifact", p)
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		sum, err := hashFile(p)
+		if err != nil {
+			return err
+		}
+		if sum != file.SHA256 || (info.Mode()&0o111 != 0) != file.Exec {
+			return fmt.Errorf("%s was changed", p)
+		}
+		seen++
+		return nil
+	})
+	if err == nil && seen != len(known) {
+		err = fmt.Errorf("%s lacks %d files", dir, len(known)-seen)
+	}
+	return err
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,157 @@
+// Package build turns a site into an artifact: one folder per function that holds everything the
+// function needs at run time and nothing else, immutable and addressed by its content. How an
+// artifact is laid out is known here only; others see weir.Bundle. The package must not know how
+// functions are run, and it runs none of the site's code (a bootstrap file is evaluated by
+// policy/intrinsic).
+package build
+
+// From a site to an artifact: every function by itself, then all of them together.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/policy/intrinsic"
+	"github.com/weir-run/weir/internal/site"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// Options say where artifacts are kept.
+type Options struct {
+	StateDir string // artifacts are put into its folder "artifacts"; made if need be
+}
+
+// Artifact is a built site.
+type Artifact struct {
+	ID        string // SHA-256 of the content of all functions, in hexadecimal
+	Dir       string // the artifact's folder, absolute
+	Publish   string // the site's own publish folder, not a copy: static files are served live; "" for none
+	Functions []Function
+	Warnings  []string // one line each, for the site's author
+}
+
+// Function is one built function.
+type Function struct {
+	Bundle weir.Bundle    // only Function is set if Err is
+	Policy *policy.Policy // from an Intrinsic bootstrap file; nil: the function has none of its own
+	Err    error          // why the function can't be served; the others can
+}
+
+// Build builds every function of s and writes the artifact, or finds that the same one is there
+// already. Functions come in the order of s.Functions. What is wrong with one function is its Err,
+// a *weir.Error with the position; Build itself fails only if the artifact can't be written or ctx
+// ends. Builds may run at the same time, in one process or several.
+func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
+	built := make([]output, len(s.Functions))
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i, f := range s.Functions {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if ctx.Err() == nil {
+				built[i] = buildFunction(ctx, s, f)
+			}
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	a, err := write(ctx, o.StateDir, built)
+	if err != nil {
+		return nil, fmt.Errorf("writing the artifact: %w", err)
+	}
+	a.Publish = s.Publish
+	for _, b := range built {
+		for _, w := range b.warnings {
+			a.Warnings = append(a.Warnings, b.name+": "+w)
+		}
+	}
+	return a, nil
+}
+
+// output is what became of one function before it is written.
+type output struct {
+	name     string
+	entry    string // relative to the bundle
+	export   string
+	files    tree
+	policy   *policy.Policy
+	warnings []string
+	err      error
+}
+
+// buildFunction makes the content of one function's bundle.
+func buildFunction(ctx context.Context, s *site.Site, f site.Function) output {
+	out := output{name: f.Name, export: "handler", files: tree{}, err: f.Err}
+	if out.err != nil {
+		return out
+	}
+	main := f.Main
+	src, err := os.ReadFile(main)
+	if err != nil {
+		out.err = broken(s.Rel(main), "the file can't be read", "")
+		return out
+	}
+	if intrinsic.IsBootstrap(src) {
+		b, err := intrinsic.Load(main)
+		if err != nil {
+			out.err = inSite(err, s.Rel(main))
+			return out
+		}
+		nameInSite(b.Policy, s.Rel(main))
+		out.policy, out.export, main = b.Policy, b.HandlerName, b.HandlerFile
+	}
+	included, warnings, err := s.Expand(f.Included)
+	out.warnings = warnings
+	if err != nil {
+		out.err = err
+		return out
+	}
+	for _, file := range included {
+		out.files.add(file.Name, file.Path)
+	}
+	b := newBundler(s, f, main, out.files)
+	out.entry, out.err = b.run(ctx)
+	out.warnings = append(out.warnings, b.warnings...)
+	if out.err == nil {
+		out.err = out.files.fits()
+	}
+	return out
+}
+
+// nameInSite makes a bootstrap's policy name its file as the site does: the function sees these
+// names in its denials, and paths of the host are none of its business.
+func nameInSite(p *policy.Policy, file string) {
+	p.Source = file
+	for i := range p.Rules {
+		p.Rules[i].Pos.File = file
+	}
+}
+
+// inSite does the same for every error in err, which may be several joined.
+func inSite(err error, file string) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range several.Unwrap() {
+			inSite(e, file)
+		}
+		return err
+	}
+	var e *weir.Error
+	if errors.As(err, &e) && e.Pos.File != "" {
+		e.Pos.File = file
+	}
+	return err
+}
+
+// broken makes the error of a function that can't be served. Callers of the function may see it, so
+// file is relative to the site and no cause of the system's, with paths of the host, is in it.
+func broken(file, message, remedy string) *weir.Error {
+	return &weir.Error{Code: weir.Broken, Pos: weir.Position{File: file}, Message: message, Remedy: remedy}
+}

@@ -1,0 +1,311 @@
+package build
+
+// One function's bundle: its own code and every package that allows it in one file by esbuild, all
+// other packages as files beside it. What can't be bundled shows only while bundling, so that
+// happens in passes: each pass may find packages to carry as files, until none is new.
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api"
+
+	"github.com/weir-run/weir/internal/site"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// maxPasses bounds the passes; real sites take two or three. Each but the last carries a package
+// more, so only a site that is made for it comes near.
+const maxPasses = 64
+
+// edge is an import from one package of another: by the importing package's folder ("" for the
+// site's own code), the name used, and the folder that it led to.
+type edge struct{ from, name, to string }
+
+// bundler makes one function's bundle.
+type bundler struct {
+	site     *site.Site
+	fn       site.Function
+	entry    string // absolute, real
+	rel      string // entry relative to the bundle, with slashes
+	files    tree
+	format   api.Format
+	carried  map[string]map[string]string // folders of packages carried as files, with what each needs by name
+	edges    map[edge]bool                // every import between packages that any pass saw
+	warnings []string
+}
+
+func newBundler(s *site.Site, f site.Function, entry string, files tree) *bundler {
+	return &bundler{site: s, fn: f, entry: entry, files: files,
+		carried: map[string]map[string]string{}, edges: map[edge]bool{}}
+}
+
+// run fills the tree and gives the name of the entry file in it.
+func (b *bundler) run(ctx context.Context) (string, error) {
+	if err := b.locate(); err != nil {
+		return "", err
+	}
+	for range maxPasses {
+		p, res := b.pass(ctx)
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		if b.learn(p, res) {
+			continue
+		}
+		if f := b.betterFormat(p, res); f != b.format {
+			b.format = f
+			continue
+		}
+		if len(res.Errors) > 0 {
+			return "", b.failure(res.Errors)
+		}
+		at, more, err := b.place(p.external)
+		if err != nil {
+			return "", err
+		}
+		if len(more) > 0 {
+			b.carry(more)
+			continue
+		}
+		return b.finish(p, res, at)
+	}
+	return "", broken(b.site.Rel(b.fn.Main), "its packages can't be arranged", "look for packages that need each other in several versions")
+}
+
+// locate finds the entry's place. It must lie in the site: that decides where it stands below
+// /var/task, which is the site's layout.
+func (b *bundler) locate() error {
+	real, err := filepath.EvalSymlinks(b.entry)
+	if err != nil {
+		return broken(b.site.Rel(b.entry), "the handler's file can't be read", "name a file of the site")
+	}
+	rel, err := filepath.Rel(b.site.Base, real)
+	if err != nil || !filepath.IsLocal(rel) {
+		return broken(b.site.Rel(b.entry), "the handler's file lies outside of the site", "put it into the site")
+	}
+	b.entry, b.rel = real, filepath.ToSlash(rel)
+	b.format = api.FormatCommonJS
+	if moduleType(real) == "module" {
+		b.format = api.FormatESModule
+	}
+	return nil
+}
+
+// output gives the name of the bundle: the entry's, with an extension by which Node takes it for
+// what it is.
+func (b *bundler) output() string {
+	base := strings.TrimSuffix(b.rel, path.Ext(b.rel))
+	switch {
+	case b.format == api.FormatESModule:
+		return base + ".mjs"
+	case b.files.typeOf(b.rel) == "module":
+		return base + ".cjs"
+	}
+	return base + ".js"
+}
+
+// pass bundles once, with the packages in b.carried left out.
+func (b *bundler) pass(ctx context.Context) (*pass, api.BuildResult) {
+	p := &pass{bundler: b, flagged: map[string]bool{}, external: map[edge]bool{}, refs: map[string]string{}, looked: map[string]bool{}}
+	opts := api.BuildOptions{
+		EntryPoints:   []string{b.entry},
+		AbsWorkingDir: b.site.Base,
+		Outfile:       filepath.Join(b.site.Base, filepath.FromSlash(b.output())),
+		Bundle:        true,
+		Metafile:      true,
+		Platform:      api.PlatformNode,
+		Format:        b.format,
+		Engines:       []api.Engine{{Name: api.EngineNode, Version: "20"}},
+		Conditions:    []string{}, // as Node itself resolves: without the bundlers' "module"
+		KeepNames:     true,
+		Charset:       api.CharsetUTF8,
+		LegalComments: api.LegalCommentsNone,
+		// Map and sources are named relative to the bundle; the sources' text stays out of it.
+		Sourcemap:      api.SourceMapLinked,
+		SourcesContent: api.SourcesContentExclude,
+		Define:         pathDefines,
+		Banner:         map[string]string{"js": banner(b.format, path.Dir(b.rel))},
+		LogLevel:       api.LogLevelSilent,
+		LogOverride: map[string]api.LogLevel{
+			"unsupported-require-call":   api.LogLevelWarning,
+			"unsupported-dynamic-import": api.LogLevelWarning,
+			"indirect-require":           api.LogLevelWarning,
+		},
+		Plugins: []api.Plugin{p.plugin()},
+	}
+	esbuild, err := api.Context(opts)
+	if err != nil {
+		return p, api.BuildResult{Errors: err.Errors}
+	}
+	defer esbuild.Dispose()
+	stop := context.AfterFunc(ctx, esbuild.Cancel)
+	defer stop()
+	return p, esbuild.Rebuild()
+}
+
+// learn takes over what a pass found and tells whether another pass is needed.
+func (b *bundler) learn(p *pass, res api.BuildResult) bool {
+	for _, m := range res.Errors {
+		b.flagAt(p, m)
+	}
+	for _, m := range res.Warnings {
+		switch m.ID {
+		case "unsupported-require-call", "unsupported-dynamic-import", "indirect-require":
+			b.flagAt(p, m)
+		}
+	}
+	return b.carry(sortedKeys(p.flagged))
+}
+
+// flagAt flags the package that a message is about.
+func (b *bundler) flagAt(p *pass, m api.Message) {
+	if m.Location == nil || m.Location.Namespace != "file" && m.Location.Namespace != "" {
+		return
+	}
+	if of, ok := packageOf(filepath.Join(b.site.Base, filepath.FromSlash(m.Location.File))); ok {
+		p.flagged[of.dir] = true
+	}
+}
+
+// carry adds packages and all that they need to those carried as files, and tells whether any was
+// new. A package that others carry must not be bundled as well: it would exist twice.
+func (b *bundler) carry(dirs []string) bool {
+	grown := false
+	for todo := slices.Clone(dirs); len(todo) > 0; {
+		dir := todo[0]
+		todo = todo[1:]
+		if _, ok := b.carried[dir]; ok {
+			continue
+		}
+		grown = true
+		all := needs(dir)
+		for e := range b.edges {
+			if e.from == dir && all[e.name] == "" {
+				all[e.name] = e.to
+			}
+		}
+		maps.DeleteFunc(all, func(name, to string) bool { return strings.HasPrefix(name, "@intrinsic/") || !b.allowed(to) })
+		b.carried[dir] = all
+		for _, name := range sortedKeys(all) {
+			todo = append(todo, all[name])
+		}
+	}
+	return grown
+}
+
+// betterFormat gives the module format that the bundle must have: that of the entry by Node's rules,
+// but an ES module if the code, written as one, does what only those can: await at the top, or
+// import an ES module that is not bundled.
+func (b *bundler) betterFormat(p *pass, res api.BuildResult) api.Format {
+	for _, m := range res.Errors {
+		if strings.HasPrefix(m.Text, "Top-level await is currently not supported with the \"cjs\"") {
+			return api.FormatESModule
+		}
+	}
+	if p.importsModule && entryFormat(res.Metafile, b.rel) == "esm" {
+		return api.FormatESModule
+	}
+	return b.format
+}
+
+// finish puts the bundle, the packages and the files that the code refers to into the tree.
+func (b *bundler) finish(p *pass, res api.BuildResult, at map[string]string) (string, error) {
+	for _, pos := range sortedKeys(at) {
+		if err := b.files.addPackage(at[pos], pos); err != nil {
+			return "", err
+		}
+	}
+	for name, from := range p.refs {
+		b.files.add(name, from)
+	}
+	for _, f := range res.OutputFiles {
+		rel, err := filepath.Rel(b.site.Base, f.Path)
+		if err != nil {
+			return "", err
+		}
+		b.files[filepath.ToSlash(rel)] = source{data: f.Contents}
+	}
+	for _, m := range res.Warnings {
+		if m.Location != nil {
+			b.warnings = append(b.warnings, fmt.Sprintf("%s: %s", b.position(m.Location), m.Text))
+		}
+	}
+	return b.output(), nil
+}
+
+// failure makes one error of esbuild's. The first one is told in full: the others are often its
+// consequences.
+func (b *bundler) failure(msgs []api.Message) error {
+	m := msgs[0]
+	e := &weir.Error{Code: weir.Broken, Pos: weir.Position{File: b.site.Rel(b.fn.Main)}, Message: m.Text}
+	if m.Location != nil {
+		e.Pos = b.position(m.Location)
+	}
+	if len(msgs) > 1 {
+		e.Message += fmt.Sprintf(" (and %d more)", len(msgs)-1)
+	}
+	if name, ok := strings.CutPrefix(m.Text, "Could not resolve \""); ok {
+		name = strings.TrimSuffix(name, "\"")
+		e.Remedy = "check the path"
+		if bare(name) {
+			e.Remedy = fmt.Sprintf("install it (npm install %s), or catch the error of require if it is optional", specifierName(name))
+		}
+	} else if len(m.Notes) > 0 && m.PluginName == "" {
+		e.Remedy = strings.TrimSuffix(m.Notes[0].Text, ":")
+	}
+	return e
+}
+
+// position gives a place in the site's files as the author would name it.
+func (b *bundler) position(l *api.Location) weir.Position {
+	file := filepath.Join(b.site.Base, filepath.FromSlash(l.File))
+	return weir.Position{File: b.site.Rel(file), Line: l.Line, Column: l.Column + 1}
+}
+
+// allowed tells whether a build may read a file. The site's own folder, its repository (without
+// hidden folders) and the node_modules of every folder above are the site's; nothing else of the
+// machine is, whichever path or link leads there.
+func (b *bundler) allowed(file string) bool {
+	real, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return false
+	}
+	if within(b.site.Base, real) {
+		return true
+	}
+	for d := b.site.Base; ; d = filepath.Dir(d) {
+		if within(filepath.Join(d, "node_modules"), real) {
+			return true
+		}
+		if d == filepath.Dir(d) {
+			break
+		}
+	}
+	if !within(b.site.Root, real) {
+		return false
+	}
+	rel, err := filepath.Rel(b.site.Root, real)
+	if err != nil {
+		return false
+	}
+	own, _, _ := strings.Cut(rel, "node_modules")
+	return !strings.HasPrefix(own, ".") && !strings.Contains(own, "/.")
+}
+
+// readable checks that a file may be read and is one whose reading ends.
+func (b *bundler) readable(file string) string {
+	if !b.allowed(file) {
+		return "it lies outside of the site"
+	}
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || info.Size() > maxSource {
+		return "it is not a regular file of a sensible size"
+	}
+	return ""
+}

@@ -1,0 +1,233 @@
+package build
+
+// What a hostile site or package tries at build time. Nothing of the machine outside of the site may
+// get into an artifact, and no build may hang.
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-run/weir/internal/site"
+)
+
+const loot = "LOOT-5e1f"
+
+// holds tells whether any file of an artifact has text in it.
+func holds(t *testing.T, a *Artifact, text string) (where string) {
+	t.Helper()
+	err := filepath.WalkDir(a.Dir, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(p)
+		if strings.Contains(string(data), text) {
+			where = p
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return where
+}
+
+func TestBrokenFunctionsAreToldAndTheOthersGoOn(t *testing.T) {
+	for name, ar := range archives(t, "testdata/broken/*.txtar") {
+		t.Run(name, func(t *testing.T) {
+			_, dir, special := unpack(t, ar)
+			var got strings.Builder
+			for _, f := range build(t, dir, t.TempDir()).Functions {
+				got.WriteString(f.Bundle.Function + ": ")
+				if f.Err != nil {
+					got.WriteString(f.Err.Error() + "\n")
+				} else {
+					got.WriteString("served\n")
+				}
+			}
+			if got.String() != special["WANT"] {
+				t.Errorf("got:\n%swant:\n%s", got.String(), special["WANT"])
+			}
+		})
+	}
+}
+
+// Each site has the file loot.json of the host outside of it at ../host; no way of naming it takes
+// it along.
+func TestNothingOutsideOfTheSiteGetsIntoAnArtifact(t *testing.T) {
+	for name, c := range map[string]struct{ site, links string }{
+		"a relative import": {site: "-- site/functions/f.js --\nexports.handler = require('../../host/loot.json')\n"},
+		"a link to a file": {site: "-- site/functions/f.js --\nexports.handler = require('./l.json')\n",
+			links: "site/functions/l.json ../../host/loot.json"},
+		"a link to a folder": {site: "-- site/functions/f.js --\nexports.handler = require('./d/loot.json')\n",
+			links: "site/functions/d ../../host"},
+		"a function that is a link": {site: "-- site/functions/g.js --\nexports.handler = 1\n",
+			links: "site/functions/f.js ../../host/loot.js"},
+		"a package that is a link": {site: "-- site/functions/f.js --\nexports.handler = require('p/loot.json')\n",
+			links: "site/node_modules/p ../../host"},
+		"a package that reaches out": {site: "-- site/functions/f.js --\nexports.handler = require('p')\n" +
+			"-- site/node_modules/p/index.js --\nmodule.exports = require('../../../host/loot.json')\n-- site/node_modules/p/package.json --\n{}\n"},
+		"a package with a link": {site: "-- site/functions/f.js --\nexports.handler = require('p')\n" +
+			"-- site/node_modules/p/index.js --\nmodule.exports = __dirname\n-- site/node_modules/p/package.json --\n{}\n",
+			links: "site/node_modules/p/x.json ../../../host/loot.json"},
+		"a dependency that is a path": {site: "-- site/functions/f.js --\nexports.handler = require('p')\n" +
+			"-- site/node_modules/p/index.js --\nmodule.exports = __dirname\n" +
+			"-- site/node_modules/p/package.json --\n{\"dependencies\": {\"../../host\": \"1\", \"..\": \"1\", \"@a/../../../host\": \"1\"}}\n"},
+		"an import as text": {site: "-- site/functions/f.mjs --\nimport t from '../../host/loot.json' with { type: 'text' };\nexport const handler = t\n"},
+		"included files":    {site: "-- site/functions/f.js --\nexports.handler = 1\n", links: "site/data/l.json ../../host/loot.json"},
+		"tsconfig paths": {site: "-- site/functions/f.ts --\nimport x from 'x';\nexport const handler = x\n" +
+			"-- site/tsconfig.json --\n{\"compilerOptions\": {\"paths\": {\"x\": [\"../host/loot.json\"]}}}\n"},
+		"require.resolve":    {site: "-- site/functions/f.js --\nexports.handler = require.resolve('../../host/loot.json')\n"},
+		"createRequire":      {site: "-- site/functions/f.mjs --\nimport { createRequire } from 'module';\nexport const handler = createRequire(import.meta.url).resolve('../../host/loot.json')\n"},
+		"a computed require": {site: "-- site/functions/f.js --\nexports.handler = (x) => require('../../host/' + x)\n"},
+		"a source map": {site: "-- site/functions/f.js --\nexports.handler = require('p')\n" +
+			"-- site/node_modules/p/package.json --\n{}\n-- site/node_modules/p/index.js --\nmodule.exports = 1 //# sourceMappingURL=../../../host/loot.map\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := newSite(t, "-- host/loot.json --\n{\"loot\": \""+loot+"\"}\n-- host/loot.js --\nexports.handler = '"+loot+"'\n"+
+				"-- host/loot.map --\n{\"version\":3,\"sources\":[\""+loot+"\"],\"names\":[],\"mappings\":\"AAAA\"}\n"+
+				"-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\nincluded_files = [\"data/**\"]\n"+
+				c.site+"-- LINKS --\n"+c.links+"\n-- SITE --\nsite\n")
+			if where := holds(t, build(t, dir, t.TempDir()), loot); where != "" {
+				t.Errorf("the host's file is in %s", where)
+			}
+		})
+	}
+}
+
+// A dependency could read the site's own secrets if its import put them into the bundle.
+func TestAPackageCannotPullTheSitesOwnFilesIn(t *testing.T) {
+	dir := newSite(t, `
+-- netlify.toml --
+[functions]
+directory = "functions"
+included_files = ["**/*"]
+-- .env --
+KEY=LOOT-5e1f
+-- deploy.key --
+LOOT-5e1f
+-- .git/config --
+LOOT-5e1f
+-- functions/f.js --
+exports.handler = require('p')
+-- node_modules/p/package.json --
+{}
+-- node_modules/p/.env --
+LOOT-5e1f
+-- node_modules/p/index.js --
+module.exports = __dirname;
+`)
+	if where := holds(t, build(t, dir, t.TempDir()), loot); where != "" {
+		t.Errorf("a secret of the site is in %s", where)
+	}
+	dir = newSite(t, `
+-- netlify.toml --
+[functions]
+directory = "functions"
+-- secrets.json --
+{"key": "LOOT-5e1f"}
+-- functions/f.js --
+exports.handler = require('p')
+-- node_modules/p/package.json --
+{}
+-- node_modules/p/index.js --
+module.exports = require('../../secrets.json');
+`)
+	if where := holds(t, build(t, dir, t.TempDir()), loot); where != "" {
+		t.Errorf("a secret of the site is in %s", where)
+	}
+}
+
+// @intrinsic/lambda from a registry must never run: it would be trusted by its name.
+func TestReservedPackagesAreNotCarried(t *testing.T) {
+	dir := newSite(t, `
+-- netlify.toml --
+[functions]
+directory = "functions"
+-- functions/f.js --
+exports.handler = require('p')
+-- node_modules/p/package.json --
+{"dependencies": {"@intrinsic/lambda": "1"}}
+-- node_modules/p/index.js --
+module.exports = [__dirname, require('@intrinsic/lambda')];
+-- node_modules/@intrinsic/lambda/package.json --
+{}
+-- node_modules/@intrinsic/lambda/index.js --
+module.exports = 'LOOT-5e1f';
+`)
+	if where := holds(t, build(t, dir, t.TempDir()), loot); where != "" {
+		t.Errorf("the package is in %s", where)
+	}
+}
+
+// Reading a pipe or /dev/zero would never end.
+func TestEndlessFilesDoNotHangABuild(t *testing.T) {
+	dir := newSite(t, `
+-- netlify.toml --
+[functions]
+directory = "functions"
+included_files = ["data/**"]
+-- data/ok.txt --
+-- functions/f.js --
+exports.handler = require('./pipe.js')
+-- functions/g.js --
+exports.handler = require('p')
+//# sourceMappingURL=pipe.js
+-- node_modules/p/package.json --
+{}
+-- node_modules/p/index.js --
+module.exports = 1; //# sourceMappingURL=file:///dev/zero
+-- node_modules/q/package.json --
+{}
+`)
+	for _, name := range []string{"functions/pipe.js", "data/pipe", "node_modules/p/pipe"} {
+		if err := unix.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := site.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := Build(ctx, s, Options{StateDir: t.TempDir()})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the build hangs")
+	}
+}
+
+func TestSizeIsBounded(t *testing.T) {
+	dir := newSite(t, `
+-- netlify.toml --
+[functions]
+directory = "functions"
+included_files = ["data/*"]
+-- data/small --
+-- functions/f.js --
+exports.handler = async () => 1
+`)
+	if err := os.Truncate(filepath.Join(dir, "data/small"), 251<<20); err != nil {
+		t.Fatal(err)
+	}
+	f := build(t, dir, t.TempDir()).Functions[0]
+	if f.Err == nil || !strings.Contains(f.Err.Error(), "250 MB is the most; the largest one is data/small (251 MB)") {
+		t.Errorf("error: %v", f.Err)
+	}
+}

@@ -1,0 +1,176 @@
+package build
+
+// Packages on disk: which one a file belongs to, what a package needs, how Node finds it.
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// pkg is an installed package: the name of its folder in node_modules and the folder's real path.
+type pkg struct{ name, dir string }
+
+// packageOf gives the package that a file belongs to by its real path; ok is false for a file of
+// the site's own.
+func packageOf(file string) (p pkg, ok bool) {
+	const mark = "/node_modules/"
+	i := strings.LastIndex(file, mark)
+	if i < 0 {
+		return pkg{}, false
+	}
+	name := specifierName(file[i+len(mark):])
+	return pkg{name, file[:i+len(mark)] + name}, name != ""
+}
+
+// specifierName gives the package that a bare specifier names: "@a/b/c" is of "@a/b".
+func specifierName(s string) string {
+	parts := strings.SplitN(s, "/", 3)
+	if strings.HasPrefix(s, "@") && len(parts) > 1 {
+		return parts[0] + "/" + parts[1]
+	}
+	return parts[0]
+}
+
+// bare tells whether a specifier names a package, not a file.
+func bare(s string) bool {
+	return s != "" && s != "." && s != ".." && s[0] != '/' && s[0] != '#' &&
+		!strings.HasPrefix(s, "./") && !strings.HasPrefix(s, "../") && !strings.Contains(s, ":")
+}
+
+// manifest is what is read of a package.json.
+type manifest struct {
+	Name                 string
+	Type                 string
+	Gypfile              bool
+	Binary               json.RawMessage
+	Dependencies         map[string]string
+	OptionalDependencies map[string]string
+	PeerDependencies     map[string]string
+}
+
+// manifestAt reads a package.json. A missing or malformed one says nothing, as Node has it for
+// resolution.
+func manifestAt(path string) manifest {
+	var m manifest
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > 4<<20 {
+		return m
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(data, &m) != nil {
+		return manifest{Type: m.Type, Dependencies: m.Dependencies}
+	}
+	return m
+}
+
+// installed finds a package as Node does: in the node_modules of dir or of any folder above it
+// (Node.js, "Loading from node_modules folders"). "" if there is none.
+func installed(dir, name string) string {
+	for d := dir; ; d = filepath.Dir(d) {
+		if filepath.Base(d) != "node_modules" {
+			real, err := filepath.EvalSymlinks(filepath.Join(d, "node_modules", name))
+			if err == nil {
+				if info, err := os.Stat(real); err == nil && info.IsDir() {
+					return real
+				}
+			}
+		}
+		if d == filepath.Dir(d) {
+			return ""
+		}
+	}
+}
+
+// needs gives the packages that the one in dir may load, by the name it calls them: what its
+// package.json declares and is installed, and what is installed inside it.
+func needs(dir string) map[string]string {
+	m := manifestAt(filepath.Join(dir, "package.json"))
+	out := map[string]string{}
+	for _, deps := range []map[string]string{m.Dependencies, m.OptionalDependencies, m.PeerDependencies} {
+		for name := range deps {
+			if !validPackageName(name) {
+				continue
+			}
+			if d := installed(dir, name); d != "" {
+				out[name] = d
+			}
+		}
+	}
+	for _, p := range inside(filepath.Join(dir, "node_modules"), "") {
+		out[p.name] = p.dir
+	}
+	return out
+}
+
+// validPackageName keeps path tricks in a package.json from leading out of node_modules.
+func validPackageName(name string) bool {
+	return name == specifierName(name) && name != "" && filepath.IsLocal(name) && !strings.ContainsRune(name, 0)
+}
+
+// inside lists the packages in a node_modules folder.
+func inside(dir, scope string) []pkg {
+	entries, _ := os.ReadDir(filepath.Join(dir, scope))
+	var out []pkg
+	for _, e := range entries {
+		switch name := scope + e.Name(); {
+		case e.Name()[0] == '.':
+		case scope == "" && e.Name()[0] == '@':
+			out = append(out, inside(dir, name+"/")...)
+		default:
+			if real, err := filepath.EvalSymlinks(filepath.Join(dir, name)); err == nil {
+				if info, err := os.Stat(real); err == nil && info.IsDir() {
+					out = append(out, pkg{name, real})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// moduleType tells by Node's rules whether a file is an ES module ("module") or not.
+func moduleType(file string) string {
+	switch filepath.Ext(file) {
+	case ".mjs", ".mts":
+		return "module"
+	case ".cjs", ".cts", ".json", ".node":
+		return "commonjs"
+	}
+	for d := filepath.Dir(file); ; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "package.json")); err == nil {
+			return manifestAt(filepath.Join(d, "package.json")).Type
+		}
+		if d == filepath.Dir(d) || filepath.Base(d) == "node_modules" {
+			return ""
+		}
+	}
+}
+
+// machines are the ELF machines of the platforms that Weir runs on.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
+// addons gives the native libraries in a tree that this platform can load.
+func addons(t tree) []string {
+	var out []string
+	for _, name := range t.names() {
+		base := filepath.Base(name)
+		if !strings.HasSuffix(base, ".node") && !strings.HasSuffix(base, ".so") && !strings.Contains(base, ".so.") {
+			continue
+		}
+		f, err := elf.Open(t[name].path)
+		if err != nil {
+			continue
+		}
+		if f.Machine == machines[runtime.GOARCH] && f.Type == elf.ET_DYN {
+			out = append(out, name)
+		}
+		f.Close()
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,288 @@
+package build
+
+// What esbuild asks while it bundles: where an import leads, and what is in a file. Here is decided
+// what stays outside of the bundle, and nothing outside of the site is read.
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// maxSource bounds one source file, in bytes.
+const maxSource = 64 << 20
+
+// pass is what one pass of bundling finds. Its methods are called by esbuild at the same time.
+type pass struct {
+	*bundler
+	resolver api.PluginBuild
+
+	mu            sync.Mutex
+	flagged       map[string]bool   // folders of packages found to need their files
+	external      map[edge]bool     // imports of carried packages that the bundle holds
+	refs          map[string]string // files of the site that the code names: place in the bundle, path
+	importsModule bool              // the bundle imports an ES module that is carried
+	looked        map[string]bool   // needsFiles by folder
+}
+
+// asked marks resolutions that the plugin itself asks for.
+type asked struct{}
+
+func (p *pass) plugin() api.Plugin {
+	return api.Plugin{Name: "weir", Setup: func(build api.PluginBuild) {
+		p.resolver = build
+		build.OnResolve(api.OnResolveOptions{Filter: ".*"}, p.resolve)
+		build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "file"}, p.load)
+	}}
+}
+
+// resolve decides about one import; a zero result leaves it to esbuild.
+func (p *pass) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
+	var zero api.OnResolveResult
+	if _, own := a.PluginData.(asked); own || a.Kind == api.ResolveEntryPoint || a.Namespace != "file" {
+		return zero, nil
+	}
+	if strings.HasPrefix(a.Path, "@intrinsic/") {
+		return refuse("%q can be used only in the bootstrap file that is the function's own file: %q is provided by Weir, never by a registry", a.Path, "@intrinsic/lambda"), nil
+	}
+	from, fromPackage := p.owner(a.Importer)
+	if filepath.IsAbs(a.Path) || strings.HasPrefix(a.Path, "file:") {
+		if fromPackage {
+			return p.keepWhole(from, a.Path), nil
+		}
+		return refuse("%q is an absolute path: it would not be there at run time", a.Path), nil
+	}
+	res := p.resolver.Resolve(a.Path, api.ResolveOptions{Importer: a.Importer, Namespace: a.Namespace,
+		ResolveDir: a.ResolveDir, Kind: a.Kind, With: a.With, PluginData: asked{}})
+	switch {
+	case len(res.Errors) > 0:
+		return p.unresolved(a, from, fromPackage), nil
+	case res.External || res.Namespace != "file":
+		return zero, nil
+	case !p.allowed(res.Path):
+		if fromPackage {
+			return p.keepWhole(from, a.Path), nil
+		}
+		return refuse("%q leads out of the site", a.Path), nil
+	}
+	to, toPackage := p.owner(res.Path)
+	switch {
+	case fromPackage && a.Kind == api.ResolveJSRequireResolve:
+		return p.keepWhole(from, a.Path), nil
+	case fromPackage && !toPackage && !bare(a.Path):
+		return p.keepWhole(from, a.Path), nil // reaches for the site's own files
+	case toPackage && to.dir != from.dir:
+		return p.crossing(a, from, to, res.Path), nil
+	case a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(res.Path, ".node"):
+		if fromPackage {
+			return p.keepWhole(from, a.Path), nil
+		}
+		return p.reference(res.Path), nil
+	}
+	return zero, nil
+}
+
+// crossing decides about an import of another package.
+func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string) api.OnResolveResult {
+	name, spec := specifierName(a.Path), a.Path
+	if !bare(a.Path) || installed(filepath.Dir(a.Importer), name) != to.dir {
+		// Named by a path or an alias, which mean something only where the source stood.
+		name = to.name
+		at, ok := p.plain(to.dir)
+		if !ok {
+			at = path.Join("node_modules", name)
+		}
+		rel, _ := filepath.Rel(to.dir, file)
+		spec = relative(path.Dir(p.rel), path.Join(at, filepath.ToSlash(rel)))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.edges[edge{from.dir, name, to.dir}] = true
+	if _, ok := p.carried[to.dir]; !ok {
+		if a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(file, ".node") || p.mustCarry(to) {
+			p.flagged[to.dir] = true
+			return api.OnResolveResult{Path: spec, External: true}
+		}
+		return api.OnResolveResult{}
+	}
+	p.external[edge{from.dir, name, to.dir}] = true
+	if a.Kind == api.ResolveJSImportStatement && moduleType(file) == "module" {
+		p.importsModule = true
+	}
+	return api.OnResolveResult{Path: spec, External: true}
+}
+
+// mustCarry tells whether the site or a package's own looks ask for it to be carried. The caller
+// holds p.mu.
+func (p *pass) mustCarry(to pkg) bool {
+	switch p.fn.Bundler {
+	case "nft", "zisi", "none":
+		return true
+	}
+	if slices.ContainsFunc(p.fn.External, func(x string) bool { return specifierName(x) == to.name }) {
+		return true
+	}
+	if known, ok := p.looked[to.dir]; ok {
+		return known
+	}
+	p.looked[to.dir] = needsFiles(to)
+	return p.looked[to.dir]
+}
+
+// unresolved decides about an import that leads nowhere. In the site's own code that is an error,
+// which esbuild words (and forgives where the code catches it). A package is another's code, and
+// what it does not find it may never need: as in Node, it fails when it is reached.
+func (p *pass) unresolved(a api.OnResolveArgs, from pkg, fromPackage bool) api.OnResolveResult {
+	switch {
+	case fromPackage && !bare(a.Path):
+		return p.keepWhole(from, a.Path)
+	case fromPackage, slices.ContainsFunc(p.fn.External, func(x string) bool { return specifierName(x) == specifierName(a.Path) }):
+		return api.OnResolveResult{Path: a.Path, External: true}
+	}
+	return api.OnResolveResult{}
+}
+
+// keepWhole flags the importing package, whose code then is not part of the bundle.
+func (p *pass) keepWhole(of pkg, spec string) api.OnResolveResult {
+	p.flag(of.dir)
+	return api.OnResolveResult{Path: spec, External: true}
+}
+
+func (p *pass) flag(dir string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flagged[dir] = true
+}
+
+// reference takes along a file of the site that the code names, at its own place.
+func (p *pass) reference(file string) api.OnResolveResult {
+	name := p.placeOf(file)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refs[name] = file
+	return api.OnResolveResult{Path: relative(path.Dir(p.rel), name), External: true}
+}
+
+// load reads a file. Source that asks where it is gets the answer that was true for the source, see
+// withPaths.
+func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
+	if problem := p.readable(a.Path); problem != "" {
+		if of, ok := p.owner(a.Path); ok {
+			p.flag(of.dir)
+		}
+		return api.OnLoadResult{Errors: []api.Message{{Text: fmt.Sprintf("%s can't be read: %s", p.site.Rel(a.Path), problem)}}}, nil
+	}
+	switch filepath.Ext(a.Path) {
+	case ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx":
+	default:
+		return api.OnLoadResult{}, nil
+	}
+	if len(a.With) > 0 {
+		return api.OnLoadResult{}, nil
+	}
+	src, err := os.ReadFile(a.Path)
+	if err != nil {
+		return api.OnLoadResult{}, err
+	}
+	of, inPackage := p.owner(a.Path)
+	text := string(src)
+	if inPackage {
+		// Maps of packages are not used. One that is spoken of elsewhere in the source is a string of
+		// the package's, or a trap.
+		text = lastMapComment.ReplaceAllString(text, "\n")
+		if mapComment.MatchString(text) || scanPackage(src) || p.format == api.FormatESModule && sloppy(src, a.Path) {
+			p.flag(of.dir)
+		}
+	}
+	text = p.disarm(text, a.Path)
+	if !inPackage && strings.Contains(text, "createRequire") {
+		p.referencesIn(text, a.Path)
+	}
+	name := p.placeOf(a.Path)
+	if a.Path == p.entry {
+		name = p.output()
+	}
+	text = withPaths(text, name)
+	return api.OnLoadResult{Contents: &text, ResolveDir: filepath.Dir(a.Path), Loader: api.LoaderDefault}, nil
+}
+
+// requireCall is a call of a function that is called like require, with a string.
+var requireCall = regexp.MustCompile(`\b\w*[rR]equire\w*(?:\.resolve)?\(\s*["']([^"'\n]+)["']\s*\)`)
+
+// referencesIn takes along what an ES module loads by a require that it made with createRequire,
+// which esbuild does not follow.
+func (p *pass) referencesIn(text, file string) {
+	for _, m := range requireCall.FindAllStringSubmatch(text, -1) {
+		spec, dir := m[1], filepath.Dir(file)
+		if bare(spec) {
+			name := specifierName(spec)
+			if d := installed(dir, name); d != "" && p.allowed(d) {
+				p.mu.Lock()
+				p.edges[edge{"", name, d}] = true
+				p.external[edge{"", name, d}] = true
+				p.flagged[d] = true
+				p.mu.Unlock()
+			}
+			continue
+		}
+		for _, ext := range []string{"", ".js", ".json", ".node", ".cjs"} {
+			target := filepath.Join(dir, filepath.FromSlash(spec)+ext)
+			if real, err := filepath.EvalSymlinks(target); err == nil && within(p.site.Base, real) && p.readable(real) == "" {
+				p.reference(real)
+				break
+			}
+		}
+	}
+}
+
+// owner gives the package that a file belongs to. Besides what lies in node_modules that may be a
+// package of the workspace that is carried.
+func (p *pass) owner(file string) (pkg, bool) {
+	if of, ok := packageOf(file); ok {
+		return of, true
+	}
+	for dir := range p.carried {
+		if within(dir, file) {
+			return pkg{manifestAt(filepath.Join(dir, "package.json")).Name, dir}, true
+		}
+	}
+	return pkg{}, false
+}
+
+// placeOf gives the place that a source file has, or would have, in the bundle: its place in the
+// site. What lies above the site is named as if it were installed in it.
+func (b *bundler) placeOf(file string) string {
+	rel, err := filepath.Rel(b.site.Base, file)
+	if err == nil && filepath.IsLocal(rel) {
+		return filepath.ToSlash(rel)
+	}
+	if of, ok := packageOf(file); ok {
+		rel, _ = filepath.Rel(of.dir, file)
+		return path.Join("node_modules", of.name, filepath.ToSlash(rel))
+	}
+	rel, _ = filepath.Rel(b.site.Root, file)
+	return path.Join("node_modules", filepath.ToSlash(rel))
+}
+
+// relative gives the specifier of a file as seen from a folder of the bundle.
+func relative(dir, name string) string {
+	rel, err := filepath.Rel(dir, name)
+	if err != nil {
+		return "./" + name
+	}
+	if rel = filepath.ToSlash(rel); !strings.HasPrefix(rel, "../") {
+		rel = "./" + rel
+	}
+	return rel
+}
+
+func refuse(format string, args ...any) api.OnResolveResult {
+	return api.OnResolveResult{Errors: []api.Message{{Text: fmt.Sprintf(format, args...)}}}
+}

@@ -1,0 +1,122 @@
+// Package cli is the command line: one file for each command. It must not know how anything is
+// done, only how it is asked for and how the outcome is told.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// Exit codes. docs/cli.md says the same to users.
+const (
+	exitOK       = 0
+	exitError    = 1 // something failed; the message says what
+	exitUsage    = 2 // a flag or an argument is wrong
+	exitInput    = 3 // a file of the user's is wrong
+	exitNoWall   = 4 // a wall can't be raised on this machine
+	exitFunction = 5 // the function was invoked and answered with an error
+)
+
+// streams are what a command may talk to. Nothing but results goes to out.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// Main runs one command line and gives its exit code. It ends early, in order, on SIGINT and
+// SIGTERM.
+func Main(args []string, in io.Reader, out, errw io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(&streams{in, out, errw})
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errw)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var silent *quietExit
+	if errors.As(err, &silent) {
+		return silent.code
+	}
+	fmt.Fprintf(errw, "weir: %v\n", err)
+	return exitCode(err)
+}
+
+// quietExit ends a command that has said everything already.
+type quietExit struct{ code int }
+
+func (e *quietExit) Error() string { return fmt.Sprintf("exit status %d", e.code) }
+
+// usageError is a wrong flag or argument.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() + "; see --help" }
+
+func exitCode(err error) int {
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	switch weir.ErrorCode(err) {
+	case weir.Invalid, weir.Broken, weir.NotFound, weir.TooLarge:
+		return exitInput
+	case weir.NoWall:
+		return exitNoWall
+	}
+	return exitError
+}
+
+func newRoot(s *streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "weir",
+		Short: "Runs the functions of Netlify sites behind walls of the operating system",
+		Long: `Weir is the content security policy of the backend. It runs functions written for
+Netlify or AWS Lambda unchanged; each may make exactly the outbound calls, read and
+write exactly the files, start exactly the programs and see exactly the variables that
+its policy names, whatever any of its dependencies tries.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s))
+	for _, c := range root.Commands() {
+		args := c.Args
+		c.Args = func(c *cobra.Command, a []string) error {
+			if err := args(c, a); err != nil {
+				return &usageError{err}
+			}
+			return nil
+		}
+	}
+	return root
+}
+
+// stateDir is where artifacts and managed Node versions are kept. Sandboxes of a root user run
+// with another uid and must be able to read it.
+func stateDir() (string, error) {
+	if d := os.Getenv("WEIR_STATE_DIR"); d != "" {
+		return filepath.Abs(d)
+	}
+	if os.Getuid() == 0 {
+		return "/var/cache/weir", nil
+	}
+	d, err := os.UserCacheDir()
+	if err != nil {
+		return "", &weir.Error{Code: weir.Invalid, Message: "no place to keep artifacts", Err: err, Remedy: "set WEIR_STATE_DIR to a folder"}
+	}
+	return filepath.Join(d, "weir"), nil
+}

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newDev(s *streams) *cobra.Command {
+	var f siteFlags
+	var port uint16
+	c := &cobra.Command{
+		Use:   "dev [DIR]",
+		Short: "Serve a site on this machine, its functions behind their walls",
+		Long: `Serves the site in DIR (default: this folder) on loopback: its functions at
+/.netlify/functions/NAME, the AWS Lambda Invoke API for them, and its static files. The
+site is built anew whenever one of its files changes; requests in flight finish on the
+old build. When it serves, it prints one line on stdout: ready http://ADDR`,
+		Example: `  weir dev
+  weir dev site --port 8888 --env-file .env.test
+  weir dev --resolve api.stripe.com:443=127.0.0.1:12111 --upstream-ca mock-ca.pem`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			return runDev(c.Context(), s, &f, dir, fmt.Sprintf("127.0.0.1:%d", port))
+		},
+	}
+	f.register(c)
+	c.Flags().Uint16Var(&port, "port", 8888, "port to listen on; 0: any free one")
+	return c
+}
+
+func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) error {
+	d, closeAll, err := f.open(ctx, s, dir, listen)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if names := d.Functions(); len(names) > 0 {
+		fmt.Fprintf(s.err, "functions: %s\n", strings.Join(names, " "))
+	} else {
+		fmt.Fprintln(s.err, "no functions found; see [functions] directory in netlify.toml")
+	}
+	fmt.Fprintf(s.out, "ready http://%s\n", d.Addr())
+	ctx, cancel := context.WithCancel(ctx)
+	watched := make(chan error, 1)
+	go func() { watched <- d.Watch(ctx) }()
+	err = d.Serve(ctx)
+	cancel()
+	return errors.Join(err, <-watched)
+}

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-run/weir/internal/runtime"
+	"github.com/weir-run/weir/internal/sandbox"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+func newDoctor(s *streams) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say which walls this machine can raise, and how to get those it can't",
+		Long: `Raises a sandbox and says of each wall whether it is in force, replaced by a fallback or
+missing, and what to do about it. The exit code is 4 if functions can't be run here.`,
+		Example: `  weir doctor
+  weir doctor --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, args []string) error { return runDoctor(c, s, asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func runDoctor(c *cobra.Command, s *streams, asJSON bool) error {
+	dir, err := stateDir()
+	if err != nil {
+		return err
+	}
+	walls, refusal := examine(dir)
+	node, nodeErr := runtime.FindNode(c.Context(), runtime.NodeOptions{StateDir: dir, Progress: s.err})
+	w := sandbox.Wall{Name: "node", State: sandbox.InForce, Detail: node.Version + " at " + node.Path}
+	if nodeErr != nil {
+		w.State, w.Detail = sandbox.Missing, nodeErr.Error()
+		var e *weir.Error
+		if errors.As(nodeErr, &e) {
+			w.Detail, w.Remedy = e.Message, e.Remedy
+		}
+	}
+	walls = append(walls, w)
+	if asJSON {
+		enc := json.NewEncoder(s.out)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(walls); err != nil {
+			return err
+		}
+	} else {
+		printWalls(s, walls)
+	}
+	if refusal != nil {
+		return refusal
+	}
+	return nodeErr
+}
+
+// examine gives the state of the walls, and the reason if functions can't be run at all.
+func examine(dir string) ([]sandbox.Wall, error) {
+	l, err := sandbox.NewLauncher(sandbox.Options{StateDir: dir})
+	if err == nil {
+		defer l.Close()
+		return l.Walls(), nil
+	}
+	return sandbox.Diagnose(err), err
+}
+
+func printWalls(s *streams, walls []sandbox.Wall) {
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	for _, w := range walls {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", w.Name, w.State, w.Detail)
+		if w.Remedy != "" {
+			fmt.Fprintf(t, "\t\tremedy: %s\n", w.Remedy)
+		}
+	}
+	t.Flush()
+}

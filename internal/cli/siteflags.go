@@ -1,0 +1,164 @@
+package cli
+
+// The flags that dev and invoke share: how to serve one site on this machine.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-run/weir/internal/egress"
+	"github.com/weir-run/weir/internal/gateway"
+	"github.com/weir-run/weir/internal/instance"
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/server"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+type siteFlags struct {
+	envFiles    []string
+	resolve     []string
+	upstreamCA  []string
+	records     string
+	node        string
+	identityKey string
+	learn       bool
+}
+
+func (f *siteFlags) register(c *cobra.Command) {
+	fl := c.Flags()
+	fl.StringArrayVar(&f.envFiles, "env-file", nil, "file of NAME=value lines with the site's variables; may be repeated, later ones win (the site's own .env is read first)")
+	fl.StringArrayVar(&f.resolve, "resolve", nil, "HOST[:PORT]=ADDR[:PORT]: connect to ADDR when a function calls HOST; HOST may be *.name; may be repeated")
+	fl.StringArrayVar(&f.upstreamCA, "upstream-ca", nil, "PEM file of certificate authorities to trust besides the system's; may be repeated")
+	fl.StringVar(&f.records, "records", "", "append denials and invocations to this file, one JSON object a line")
+	fl.StringVar(&f.node, "node", "", "path of the Node.js binary (default: node from the PATH, else one that Weir fetches)")
+	fl.StringVar(&f.identityKey, "identity-key", "", "file with the key that verifies callers' JSON Web Tokens: a PEM public key, or a secret for HS256")
+	fl.BoolVar(&f.learn, "learn", false, "monitor mode for all functions")
+}
+
+// open serves a site with these flags. The caller must call the function it gets.
+func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*server.Dev, func(), error) {
+	if f.learn {
+		return nil, nil, &usageError{fmt.Errorf("--learn is not supported by this version yet")}
+	}
+	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
+	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles,
+		Log: printLines(s.err), Logger: logger}
+	var err error
+	if o.StateDir, err = stateDir(); err != nil {
+		return nil, nil, err
+	}
+	for _, r := range f.resolve {
+		ov, err := egress.ParseOverride(r)
+		if err != nil {
+			return nil, nil, &usageError{err}
+		}
+		o.Resolve = append(o.Resolve, ov)
+	}
+	for _, file := range f.upstreamCA {
+		pem, err := readFile(file, "--upstream-ca")
+		if err != nil {
+			return nil, nil, err
+		}
+		o.UpstreamCA = append(append(o.UpstreamCA, pem...), '\n')
+	}
+	if o.Verifier, err = f.verifier(); err != nil {
+		return nil, nil, err
+	}
+	recorder, closeRecords, err := f.recorder(logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Recorder = recorder
+	d, err := server.NewDev(ctx, o)
+	if err != nil {
+		closeRecords()
+		return nil, nil, err
+	}
+	return d, func() { d.Close(); closeRecords() }, nil
+}
+
+func (f *siteFlags) verifier() (*gateway.IdentityVerifier, error) {
+	if f.identityKey == "" {
+		return nil, nil
+	}
+	key, err := readFile(f.identityKey, "--identity-key")
+	if err != nil {
+		return nil, err
+	}
+	return gateway.NewIdentityVerifier(key)
+}
+
+// recorder sends records to people (the log) and, if asked for, to a file.
+func (f *siteFlags) recorder(logger *slog.Logger) (record.Recorder, func(), error) {
+	people := record.NewLog(logger)
+	if f.records == "" {
+		return people, func() { people.Close() }, nil
+	}
+	file, err := record.OpenFile(f.records)
+	if err != nil {
+		return nil, nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f.records},
+			Message: "can't write records", Err: err, Remedy: "check --records"}
+	}
+	return record.Multi(people, file), func() {
+		people.Close()
+		if err := file.Close(); err != nil {
+			logger.Error("records are incomplete", "file", f.records, "error", err)
+		}
+	}, nil
+}
+
+func readFile(path, flag string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &weir.Error{Code: weir.Invalid, Message: "can't read " + path, Err: err, Remedy: "check " + flag}
+	}
+	return b, nil
+}
+
+// printLines writes what functions print, one line each, so that lines never mix.
+func printLines(w io.Writer) func(instance.Line) {
+	var mu sync.Mutex
+	return func(l instance.Line) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(w, "%s %s/%s %s %s | %s\n", l.Time.Format("15:04:05.000"), l.Function, l.Instance,
+			orDash(l.Request), l.Stream, printable(l.Text))
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// printable keeps a function's output from driving the terminal: control characters other than
+// tab are shown, not sent.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return r
+		case r < 0x20:
+			return 0x2400 + r // Unicode's control pictures
+		case r == 0x7f || r >= 0x80 && r < 0xa0:
+			return '\u2421'
+		}
+		return r
+	}, s)
+}
+
+func shortTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.String(slog.TimeKey, a.Value.Time().Format("15:04:05.000"))
+	}
+	return a
+}

@@ -1,0 +1,192 @@
+package egress
+
+// This file exists because the outer end has parts that all sandboxes share: the TLS configuration
+// (or sessions would never resume), the HTTP servers, and what an operator set.
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// Options configure an Egress.
+type Options struct {
+	Resolve      []Override      // where to dial instead of resolving
+	UpstreamCAs  []byte          // PEM certificates to trust besides the system's
+	AllowPrivate bool            // rules that name a host lead to private addresses too
+	Recorder     record.Recorder // takes the denials; nil: nobody does
+	Logger       *slog.Logger    // nil: none
+}
+
+// Egress is the way out for all sandboxes of one server. It is safe for concurrent use.
+type Egress struct {
+	overrides []Override // most specific first
+	private   bool
+	recorder  record.Recorder
+	logger    *slog.Logger
+	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
+	roots     *x509.CertPool // what upstreams are verified against
+	rootsPEM  []byte
+	leaf      *ecdsa.PrivateKey // of all certificates that sandboxes see
+	tls       *tls.Config       // towards the sandboxes
+	stranger  *tls.Config       // … for a handshake that names the wrong host
+	http1     *connQueue
+	http2     *connQueue
+	servers   []*http.Server
+
+	mu        sync.Mutex
+	functions map[*Function]struct{}
+}
+
+// New makes an Egress. The error is a *weir.Error if UpstreamCAs holds no certificate.
+func New(o Options) (*Egress, error) {
+	e := &Egress{
+		overrides: sortOverrides(o.Resolve),
+		private:   o.AllowPrivate,
+		recorder:  o.Recorder,
+		logger:    o.Logger,
+		lookup:    lookup,
+		rootsPEM:  slices.Concat(systemRoots(), []byte("\n"), o.UpstreamCAs),
+		functions: map[*Function]struct{}{},
+	}
+	if e.recorder == nil {
+		e.recorder = nobody{}
+	}
+	if e.logger == nil {
+		e.logger = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if e.roots, err = x509.SystemCertPool(); err != nil {
+		e.roots = x509.NewCertPool() // fails closed: nothing is trusted but what was given
+	}
+	if len(o.UpstreamCAs) > 0 && !e.roots.AppendCertsFromPEM(o.UpstreamCAs) {
+		return nil, &weir.Error{Code: weir.Invalid, Message: "the certificates to trust upstream hold no PEM certificate",
+			Remedy: "give a file with -----BEGIN CERTIFICATE----- blocks"}
+	}
+	if e.leaf, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, err
+	}
+	e.configureTLS()
+	e.startServers()
+	return e, nil
+}
+
+// Close ends every sandbox's connections that HTTP requests came on, and the pools of all functions.
+func (e *Egress) Close() {
+	for _, s := range e.servers {
+		s.Close()
+	}
+	e.mu.Lock()
+	list := e.functions
+	e.functions = map[*Function]struct{}{}
+	e.mu.Unlock()
+	for f := range list {
+		f.closeIdle()
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Denied(record.Denial)      {}
+func (nobody) Invoked(record.Invocation) {}
+
+// Limits of the connections to upstreams.
+const (
+	upstreamIdle       = 60 * time.Second // shorter than the idle time of most servers
+	upstreamIdleConns  = 256              // of one function
+	upstreamIdleHost   = 64               // of one function to one host
+	upstreamHeaderSize = 256 << 10        // bytes of a response's header
+	continueTime       = time.Second      // to wait for an upstream's 100 (RFC 9110, section 10.1.1)
+	streamWindow       = 1 << 20          // bytes of an HTTP/2 stream on their way or not yet taken
+	ioBuffer           = 64 << 10
+)
+
+// Function is the outer end of one function's sandboxes. Its connections to upstreams are shared by
+// its instances and by nobody else.
+type Function struct {
+	egress *Egress
+	name   string
+	engine *policy.Engine
+	pinned map[string]bool // names that rules name exactly
+	ports  []uint16        // ports that rules name
+	tcp    bool            // a rule of kind tcp exists
+	// A request leaves by the protocol that it came by: what one version can say and the other
+	// can't never has to be translated. WebSockets need HTTP/1.1.
+	http1 *http.Transport
+	http2 *http.Transport // or HTTP/1.1, as the upstream chooses
+}
+
+// Function makes the outer end of a function that eng decides for.
+func (e *Egress) Function(name string, eng *policy.Engine) *Function {
+	f := &Function{egress: e, name: name, engine: eng, pinned: map[string]bool{}, ports: eng.Ports()}
+	for _, h := range eng.Hosts() {
+		f.pinned[h] = true
+	}
+	f.tcp = slices.ContainsFunc(eng.Policy().Rules, func(r policy.Rule) bool { return r.Kind == policy.TCP })
+	f.http1, f.http2 = f.transport(false), f.transport(true)
+	e.mu.Lock()
+	e.functions[f] = struct{}{}
+	e.mu.Unlock()
+	return f
+}
+
+// transport makes a pool of connections. It follows no redirect, keeps no cookie, uses no proxy and
+// adds no header.
+func (f *Function) transport(two bool) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(two)
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            f.dial,
+		TLSClientConfig:        &tls.Config{RootCAs: f.egress.roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
+		TLSHandshakeTimeout:    dialTime,
+		Protocols:              protocols,
+		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, SendPingTimeout: 30 * time.Second},
+		DisableCompression:     true,
+		MaxIdleConns:           upstreamIdleConns,
+		MaxIdleConnsPerHost:    upstreamIdleHost,
+		IdleConnTimeout:        upstreamIdle,
+		ExpectContinueTimeout:  continueTime,
+		MaxResponseHeaderBytes: upstreamHeaderSize,
+		ReadBufferSize:         ioBuffer,
+		WriteBufferSize:        ioBuffer,
+	}
+}
+
+// Close ends the pool of the function; requests in flight finish. Its sandboxes are closed by
+// whoever made them.
+func (f *Function) Close() {
+	f.egress.mu.Lock()
+	delete(f.egress.functions, f)
+	f.egress.mu.Unlock()
+	f.closeIdle()
+}
+
+func (f *Function) closeIdle() {
+	f.http1.CloseIdleConnections()
+	f.http2.CloseIdleConnections()
+}
+
+// closeWriter is a connection that can end one direction.
+type closeWriter interface{ CloseWrite() error }
+
+func closeWrite(c net.Conn) {
+	if w, ok := c.(closeWriter); ok {
+		w.CloseWrite()
+	}
+}

@@ -1,0 +1,249 @@
+package egress
+
+// This file exists because an allowed request is not passed through but made anew, from the very
+// values that were decided on, and its response is streamed as it comes.
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/weir-run/weir/internal/policy"
+)
+
+// headerDelay is how long the header of a response of known length waits for the first of the body,
+// so that both go out in one packet.
+const headerDelay = 5 * time.Millisecond
+
+// outgoing makes the request that is sent for one that was decided on.
+func outgoing(ctx context.Context, r *http.Request, req *policy.Request) (*http.Request, *body) {
+	scheme := strings.Replace(req.URL.Scheme, "ws", "http", 1)
+	header, trailer := upstreamHeader(r)
+	out := &http.Request{
+		Method: req.Method,
+		// Opaque is written as it stands (net/url, URL.RequestURI): no other encoding comes in between.
+		URL:           &url.URL{Scheme: scheme, Host: req.URL.Authority(), Opaque: req.URL.Path, RawQuery: req.URL.Query},
+		Host:          req.URL.Authority(),
+		Header:        header,
+		Trailer:       trailer,
+		ContentLength: r.ContentLength,
+	}
+	if r.ContentLength == 0 {
+		return out.WithContext(ctx), nil
+	}
+	b := &body{ReadCloser: r.Body, from: r, to: trailer}
+	out.Body = b
+	if r.ContentLength < 0 {
+		out.TransferEncoding = []string{"chunked"}
+	}
+	return out.WithContext(ctx), b
+}
+
+// forward carries out an allowed request.
+func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Request) {
+	info := &informer{w: w, active: r.ProtoAtLeast(1, 1)}
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: info.pass})
+	out, sent := outgoing(ctx, r, req)
+	transport := c.sandbox.function.http1
+	if r.ProtoMajor == 2 {
+		transport = c.sandbox.function.http2
+	}
+	resp, err := transport.RoundTrip(out)
+	info.stop()
+	if err != nil {
+		c.failed(w, r, req, err)
+		return
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols { // nobody asked for it
+		c.failed(w, r, req, errBadAnswer)
+		return
+	}
+	if !pass(w, r, resp) {
+		panic(http.ErrAbortHandler) // the client must see that something is missing
+	}
+	if sent != nil && r.ProtoMajor == 1 {
+		// The response came before the end of the request. The rest is given a moment, no more.
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTime))
+	}
+}
+
+// informer passes on responses that only inform (RFC 9110, section 15.2). 100 is not among them: the
+// server sends it when the body is asked for, which is when the upstream has sent its own.
+type informer struct {
+	mu     sync.Mutex
+	w      http.ResponseWriter
+	active bool
+}
+
+func (i *informer) pass(code int, header textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.active || code == http.StatusContinue {
+		return nil
+	}
+	h := i.w.Header()
+	for k, v := range passed(http.Header(header), ofConnection) {
+		h[k] = v
+	}
+	i.w.WriteHeader(code)
+	clear(h)
+	return nil
+}
+
+func (i *informer) stop() {
+	i.mu.Lock()
+	i.active = false
+	i.mu.Unlock()
+}
+
+// pass gives an upstream's response to the client; false if it broke off.
+func pass(w http.ResponseWriter, r *http.Request, resp *http.Response) bool {
+	h := w.Header()
+	for k, v := range passed(resp.Header, ofConnection) {
+		h[k] = v
+	}
+	for _, k := range []string{"Date", "Content-Type"} {
+		if _, ok := h[k]; !ok {
+			h[k] = nil // keeps the server from adding its own
+		}
+	}
+	for k := range resp.Trailer {
+		h.Add("Trailer", k)
+	}
+	announced := len(resp.Trailer)
+	w.WriteHeader(resp.StatusCode)
+	if !passBody(w, r, resp) {
+		return false
+	}
+	if len(resp.Trailer) > 0 {
+		http.NewResponseController(w).Flush() // or a short body would get a length and no trailers
+	}
+	for k, v := range resp.Trailer {
+		if announced != len(resp.Trailer) {
+			k = http.TrailerPrefix + k
+		}
+		h[k] = v
+	}
+	return true
+}
+
+var buffers = sync.Pool{New: func() any { return new([ioBuffer]byte) }}
+
+// passBody streams a response's body: what has come is sent at once.
+func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response) bool {
+	rc := http.NewResponseController(w)
+	var mu sync.Mutex // the timer's turn or ours
+	begun := false
+	flushHeader := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !begun {
+			rc.Flush()
+		}
+	}
+	switch {
+	case r.Method == "HEAD" || resp.ContentLength == 0:
+	case resp.ContentLength < 0:
+		flushHeader()
+	default:
+		defer time.AfterFunc(headerDelay, flushHeader).Stop()
+	}
+	buf := buffers.Get().(*[ioBuffer]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := resp.Body.Read(buf[:])
+		mu.Lock()
+		begun = true
+		mu.Unlock()
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return false
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return true
+		case err != nil:
+			return false
+		case n > 0:
+			rc.Flush()
+		}
+	}
+}
+
+var errBadAnswer = errors.New("the upstream's answer does not fit the request")
+
+// failed answers for an upstream that could not be reached or did not answer.
+func (c *conn) failed(w http.ResponseWriter, r *http.Request, req *policy.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client is gone
+	}
+	c.sandbox.function.egress.logger.Debug("upstream failed", "host", req.URL.Host, "err", err)
+	if filtered := (*filteredError)(nil); errors.As(err, &filtered) {
+		rec := denialOf(req)
+		rec.Reason = filtered.Error()
+		rec.Fix = c.sandbox.function.reach(filtered)
+		c.refuse(w, r, http.StatusBadGateway, rec)
+		return
+	}
+	respond(w, r, problem{Status: http.StatusBadGateway, Detail: req.URL.Authority() + ": " + describe(err)})
+}
+
+// reach says how an address that is filtered may be reached.
+func (f *Function) reach(e *filteredError) string {
+	switch {
+	case !f.egress.private || e.class == special:
+		return ""
+	case e.class == private:
+		return "a rule that names the host and port without a wildcard"
+	}
+	return "a rule that names the address itself"
+}
+
+// describe puts an error of the upstream into words that help and show nothing of the inside.
+func describe(err error) string {
+	var unknown x509.UnknownAuthorityError
+	var wrongHost x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var verify *tls.CertificateVerificationError
+	var resolve *resolveError
+	var timeout net.Error
+	var op *net.OpError
+	switch {
+	case errors.As(err, &unknown):
+		return "its certificate is signed by an unknown authority; --upstream-ca names one to trust"
+	case errors.As(err, &wrongHost):
+		return "its certificate is for another host"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "its certificate has expired or is not valid yet"
+	case errors.As(err, &verify):
+		return "its certificate is not valid"
+	case errors.As(err, &resolve):
+		return "the name has no address; it is looked up outside the sandbox, and --resolve can give one"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "it refused the connection"
+	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
+		return "there is no route to it"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "it did not answer in time"
+	case errors.As(err, &op) && op.Op == "remote error":
+		return "it ended the TLS handshake"
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return "it does not speak TLS on this port"
+	case errors.Is(err, errBadAnswer):
+		return err.Error()
+	}
+	return "the connection broke off before it answered"
+}

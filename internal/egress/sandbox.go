@@ -1,0 +1,186 @@
+package egress
+
+// This file exists because everything a sandbox has at its outer end (its authority, its names, its
+// connections, its records) begins and ends with it.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-run/weir/internal/record"
+)
+
+// What one sandbox may have open at once, so that it can't exhaust the server.
+const (
+	maxConns    = 512
+	maxRequests = 512
+)
+
+// acceptPause is the wait after the system failed to give a connection or datagram.
+const acceptPause = 50 * time.Millisecond
+
+// Sandbox is the outer end of one sandbox. It is safe for concurrent use.
+type Sandbox struct {
+	function *Function
+	ca       *authority
+	names    *names
+	denials  *denials
+	ipv6     atomic.Bool   // the sandbox has IPv6 to connect with
+	requests chan struct{} // HTTP requests being served
+	ctx      context.Context
+	cancel   context.CancelFunc
+
+	mu     sync.Mutex
+	closed bool
+	open   map[io.Closer]struct{} // listeners and connections
+	conns  int
+}
+
+// Sandbox makes the outer end of one instance of the function, with an authority of its own.
+func (f *Function) Sandbox(instance string) (*Sandbox, error) {
+	ca, err := newAuthority(f.egress.leaf)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sandbox{
+		function: f,
+		ca:       ca,
+		names:    newNames(),
+		denials:  &denials{recorder: f.egress.recorder, function: f.name, instance: instance},
+		requests: make(chan struct{}, maxRequests),
+		open:     map[io.Closer]struct{}{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// CertFile gives what the sandbox's programs must trust, as PEM: its own authority, and, if the
+// function has a tcp rule and so may do TLS of its own with the outside, the system's roots and
+// those of Options.UpstreamCAs.
+func (s *Sandbox) CertFile() []byte {
+	if !s.function.tcp {
+		return slices.Clone(s.ca.pem)
+	}
+	return slices.Concat(s.ca.pem, s.function.egress.rootsPEM)
+}
+
+// SetInvocation names the invocation that runs now, for records; "" for none.
+func (s *Sandbox) SetInvocation(id string) { s.denials.begin(id) }
+
+// Serve takes what the sandbox captured: TCP connections, whose local address is the one that was
+// dialled, and DNS datagrams. It returns at once. Close closes the listeners.
+func (s *Sandbox) Serve(tcp []net.Listener, udp []net.PacketConn) {
+	for _, l := range tcp {
+		if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil && a.Addr().Is6() {
+			s.ipv6.Store(true)
+		}
+	}
+	for _, c := range udp {
+		if s.keep(c) {
+			go s.serveDNS(c)
+		}
+	}
+	for _, l := range tcp {
+		if s.keep(l) {
+			go s.accept(l)
+		}
+	}
+}
+
+// Close ends everything the sandbox has open.
+func (s *Sandbox) Close() {
+	s.cancel()
+	s.mu.Lock()
+	s.closed = true
+	open := s.open
+	s.open = map[io.Closer]struct{}{}
+	s.mu.Unlock()
+	for c := range open {
+		c.Close()
+	}
+	s.denials.begin("")
+}
+
+// keep notes what Close has to close. It is closed at once if the sandbox is closed already.
+func (s *Sandbox) keep(c io.Closer) bool {
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.open[c] = struct{}{}
+	}
+	s.mu.Unlock()
+	if closed {
+		c.Close()
+	}
+	return !closed
+}
+
+func (s *Sandbox) accept(l net.Listener) {
+	defer s.survive()
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // no descriptors, or the peer is gone again
+			s.function.egress.logger.Debug("accepting a captured connection", "err", err)
+			select {
+			case <-time.After(acceptPause):
+				continue
+			case <-s.ctx.Done():
+				return
+			}
+		}
+		if !s.admit() {
+			s.denials.writeOnce(record.Denial{Kind: "tcp", Target: "(further connections)",
+				Reason: "this sandbox has too many connections open"})
+			reset(c)
+			continue
+		}
+		go func() {
+			defer s.survive()
+			s.serveConn(c)
+		}()
+	}
+}
+
+func (s *Sandbox) admit() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.conns >= maxConns {
+		return false
+	}
+	s.conns++
+	return true
+}
+
+// forget undoes keep and admit for a connection that ended.
+func (s *Sandbox) forget(c io.Closer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+	s.conns--
+}
+
+// survive keeps a fault in serving one sandbox from ending the others.
+func (s *Sandbox) survive() {
+	if r := recover(); r != nil {
+		s.function.egress.logger.Error("fault in the egress", "fault", r, "stack", string(debug.Stack()))
+	}
+}
+
+// reset ends a connection so that its peer sees an error, not an end.
+func reset(c net.Conn) {
+	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		l.SetLinger(0)
+	}
+	c.Close()
+}

@@ -1,0 +1,100 @@
+package gateway
+
+// One table from the class of an error to an HTTP status, and one form of error answers.
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// Status gives the HTTP status of an error's code.
+func Status(c weir.Code) int {
+	switch c {
+	case weir.Invalid:
+		return http.StatusBadRequest
+	case weir.NotFound:
+		return http.StatusNotFound
+	case weir.Denied:
+		return http.StatusForbidden
+	case weir.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case weir.TimedOut:
+		return http.StatusGatewayTimeout
+	case weir.Crashed, weir.Broken:
+		return http.StatusBadGateway
+	case weir.Unavailable, weir.NoWall:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// messageOf gives what a caller may read of an error: never its cause.
+func messageOf(err error) (message, remedy string) {
+	var e *weir.Error
+	if !errors.As(err, &e) {
+		return "an internal error", "see the server's log"
+	}
+	if p := e.Pos.String(); p != "" {
+		return p + ": " + e.Message, e.Remedy
+	}
+	return e.Message, e.Remedy
+}
+
+// problem answers with an error as application/problem+json (RFC 9457).
+func problem(w http.ResponseWriter, status int, message, remedy string) {
+	p := map[string]any{"title": http.StatusText(status), "status": status, "detail": message}
+	if remedy != "" {
+		p["remedy"] = remedy
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	writeJSON(w, status, p)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // values of this package can always be written
+	}
+	h := w.Header()
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// readAll reads a body whose length is known, or -1.
+func readAll(r io.Reader, length int64, name string, limit int64) ([]byte, error) {
+	var tooLarge *http.MaxBytesError
+	b := make([]byte, 0, max(length, 0))
+	var err error
+	if length >= 0 {
+		b = b[:length]
+		_, err = io.ReadFull(r, b)
+	} else {
+		b, err = io.ReadAll(r)
+	}
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, requestTooLarge(name, limit)
+	case err != nil:
+		return nil, &weir.Error{Code: weir.Invalid, Message: "the request's body ended early", Err: err}
+	}
+	return b, nil
+}
+
+// printable makes hostile text safe to show on one line.
+func printable(s string) string {
+	if len(s) > 200 {
+		s = s[:200] + "…"
+	}
+	return strings.Trim(strconv.QuoteToGraphic(s), `"`)
+}

@@ -1,0 +1,81 @@
+package gateway
+
+// Netlify Identity: a caller's JSON Web Token becomes context.clientContext, but only if its
+// signature is verified with a key that was configured. A token that isn't is just a header.
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// minSecret is the shortest secret for HS256, in bytes: as long as its digest (RFC 7518, section 3.2).
+const minSecret = 32
+
+// IdentityVerifier verifies tokens with one key.
+type IdentityVerifier struct {
+	key    any
+	method string // the one algorithm that fits the key: no token chooses another
+}
+
+// NewIdentityVerifier takes a PEM public key (RSA for RS256, P-256 for ES256), or else a secret for
+// HS256, blanks around it cut off. The error is a weir.Invalid.
+func NewIdentityVerifier(key []byte) (*IdentityVerifier, error) {
+	bad := func(why string) (*IdentityVerifier, error) {
+		return nil, &weir.Error{Code: weir.Invalid, Message: "the identity key can't be used: " + why,
+			Remedy: "give a PEM public key (RSA or P-256), or a secret of at least 32 bytes for HS256"}
+	}
+	block, _ := pem.Decode(key)
+	if block == nil {
+		if bytes.Contains(key, []byte("-----BEGIN")) {
+			return bad("it is a broken PEM file")
+		}
+		secret := bytes.TrimSpace(key)
+		if len(secret) < minSecret {
+			return bad("the secret is too short")
+		}
+		return &IdentityVerifier{secret, "HS256"}, nil
+	}
+	pub, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return bad("it is not a public key")
+	}
+	switch k := pub.(type) {
+	case *rsa.PublicKey:
+		return &IdentityVerifier{k, "RS256"}, nil
+	case *ecdsa.PublicKey:
+		if k.Params().BitSize == 256 {
+			return &IdentityVerifier{k, "ES256"}, nil
+		}
+	}
+	return bad("it is neither RSA nor P-256")
+}
+
+// clientContext gives what Netlify gives for a verified token, nil for any other.
+func (v *IdentityVerifier) clientContext(token, site string) []byte {
+	claims := jwt.MapClaims{}
+	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return v.key, nil },
+		jwt.WithValidMethods([]string{v.method}), jwt.WithExpirationRequired())
+	if err != nil {
+		return nil
+	}
+	identity := map[string]any{"url": site + "/.netlify/identity", "token": token}
+	inner, err := json.Marshal(map[string]any{"identity": identity, "user": claims})
+	if err != nil {
+		return nil
+	}
+	out, err := json.Marshal(map[string]any{"identity": identity, "user": claims,
+		"custom": map[string]string{"netlify": base64.StdEncoding.EncodeToString(inner)}})
+	if err != nil {
+		return nil
+	}
+	return out
+}

@@ -1,0 +1,169 @@
+package gateway
+
+// The AWS Lambda Invoke API (API version 2015-03-31): an event in, the handler's own result out, so
+// that any Lambda client can drive functions.
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// maxClientContext is AWS's bound of the header X-Amz-Client-Context, in bytes of base64.
+const maxClientContext = 3583
+
+func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
+	id := ulid.Make().String()
+	w.Header().Set("X-Amzn-Requestid", id)
+	name, ok := lambdaName(r.URL)
+	switch {
+	case foreignPage(r):
+		lambdaError(w, http.StatusForbidden, "AccessDeniedException", "a page of another origin may not invoke functions")
+		return
+	case !ok:
+		lambdaError(w, http.StatusNotFound, "ResourceNotFoundException", "no such call: use "+lambdaPath+"NAME/invocations")
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", "POST")
+		lambdaError(w, http.StatusMethodNotAllowed, "InvalidRequestContentException", "invocations are POST requests")
+		return
+	}
+	inv, err := g.lambdaInvocation(w, r, name, id)
+	if err != nil {
+		lambdaFail(w, err)
+		return
+	}
+	switch t := r.Header.Get("X-Amz-Invocation-Type"); t {
+	case "", "RequestResponse":
+	case "DryRun":
+		w.WriteHeader(http.StatusNoContent)
+		return
+	default:
+		lambdaError(w, http.StatusBadRequest, "InvalidParameterValueException", "invocation type "+printable(t)+" is not supported by this version yet")
+		return
+	}
+	start := time.Now()
+	res, err := g.Functions.Invoke(r.Context(), inv)
+	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
+	switch {
+	case err != nil && weir.ErrorCode(err) == weir.NotFound:
+		lambdaFail(w, err)
+	case err != nil:
+		g.Logger.Error("no answer", "function", name, "request", id, "error", err)
+		functionError(w, runtimeError(err, id, start))
+	case res.Error != nil:
+		functionError(w, res.Error)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(res.Payload)
+	}
+}
+
+// foreignPage tells whether a browser sends the request for a page of another origin.
+func foreignPage(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	return origin != "" && origin != "http://"+r.Host
+}
+
+// lambdaName gives the function of ".../functions/NAME/invocations". NAME may be a plain name,
+// one with a qualifier, or an ARN.
+func lambdaName(u *url.URL) (string, bool) {
+	rest, ok := strings.CutSuffix(strings.TrimPrefix(u.Path, lambdaPath), "/invocations")
+	if !ok || rest == "" || strings.Contains(rest, "/") {
+		return "", false
+	}
+	parts := strings.Split(rest, ":")
+	for i, p := range parts {
+		if p == "function" && i+1 < len(parts) { // arn:aws:lambda:REGION:ACCOUNT:function:NAME, ACCOUNT:function:NAME
+			return parts[i+1], true
+		}
+	}
+	return parts[0], true
+}
+
+func (g *gateway) lambdaInvocation(w http.ResponseWriter, r *http.Request, name, id string) (weir.Invocation, error) {
+	inv := weir.Invocation{ID: id, Function: name}
+	limits, err := g.Functions.Lookup(name)
+	if err != nil {
+		return inv, err
+	}
+	body, err := readBody(w, r, limits.Request, name)
+	if err != nil {
+		return inv, err
+	}
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
+	if !json.Valid(body) {
+		return inv, &weir.Error{Code: weir.Invalid, Message: "the event is not JSON"}
+	}
+	inv.Event = body
+	if c := r.Header.Get("X-Amz-Client-Context"); c != "" {
+		raw, err := base64.StdEncoding.DecodeString(c)
+		if err != nil || len(c) > maxClientContext || !json.Valid(raw) {
+			return inv, &weir.Error{Code: weir.Invalid, Message: "X-Amz-Client-Context is not base64 of at most 3583 bytes of JSON"}
+		}
+		inv.ClientContext = raw
+	}
+	return inv, nil
+}
+
+// runtimeError words what became of an invocation as AWS does.
+func runtimeError(err error, id string, start time.Time) *weir.FunctionError {
+	message, remedy := messageOf(err)
+	if remedy != "" {
+		message += " (" + remedy + ")"
+	}
+	e := &weir.FunctionError{Type: "Runtime.ExitError", Message: fmt.Sprintf("RequestId: %s Error: %s", id, message), Trace: []string{}}
+	switch weir.ErrorCode(err) {
+	case weir.TimedOut:
+		e.Type = "Sandbox.Timedout"
+		e.Message = fmt.Sprintf("%s %s Task timed out after %.2f seconds", start.UTC().Format("2006-01-02T15:04:05.000Z"), id, time.Since(start).Seconds())
+	case weir.TooLarge:
+		e.Type = "Function.ResponseSizeTooLarge"
+	case weir.Broken:
+		e.Type, e.Message = "Runtime.ImportModuleError", message
+	case weir.Unavailable:
+		e.Type, e.Message = "TooManyRequestsException", message
+	}
+	return e
+}
+
+func functionError(w http.ResponseWriter, e *weir.FunctionError) {
+	w.Header().Set("X-Amz-Function-Error", "Unhandled")
+	writeJSON(w, http.StatusOK, e)
+}
+
+// lambdaFail answers with an error of the call itself.
+func lambdaFail(w http.ResponseWriter, err error) {
+	message, remedy := messageOf(err)
+	if remedy != "" {
+		message += " (" + remedy + ")"
+	}
+	switch weir.ErrorCode(err) {
+	case weir.NotFound:
+		lambdaError(w, http.StatusNotFound, "ResourceNotFoundException", message)
+	case weir.TooLarge:
+		lambdaError(w, http.StatusRequestEntityTooLarge, "RequestTooLargeException", message)
+	case weir.Invalid:
+		lambdaError(w, http.StatusBadRequest, "InvalidRequestContentException", message)
+	default:
+		lambdaError(w, http.StatusInternalServerError, "ServiceException", message)
+	}
+}
+
+func lambdaError(w http.ResponseWriter, status int, kind, message string) {
+	w.Header().Set("X-Amzn-Errortype", kind)
+	writeJSON(w, status, map[string]string{"Type": "User", "Message": message})
+}

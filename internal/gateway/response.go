@@ -1,0 +1,153 @@
+package gateway
+
+// From what a handler gave to an HTTP answer. The handler's word is hostile: nothing it gives may
+// break the framing of the answer.
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// maxHeaders bounds the bytes of all headers of an answer.
+const maxHeaders = 64 << 10
+
+// result is what a v1 handler may give.
+type result struct {
+	StatusCode json.RawMessage              `json:"statusCode"`
+	Headers    map[string]json.RawMessage   `json:"headers"`
+	Multi      map[string][]json.RawMessage `json:"multiValueHeaders"`
+	Body       json.RawMessage              `json:"body"`
+	Base64     bool                         `json:"isBase64Encoded"`
+}
+
+// nonsense is the error of a result that is no answer.
+func nonsense(name, format string, args ...any) error {
+	return &weir.Error{Code: weir.Broken, Message: name + " answered with nonsense: " + fmt.Sprintf(format, args...),
+		Remedy: "answer { statusCode, headers, body } with a body that is a string"}
+}
+
+// writeResult answers with what a handler gave. The error is a *weir.Error, and then nothing has
+// been written.
+func writeResult(w http.ResponseWriter, r *http.Request, payload json.RawMessage, limit int64, name string) error {
+	var res result
+	if len(payload) == 0 || payload[0] != '{' {
+		return nonsense(name, "it gave %s, not an object", printable(string(payload)))
+	}
+	if err := json.Unmarshal(payload, &res); err != nil {
+		return nonsense(name, "a field has another type than it may have")
+	}
+	status, err := strconv.Atoi(strings.Trim(string(res.StatusCode), `"`))
+	if err != nil || status < 200 || status > 599 {
+		return nonsense(name, "statusCode is %s, not a number from 200 to 599", printable(string(res.StatusCode)))
+	}
+	body, err := bodyOf(&res, name)
+	if err != nil {
+		return err
+	}
+	if int64(len(body)) > limit {
+		return &weir.Error{Code: weir.Crashed, Message: fmt.Sprintf("what %s answered is too large: %d bytes, the limit is %d", name, len(body), limit),
+			Remedy: "answer less, or raise limits.response"}
+	}
+	headers, err := answerHeaders(&res, name)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	for k, v := range headers {
+		h[k] = v
+	}
+	if status != http.StatusNoContent && status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		if h.Get("Content-Type") == "" {
+			h.Set("Content-Type", "text/plain; charset=utf-8")
+		}
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
+		w.Write(body)
+	}
+	return nil
+}
+
+func bodyOf(res *result, name string) ([]byte, error) {
+	if len(res.Body) == 0 || bytes.Equal(res.Body, []byte("null")) {
+		return nil, nil
+	}
+	var text string
+	if err := json.Unmarshal(res.Body, &text); err != nil {
+		return nil, nonsense(name, "body is not a string")
+	}
+	if !res.Base64 {
+		return []byte(text), nil
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\n", "", "\r", "").Replace(text))
+	if err != nil {
+		return nil, nonsense(name, "isBase64Encoded is set and body is not base64")
+	}
+	return b, nil
+}
+
+// reservedHeaders are the answer's framing and Netlify's own.
+var reservedHeaders = append([]string{"content-length", "x-nf-invocation-metadata", "x-nf-start-timestamp", "x-nf-request-id"}, hopByHop...)
+
+func answerHeaders(res *result, name string) (http.Header, error) {
+	out := http.Header{}
+	size := 0
+	add := func(k string, raw json.RawMessage) error {
+		v, err := headerValue(raw)
+		switch {
+		case !httpguts.ValidHeaderFieldName(k):
+			return nonsense(name, "%q is not the name of a header", printable(k))
+		case err != nil || !httpguts.ValidHeaderFieldValue(v):
+			return nonsense(name, "the value of header %s can't be sent", printable(k))
+		case slices.Contains(reservedHeaders, strings.ToLower(k)):
+			return nil
+		}
+		if size += len(k) + len(v) + 4; size > maxHeaders {
+			return nonsense(name, "its headers are larger than %d bytes", maxHeaders)
+		}
+		out.Add(k, v)
+		return nil
+	}
+	multi := map[string]bool{}
+	for k, values := range res.Multi {
+		multi[strings.ToLower(k)] = true
+		for _, raw := range values {
+			if err := add(k, raw); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for k, raw := range res.Headers {
+		if multi[strings.ToLower(k)] {
+			continue // multiValueHeaders win, as on Lambda
+		}
+		if err := add(k, raw); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// headerValue gives a string, number or boolean as text.
+func headerValue(raw json.RawMessage) (string, error) {
+	if len(raw) > 0 && raw[0] == '"' {
+		var s string
+		err := json.Unmarshal(raw, &s)
+		return s, err
+	}
+	if len(raw) == 0 || raw[0] == '{' || raw[0] == '[' || bytes.Equal(raw, []byte("null")) {
+		return "", fmt.Errorf("not a value")
+	}
+	return string(raw), nil
+}

@@ -1,0 +1,140 @@
+package house
+
+// The import directions of docs/architecture.md, and why each wall stands.
+
+import (
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/weir-run/weir/"
+
+type pkg struct {
+	ImportPath string
+	Dir        string
+	Doc        string
+	Imports    []string
+	GoFiles    []string
+}
+
+// house lists, for every package, which of Weir's own it may import, which third-party modules,
+// and why the wall is there.
+var house = map[string]struct {
+	own   []string
+	third []string
+	why   string
+}{
+	"cmd/weir":      {own: []string{"internal/cli", "internal/sandbox"}, why: "main only hands its arguments on"},
+	"cmd/weir-init": {own: []string{"internal/sandbox/walls"}, why: "the first process of a sandbox must be small and hold nothing that isn't needed to raise walls"},
+
+	"internal/weir": {why: "the nouns must not depend on how anything is done"},
+	"internal/policy": {own: []string{"internal/weir"},
+		why: "a decision is pure: no I/O, nothing that could make it depend on who asks"},
+	"internal/policy/tomlpolicy": {own: []string{"internal/weir", "internal/policy"}, third: []string{"github.com/pelletier/go-toml/v2"},
+		why: "a front end turns a file into a Policy and knows no other"},
+	"internal/policy/intrinsic": {own: []string{"internal/weir", "internal/policy"}, third: []string{"github.com/dop251/goja"},
+		why: "a front end turns a file into a Policy; the script it evaluates can reach nothing else"},
+	"internal/site": {own: []string{"internal/weir"}, third: []string{"github.com/pelletier/go-toml/v2"},
+		why: "reading a site must not build or run it"},
+	"internal/build": {own: []string{"internal/weir", "internal/site", "internal/policy", "internal/policy/intrinsic"},
+		third: []string{"github.com/evanw/esbuild"}, why: "a build must not depend on how its result is run"},
+	"internal/sandbox/walls": {third: []string{"golang.org/x/sys", "golang.org/x/net", "github.com/vishvananda/netlink", "github.com/google/nftables"},
+		why: "it runs as the first process of every sandbox, before the walls stand: small and without the rest of Weir"},
+	"internal/sandbox": {own: []string{"internal/weir", "internal/sandbox/walls"}, third: []string{"golang.org/x/sys"},
+		why: "a sandbox confines any program: it must not know Node, HTTP or policies"},
+	"internal/record": {own: []string{"internal/weir"}, why: "records must not know who decides or why"},
+	"internal/egress": {own: []string{"internal/weir", "internal/policy", "internal/record"}, third: []string{"golang.org/x/net"},
+		why: "the way out asks the policy and nobody else; it must not know what runs inside"},
+	"internal/runtime": {own: []string{"internal/weir"}, third: []string{"golang.org/x/sys"},
+		why: "the shim runs beside hostile code: whatever its Go half could reach, a forged frame might"},
+	"internal/instance": {own: []string{"internal/weir", "internal/policy", "internal/sandbox", "internal/runtime", "internal/egress", "internal/record"},
+		third: []string{"golang.org/x/sys"}, why: "it runs functions and must not know who calls them: no HTTP, no site, no artifact"},
+	"internal/invoke": {own: []string{"internal/weir", "internal/record"}, third: []string{"github.com/oklog/ulid"},
+		why: "it dispatches to backends by an interface of its own, so that tests and other backends need no sandbox"},
+	"internal/gateway": {own: []string{"internal/weir"}, third: []string{"github.com/golang-jwt/jwt", "github.com/oklog/ulid"},
+		why: "public HTTP reaches functions only through its Invoker: no way round invoke and its records"},
+	"internal/server": {own: []string{"internal/weir", "internal/policy", "internal/policy/tomlpolicy", "internal/site", "internal/build",
+		"internal/sandbox", "internal/runtime", "internal/egress", "internal/instance", "internal/invoke", "internal/gateway", "internal/record"},
+		third: []string{"github.com/fsnotify/fsnotify", "github.com/joho/godotenv"}, why: "the only place where the parts are joined"},
+	"internal/demo": {own: []string{"internal/weir", "internal/server", "internal/egress", "internal/instance", "internal/record"},
+		third: []string{"golang.org/x/net"}, why: "the demo uses Weir as everybody else does: through the server"},
+	"internal/cli": {own: []string{"internal/weir", "internal/server", "internal/demo", "internal/egress", "internal/gateway", "internal/instance",
+		"internal/record", "internal/runtime", "internal/sandbox"}, third: []string{"github.com/spf13/cobra", "github.com/oklog/ulid"},
+		why: "a command asks and prints; what it asks for is done elsewhere"},
+	"internal/house": {why: "it holds only tests"},
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,Doc,Imports,GoFiles", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) > 0 {
+			all = append(all, p)
+		}
+	}
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if strings.HasPrefix(name, "bench") || strings.HasPrefix(name, "test") {
+			continue // measure and try the whole from outside
+		}
+		rule, ok := house[name]
+		if !ok {
+			t.Errorf("%s stands nowhere in the house: add it to docs/architecture.md and to this test, with the reason", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			switch {
+			case strings.HasPrefix(imp, module):
+				if own := strings.TrimPrefix(imp, module); !slices.Contains(rule.own, own) {
+					t.Errorf("%s imports %s, but must not: %s", name, own, rule.why)
+				}
+			case strings.Contains(strings.SplitN(imp, "/", 2)[0], "."):
+				if !slices.ContainsFunc(rule.third, func(m string) bool { return imp == m || strings.HasPrefix(imp, m+"/") }) {
+					t.Errorf("%s imports %s, which is none of its tools: %s", name, imp, rule.why)
+				}
+			}
+		}
+	}
+}
+
+// TestBanned keeps out what must never be linked into the binary.
+func TestBanned(t *testing.T) {
+	banned := map[string]string{
+		"plugin":         "code loaded at run time is code nobody reviewed",
+		"net/http/pprof": "it registers itself on the default mux, which a later server might expose",
+		"expvar":         "it registers itself on the default mux, which a later server might expose",
+		"C":              "the binary is built without cgo: one static file, no loader to trust",
+	}
+	for _, p := range packages(t) {
+		for _, imp := range p.Imports {
+			if why, ok := banned[imp]; ok {
+				t.Errorf("%s imports %s: %s", p.ImportPath, imp, why)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package comment: say what it is for and what it must not know", p.ImportPath)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package instance
+
+// Denials that the kernel and the shim saw become records here. (The egress records its own.)
+//
+// A refused child process is seen twice: the kernel knows for certain that one was tried but not
+// which program, the shim knows the program but its word is advisory. The two are joined: the
+// record says what the shim says and that the kernel saw it.
+
+import (
+	"sync"
+	"time"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/runtime"
+	"github.com/weir-run/weir/internal/sandbox"
+)
+
+// maxDenials bounds the records of one invocation that come from inside the process, so that a
+// loop of refused calls costs little. What is dropped is counted by the last record.
+const maxDenials = 200
+
+type denials struct {
+	in *instance
+
+	mu      sync.Mutex
+	request string
+	forks   int // seen by the kernel, not yet named by the shim
+	count   int
+}
+
+func newDenials(in *instance) *denials { return &denials{in: in} }
+
+func (d *denials) begin(request string) {
+	d.mu.Lock()
+	d.request, d.count = request, 0
+	d.mu.Unlock()
+}
+
+// follow takes the kernel's word for what was tried, until the process ends.
+func (d *denials) follow(attempts <-chan sandbox.Attempt) {
+	for a := range attempts {
+		d.mu.Lock()
+		if startsProcess(a.Syscall) {
+			d.forks++
+		} else {
+			d.write(record.Denial{Kind: "syscall", Target: a.Syscall,
+				Reason: "no function may use this system call", Source: record.Kernel})
+		}
+		d.mu.Unlock()
+	}
+	d.flush()
+}
+
+func startsProcess(syscall string) bool {
+	return syscall == "fork" || syscall == "vfork" || syscall == "clone" || syscall == "clone3"
+}
+
+// reported takes the shim's word for a file or program that was refused.
+func (d *denials) reported(r runtime.Report) {
+	kind, ok := map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "exec": policy.Exec}[r.Kind]
+	if !ok {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rec := record.Denial{Kind: r.Kind, Target: r.Target, Source: record.Shim}
+	if kind == policy.Exec && d.forks > 0 {
+		d.forks--
+		rec.Source = record.Kernel
+	}
+	req, err := policy.NewFile(kind, r.Target)
+	if err != nil {
+		rec.Reason = err.Error()
+		d.write(rec)
+		return
+	}
+	dec := d.in.cfg.Engine.Decide(&req)
+	if dec.Allow {
+		return // the system's own no (a missing file, wrong permissions), not the policy's
+	}
+	x := d.in.cfg.Engine.Explain(&req, dec)
+	rec.Reason, rec.Nearest, rec.Rule, rec.Fix = x.Reason, x.Nearest, x.Rule, x.Fix
+	d.write(rec)
+}
+
+// addon records a native library that the bundle holds and the policy doesn't allow.
+func (d *denials) addon(file string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.write(record.Denial{Kind: "addon", Target: "/var/task/" + file, Source: record.Kernel,
+		Reason: "native libraries are not allowed", Fix: "addons = true"})
+}
+
+// flush records the child processes that the shim did not name.
+func (d *denials) flush() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for ; d.forks > 0; d.forks-- {
+		d.write(record.Denial{Kind: "exec", Target: "(a child process)", Source: record.Kernel,
+			Reason: "this function may start no programs", Fix: `exec = ["/path/of/the/program"]`})
+	}
+}
+
+// write completes a record and hands it on. The caller holds the lock.
+func (d *denials) write(rec record.Denial) {
+	if d.count++; d.count > maxDenials {
+		return
+	}
+	rec.Time = time.Now()
+	rec.Function, rec.Instance, rec.Request = d.in.cfg.Function, d.in.id, d.request
+	if d.count == maxDenials {
+		rec.Reason += " (further denials of this invocation from inside the process are not recorded one by one)"
+	}
+	d.in.cfg.Recorder.Denied(rec)
+}

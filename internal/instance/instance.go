@@ -1,0 +1,291 @@
+package instance
+
+// One instance: a sandbox with Node and the function's code in it, from its start to its end.
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-run/weir/internal/egress"
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/runtime"
+	"github.com/weir-run/weir/internal/sandbox"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// loadTime bounds the start of Node and the import of the function's code (AWS Lambda's init
+// phase has the same bound).
+const loadTime = 10 * time.Second
+
+// exitGrace is how long a process whose channel broke may take to be reaped before its cause of
+// death is given as unknown.
+const exitGrace = 2 * time.Second
+
+type instance struct {
+	id      string
+	cfg     *Config
+	limits  weir.Limits
+	proc    *sandbox.Process
+	egress  *egress.Sandbox
+	conn    *runtime.Conn
+	logs    *logs
+	denials *denials
+
+	dead   atomic.Bool // the process ended or the channel is spoilt
+	exit   atomic.Pointer[sandbox.Exit]
+	exited chan struct{}
+	once   sync.Once
+	onEnd  func()
+
+	// Owned by whoever took the instance from the pool, or by the pool's lock while it is idle.
+	idleSince time.Time
+	cpuSeen   time.Duration
+	burns     int
+}
+
+// newInstance starts a sandbox and loads the function's code in it. onEnd is called once, when
+// the instance has ended; not if newInstance fails.
+func newInstance(ctx context.Context, cfg *Config, limits weir.Limits, onEnd func()) (*instance, error) {
+	in := &instance{id: newID(), cfg: cfg, limits: limits, exited: make(chan struct{}), onEnd: onEnd}
+	in.denials = newDenials(in)
+	if err := in.launch(ctx); err != nil {
+		return nil, err
+	}
+	if err := in.load(ctx); err != nil {
+		in.onEnd = nil
+		in.end()
+		return nil, err
+	}
+	return in, nil
+}
+
+// launch raises the sandbox and connects its three ways out: egress, channel and output.
+func (in *instance) launch(ctx context.Context) (err error) {
+	in.egress, err = in.cfg.Egress.Sandbox(in.id)
+	if err != nil {
+		return fmt.Errorf("making the sandbox's CA: %w", err)
+	}
+	ours, theirs, err := socketpair()
+	if err != nil {
+		in.egress.Close()
+		return err
+	}
+	defer theirs.Close()
+	in.logs, err = newLogs(in.cfg.Log, Line{Function: in.cfg.Function, Instance: in.id}, in.limits.Log)
+	if err != nil {
+		in.egress.Close()
+		ours.Close()
+		return err
+	}
+	in.proc, err = in.cfg.Launcher.Start(ctx, in.spec(theirs))
+	in.logs.started()
+	if err != nil {
+		in.egress.Close()
+		ours.Close()
+		return err
+	}
+	in.egress.Serve(in.proc.TCP(), in.proc.UDP())
+	in.conn, err = runtime.Dial(ours, runtime.ConnOptions{OnReport: in.denials.reported})
+	go in.reap()
+	go in.denials.follow(in.proc.Attempts())
+	if err != nil {
+		in.onEnd = nil
+		in.end()
+	}
+	return err
+}
+
+// spec says what the sandbox holds: Node, the shim, the bundle and what the policy grants.
+func (in *instance) spec(channel *os.File) *sandbox.Spec {
+	cfg, eng := in.cfg, in.cfg.Engine
+	content := maps.Clone(runtime.Content())
+	content[runtime.CertPath] = in.egress.CertFile()
+	s := &sandbox.Spec{
+		Name:     cfg.Function,
+		Argv:     runtime.Argv(cfg.Node, in.limits),
+		Env:      runtime.Environ(),
+		Files:    []*os.File{channel},
+		Stdout:   in.logs.stdout,
+		Stderr:   in.logs.stderr,
+		Programs: []string{cfg.Node.Path},
+		Exec:     eng.Grants(policy.Exec),
+		Bundle:   cfg.Bundle.Dir,
+		Content:  content,
+		Read:     hostPaths(eng.Grants(policy.Read)),
+		Write:    eng.Grants(policy.Write),
+		Ports:    eng.Ports(),
+		Loopback: eng.Loopback(),
+		Limits:   in.limits,
+	}
+	if eng.Policy().Addons {
+		for _, a := range cfg.Bundle.Addons {
+			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))
+		}
+	}
+	return s
+}
+
+// hostPaths leaves out the grants of what every sandbox can read anyway.
+func hostPaths(grants []string) []string {
+	var out []string
+	for _, g := range grants {
+		if !strings.HasPrefix(g, "/var/task/") && !strings.HasPrefix(g, "/tmp/") && g != "/var/task" && g != "/tmp" {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// load has the function's code imported.
+func (in *instance) load(ctx context.Context) error {
+	// The caller may give up; the instance is worth finishing all the same, within its own time.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTime)
+	defer cancel()
+	err := in.conn.Load(ctx, runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Limits: in.limits, Node: in.cfg.Node})
+	if err == nil {
+		return nil
+	}
+	var thrown *runtime.LoadError
+	switch {
+	case errors.As(err, &thrown):
+		e := &weir.Error{Code: weir.Broken, Message: fmt.Sprintf("%s can't be loaded: %s: %s",
+			in.cfg.Function, thrown.Type, thrown.Message), Err: err}
+		if len(in.cfg.Bundle.Addons) > 0 && !in.cfg.Engine.Policy().Addons {
+			e.Remedy = "it holds native libraries (" + in.cfg.Bundle.Addons[0] + "): allow them with addons = true"
+			in.denials.addon(in.cfg.Bundle.Addons[0])
+		}
+		return e
+	case ctx.Err() != nil:
+		return &weir.Error{Code: weir.Broken,
+			Message: fmt.Sprintf("%s can't be loaded: importing it took longer than %s", in.cfg.Function, loadTime),
+			Remedy:  "do the slow work in the handler"}
+	default:
+		return in.crash(err, "while it was loaded")
+	}
+}
+
+// env is what process.env holds: the platform's variables and those of the site's that the
+// policy names.
+func (in *instance) env() map[string]string {
+	env := maps.Clone(in.cfg.Platform)
+	if env == nil {
+		env = map[string]string{}
+	}
+	granted := in.cfg.Engine.Grants(policy.Env)
+	if in.cfg.Engine.Policy().Intrinsic {
+		granted = slices.Collect(maps.Keys(in.cfg.Env)) // that language has no rules for variables
+	}
+	for _, name := range granted {
+		v, ok := in.cfg.Env[name]
+		if ok && policy.Check(policy.Rule{Kind: policy.Env, Pattern: name}) == nil {
+			env[name] = v
+		}
+	}
+	return env
+}
+
+// invoke runs one invocation. After an error the instance must be ended.
+func (in *instance) invoke(ctx context.Context, inv weir.Invocation) (weir.Result, error) {
+	in.logs.begin(inv.ID)
+	in.denials.begin(inv.ID)
+	in.egress.SetInvocation(inv.ID)
+	deadline := time.Now().Add(in.limits.Timeout)
+	// The function finishes its work though the client hangs up, as in Lambda.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	res, err := in.conn.Invoke(ctx, inv, deadline)
+	if err == nil {
+		in.denials.flush()
+		in.egress.SetInvocation("")
+		return res, nil
+	}
+	defer in.denials.flush()
+	switch {
+	case weir.ErrorCode(err) == weir.TooLarge:
+		return weir.Result{}, err
+	case ctx.Err() != nil:
+		return weir.Result{}, &weir.Error{Code: weir.TimedOut,
+			Message: fmt.Sprintf("%s timed out after %.2f seconds", in.cfg.Function, in.limits.Timeout.Seconds()),
+			Remedy:  "make it faster or raise limits.timeout"}
+	default:
+		return weir.Result{}, in.crash(err, "during the invocation")
+	}
+}
+
+// crash says why the process is gone, as far as it can be known.
+func (in *instance) crash(err error, when string) error {
+	select {
+	case <-in.exited:
+	case <-time.After(exitGrace):
+		return &weir.Error{Code: weir.Crashed, Message: fmt.Sprintf("%s broke its channel %s", in.cfg.Function, when), Err: err}
+	}
+	exit := in.exit.Load()
+	e := &weir.Error{Code: weir.Crashed, Err: nil}
+	switch {
+	case exit.Cause == "memory":
+		e.Message = fmt.Sprintf("%s ran out of memory %s (limit %d MB)", in.cfg.Function, when, in.limits.Memory>>20)
+		e.Remedy = "use less memory or raise limits.memory"
+	case exit.Signal != "":
+		e.Message = fmt.Sprintf("%s was ended by %s %s", in.cfg.Function, exit.Signal, when)
+	default:
+		e.Message = fmt.Sprintf("%s exited with status %d %s", in.cfg.Function, exit.Code, when)
+	}
+	return e
+}
+
+// reusable tells whether the instance may take another invocation.
+func (in *instance) reusable() bool { return !in.dead.Load() && in.conn.Clean() }
+
+// reap waits for the process, so that its end is known at once and leaves no zombie.
+func (in *instance) reap() {
+	exit := in.proc.Wait()
+	in.exit.Store(&exit)
+	in.dead.Store(true)
+	close(in.exited)
+}
+
+// end kills the instance and frees what it held. It returns when nothing of it is left.
+func (in *instance) end() {
+	in.once.Do(func() {
+		in.dead.Store(true)
+		in.proc.Kill()
+		<-in.exited
+		if in.conn != nil {
+			in.conn.Close()
+		}
+		in.egress.Close()
+		in.logs.close()
+		in.denials.flush()
+		if in.onEnd != nil {
+			in.onEnd()
+		}
+	})
+}
+
+// socketpair makes the channel: our end and the one that becomes fd 3 of the program.
+func socketpair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "channel"), os.NewFile(uintptr(fds[1]), "channel"), nil
+}
+
+func newID() string {
+	var b [6]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,164 @@
+// Package invoke takes one invocation from a function's name to its result: it finds the backend
+// that serves the name in the current build, and records how it went. It must not know how a backend
+// runs functions or who asks.
+package invoke
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// Backend serves one function. Its methods may be called from many goroutines at once; Close is
+// called once, after the last Invoke has returned.
+type Backend interface {
+	Invoke(context.Context, weir.Invocation) (weir.Result, InstanceInfo, error)
+	Limits() weir.Limits
+	Close()
+}
+
+// InstanceInfo says what served an invocation, for the record.
+type InstanceInfo struct {
+	ID   string // "" if nothing did
+	Cold bool   // it was started for this invocation
+}
+
+// Dispatcher gives invocations to the backends of the current build. It is safe for concurrent use.
+type Dispatcher struct {
+	recorder record.Recorder
+
+	mu  sync.RWMutex
+	set *set
+	old sync.WaitGroup // sets that are being closed
+}
+
+// set is the backends of one build, and the invocations in flight on them.
+type set struct {
+	backends map[string]Backend
+	inFlight sync.WaitGroup
+}
+
+// NewDispatcher makes a dispatcher without functions.
+func NewDispatcher(r record.Recorder) *Dispatcher {
+	return &Dispatcher{recorder: r, set: &set{}}
+}
+
+// Swap makes backends, by the functions' names, the current ones. Invocations in flight finish on
+// the old ones, which are then closed. It does not wait for that.
+func (d *Dispatcher) Swap(backends map[string]Backend) {
+	d.mu.Lock()
+	old := d.set
+	d.set = &set{backends: backends}
+	d.mu.Unlock()
+	d.old.Go(func() {
+		old.inFlight.Wait()
+		var closing sync.WaitGroup
+		for _, b := range old.backends {
+			closing.Go(b.Close)
+		}
+		closing.Wait()
+	})
+}
+
+// Close takes all functions away and waits until every backend is closed.
+func (d *Dispatcher) Close() {
+	d.Swap(nil)
+	d.old.Wait()
+}
+
+// acquire gives the backend of a name and its set, in which one more invocation is in flight.
+func (d *Dispatcher) acquire(name string) (Backend, *set, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	b, ok := d.set.backends[name]
+	if !ok {
+		return nil, nil, notFound(name, d.set.backends)
+	}
+	d.set.inFlight.Add(1)
+	return b, d.set, nil
+}
+
+func notFound(name string, backends map[string]Backend) error {
+	e := &weir.Error{Code: weir.NotFound, Message: "there is no function " + name}
+	names := slices.Sorted(maps.Keys(backends))
+	for _, n := range names {
+		if near(name, n) {
+			e.Remedy = "did you mean " + n + "?"
+		}
+	}
+	return e
+}
+
+// near tells whether two names differ by one typing mistake: one character more, less, other, or
+// two swapped.
+func near(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	switch ra, rb := a[i:], b[i:]; {
+	case len(a) == len(b):
+		return len(ra) > 0 && (ra[1:] == rb[1:] || len(ra) > 1 && ra[0] == rb[1] && ra[1] == rb[0] && ra[2:] == rb[2:])
+	case len(a)+1 == len(b):
+		return ra == rb[1:]
+	}
+	return false
+}
+
+// Lookup gives the limits of a function. The error is a weir.NotFound.
+func (d *Dispatcher) Lookup(name string) (weir.Limits, error) {
+	b, s, err := d.acquire(name)
+	if err != nil {
+		return weir.Limits{}, err
+	}
+	defer s.inFlight.Done()
+	return b.Limits(), nil
+}
+
+// Invoke runs one invocation and records it. Errors are *weir.Error: NotFound, or what the backend
+// says.
+func (d *Dispatcher) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, error) {
+	if inv.ID == "" {
+		inv.ID = ulid.Make().String()
+	}
+	b, s, err := d.acquire(inv.Function)
+	if err != nil {
+		return weir.Result{}, err
+	}
+	defer s.inFlight.Done()
+	start := time.Now()
+	res, info, err := b.Invoke(ctx, inv)
+	d.recorder.Invoked(outcome(inv, start, res, info, err))
+	return res, err
+}
+
+func outcome(inv weir.Invocation, start time.Time, res weir.Result, info InstanceInfo, err error) record.Invocation {
+	r := record.Invocation{
+		Time: start, Function: inv.Function, Instance: info.ID, Request: inv.ID, Cold: info.Cold,
+		Outcome: "ok", Millis: float64(time.Since(start).Microseconds()) / 1000,
+	}
+	switch {
+	case err != nil:
+		r.Outcome = string(weir.ErrorCode(err))
+		r.Error = err.Error()
+		var e *weir.Error
+		if errors.As(err, &e) {
+			r.Error = e.Message
+		}
+	case res.Error != nil:
+		r.Outcome = "error"
+		r.Error = res.Error.Type
+	}
+	return r
+}

@@ -1,0 +1,146 @@
+// This file exists because grants on the host (files, programs, variables, connections) must be what
+// the kernel can hold, and nothing that would open the sandbox itself.
+
+package policy
+
+import (
+	"path"
+	"strings"
+)
+
+// Paths inside the sandbox that the product gives by itself.
+const (
+	bundleDir = "/var/task" // always readable, never writable
+	tmpDir    = "/tmp"      // always readable, writable by rule, never executable
+)
+
+// ownDirs belong to the sandbox: a rule can't replace what it mounts there.
+var ownDirs = []string{"/proc", "/sys", "/dev"}
+
+// below tells whether p is dir or lies in it.
+func below(p, dir string) bool {
+	return strings.HasPrefix(p, dir) && (len(p) == len(dir) || p[len(dir)] == '/' || dir == "/")
+}
+
+// fileRule is a compiled rule for files: exactly path, or, if deep, path and all below it.
+type fileRule struct {
+	path string
+	deep bool
+}
+
+func (f fileRule) String() string {
+	if f.deep {
+		return f.path + "/**"
+	}
+	return f.path
+}
+
+const fileRemedy = "write an absolute path of one file, or DIR/** for a directory and all below it"
+
+func parseFileRule(r *Rule) (fileRule, error) {
+	var f fileRule
+	f.path, f.deep = strings.CutSuffix(r.Pattern, "/**")
+	if f.deep && f.path == "" || r.Pattern == "/" {
+		return f, invalid("name the directories", "%s would open the whole host", r.Pattern)
+	}
+	if err := checkPath(f.path, fileRemedy); err != nil {
+		return f, err
+	}
+	switch {
+	case strings.ContainsAny(f.path, "*?[]{}"):
+		return f, invalid(fileRemedy, "%q has a wildcard that the kernel can't hold", r.Pattern)
+	case r.Kind == Write && below(f.path, bundleDir):
+		return f, invalid("write to /tmp instead, which needs a rule for /tmp/**", "%s is the bundle, which is never writable", bundleDir)
+	}
+	for _, own := range ownDirs {
+		if below(f.path, own) {
+			return f, invalid("", "%s belongs to the sandbox and can't be opened", own)
+		}
+	}
+	return f, nil
+}
+
+func parseExecRule(r *Rule) error {
+	if err := checkPath(r.Pattern, "write the absolute path of the program"); err != nil {
+		return err
+	}
+	if strings.ContainsAny(r.Pattern, "*?[]{}") {
+		return invalid("write the absolute path of each program", "%q has a wildcard; programs are exact", r.Pattern)
+	}
+	for _, dir := range append([]string{bundleDir, tmpDir}, ownDirs...) {
+		if below(r.Pattern, dir) {
+			return invalid("name a program of the host, such as /usr/bin/convert", "nothing below %s can be started", dir)
+		}
+	}
+	return nil
+}
+
+func checkPath(p, remedy string) error {
+	switch {
+	case !strings.HasPrefix(p, "/"):
+		return invalid(remedy, "%q is not an absolute path", p)
+	case strings.IndexFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0:
+		return invalid(remedy, "%q holds a control character", p)
+	case path.Clean(p) != p:
+		return invalid("write "+quote(path.Clean(p)), "%q is not a clean path", p)
+	}
+	return nil
+}
+
+// Variables that steer a process or that the platform sets: whoever could set them could loosen
+// the walls from outside or inside. A name that ends with "*" is a prefix.
+var reserved = []string{
+	"PATH", "HOME", "TMPDIR", "PWD", "SHELL", "IFS", "ENV", "BASH_*", "SHELLOPTS", "BASHOPTS", "PS4",
+	"NODE_*", "UV_*", "LD_*", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH", "MALLOC_*",
+	"HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS",
+	"SSL_CERT_*", "SSLKEYLOGFILE", "OPENSSL_*",
+	"PYTHON*", "PERL5*", "PERLLIB", "RUBYOPT", "RUBYLIB", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS",
+	"GIT_*", "npm_*", "NPM_CONFIG_*",
+	"LAMBDA_*", "_HANDLER", "_X_AMZN_*", "AWS_LAMBDA_*", "AWS_EXECUTION_ENV", "WEIR_*",
+}
+
+// parseEnvRule takes NODE_ENV although NODE_* is reserved: libraries read it, Node itself does not.
+func parseEnvRule(r *Rule) error {
+	name := r.Pattern
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; !isAlnum(c) && c != '_' || i == 0 && c <= '9' {
+			return invalid("name each variable; letters, digits and _ make a name", "%q is not the name of a variable", name)
+		}
+	}
+	if name == "" {
+		return invalid("name a variable", "the name of a variable is empty")
+	}
+	for _, r := range reserved {
+		prefix, isPrefix := strings.CutSuffix(r, "*")
+		if (name == r || isPrefix && strings.HasPrefix(name, prefix)) && name != "NODE_ENV" {
+			return invalid("give the variable another name", "%s is reserved: it steers the process or is set by the platform", name)
+		}
+	}
+	return nil
+}
+
+// tcpRule is a compiled tcp rule.
+type tcpRule struct {
+	rule int
+	host hostPattern
+	port uint16
+}
+
+func parseTCPRule(r *Rule) (tcpRule, error) {
+	const remedy = `write "HOST:PORT", such as "db.internal:5432"`
+	if _, rest, ok := strings.Cut(r.Pattern, "://"); ok {
+		authority, _, _ := strings.Cut(rest, "/")
+		return tcpRule{}, invalid("write "+quote(authority)+" with a port, or a rule under http", "a tcp rule is a host and a port, not a URL")
+	}
+	if host, _, ok := strings.Cut(r.Pattern, "/"); ok {
+		return tcpRule{}, invalid("write "+quote(host)+" with a port", "a tcp rule has no path")
+	}
+	host, port, err := parseAuthority(r.Pattern, false)
+	if err != nil {
+		return tcpRule{}, err
+	}
+	if port == 0 {
+		return tcpRule{}, invalid(remedy, "the port of %q is missing", r.Pattern)
+	}
+	return tcpRule{host: host, port: port}, nil
+}

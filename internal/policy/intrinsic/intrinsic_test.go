@@ -1,0 +1,292 @@
+package intrinsic
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s:\n got:\n%s want:\n%s", file, got, want)
+	}
+}
+
+var kinds = [...]string{policy.HTTP: "http", policy.WS: "ws", policy.TCP: "tcp", policy.Read: "read", policy.Write: "write", policy.Exec: "exec"}
+
+func TestGood(t *testing.T) {
+	files, _ := filepath.Glob("testdata/good/*.js")
+	if len(files) < 3 {
+		t.Fatal("no fixtures")
+	}
+	for _, file := range files {
+		if filepath.Base(file) == "handler.js" {
+			continue
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			b, err := Load(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			for _, r := range b.Policy.Rules {
+				fmt.Fprintf(&out, "%s %s %s globs=%v\n", r.Pos, kinds[r.Kind], r.Pattern, r.Globs)
+			}
+			wd, _ := os.Getwd()
+			rel, _ := filepath.Rel(wd, b.HandlerFile)
+			fmt.Fprintf(&out, "handler %s in %s\n", b.HandlerName, rel)
+			golden(t, file+".golden", out.Bytes())
+			if !b.Policy.Intrinsic || b.Policy.Source != file {
+				t.Errorf("Intrinsic %v, Source %q", b.Policy.Intrinsic, b.Policy.Source)
+			}
+		})
+	}
+}
+
+func TestBad(t *testing.T) {
+	files, _ := filepath.Glob("testdata/bad/*.js")
+	if len(files) < 10 {
+		t.Fatal("no fixtures")
+	}
+	for _, file := range files {
+		if filepath.Base(file) == "handler.js" {
+			continue
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			_, err := Load(file)
+			if err == nil {
+				t.Fatal("loaded")
+			}
+			var e *weir.Error
+			if !errors.As(err, &e) || e.Code != weir.Invalid {
+				t.Errorf("not an invalid weir.Error: %v", err)
+			}
+			golden(t, file+".golden", []byte(err.Error()+"\n"))
+		})
+	}
+}
+
+func load(t *testing.T, src string) (*Bootstrap, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"fn.js": src, "handler.js": "exports.handler = async () => {}"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Load(filepath.Join(dir, "fn.js"))
+}
+
+const (
+	before = "const I = require('@intrinsic/lambda');\nmodule.exports = new I().configurePolicies(policy => {\n"
+	after  = "\n}).setHandlerFile(`${__dirname}/handler.js`).run();\n"
+)
+
+// A hostile file must cost a bounded time and never the process that loads it.
+func TestHostile(t *testing.T) {
+	for name, src := range map[string]string{
+		"repeat":          `'x'.repeat(2**30)`,
+		"doubling":        `let s = 'x'; for (;;) s += s`,
+		"fill":            `new Array(1e9).fill(0)`,
+		"push":            `const a = []; for (;;) a.push(a.length + 'x')`,
+		"array loop":      `while (1) []`,
+		"typed array":     `new Uint8Array(2**31 - 1).fill(1)`,
+		"many buffers":    `const a = []; for (;;) a.push(new ArrayBuffer(1 << 26))`,
+		"recursion":       `(function f() { f() })()`,
+		"getter":          `const o = { get a() { return this.a } }; o.a`,
+		"proxy":           `const p = new Proxy({}, { get(t, k, r) { return r[k] } }); p.x`,
+		"proxy prototype": `let p = {}; for (let i = 0; i < 1e7; i++) p = new Proxy(p, {}); p.x`,
+		"regexp":          `/^(?=(a+)+$)(a|a?)+$/.test('a'.repeat(64) + 'b')`,
+		"nesting":         strings.Repeat("(", 500000),
+		"unary":           "x = " + strings.Repeat("!", 900000) + "1",
+		"arrows":          strings.Repeat("a=>", 300000) + "a",
+		"json":            `JSON.parse('['.repeat(1e6))`,
+		"join":            `const a = []; a.length = 1e8; a.join('xxxxxxxxxx').length; a.join('xxxxxxxxxx' + a.join('y'))`,
+		"sort":            `new Array(1e7).fill(0).map(Math.random).sort(() => { for (;;); })`,
+		"finally":         `for (;;) { try { for (;;); } finally { continue } }`,
+		"promise":         `const f = () => Promise.resolve().then(f); f()`,
+		"generator":       `function* g() { for (;;) yield* g() } [...g()]`,
+		"toString":        `policy.outboundHttp.allowGet({ toString() { for (;;); } })`,
+		"export":          `const o = []; o.push(o); policy.outboundHttp.allowGet(o)`,
+		"rules":           `for (;;) policy.outboundHttp.allowGet('https://a.example/' + 'x'.repeat(1000))`,
+		"problems":        `for (;;) policy.outboundNet.allowUdp('a', 1)`,
+		"constructor":     `while (true) { ({}).constructor.constructor('return 1')() }`,
+		"bigint":          `for (let n = 2n; ; n *= n) ;`,
+		"date":            `for (;;) new Date().toString()`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			_, err := load(t, before+src+after)
+			var e *weir.Error
+			if !errors.As(err, &e) || e.Code != weir.Invalid {
+				t.Errorf("got %v, want an invalid weir.Error", err)
+			}
+			if d := time.Since(start); d > startTime+5*time.Second {
+				t.Errorf("took %v", d)
+			}
+			t.Log(time.Since(start).Round(time.Millisecond), strings.SplitN(fmt.Sprint(err), "\n", 2)[0])
+		})
+	}
+}
+
+// Nothing of the machine is in reach of the script.
+func TestNothingInReach(t *testing.T) {
+	t.Setenv("WEIR_TEST_SECRET", "secret")
+	for _, src := range []string{
+		`if (Object.keys(process.env).length || process.env.WEIR_TEST_SECRET) throw new Error('environment')`,
+		`if (Object.keys(process).join() !== 'env') throw new Error('process')`,
+		`for (const n of ['setTimeout', 'setImmediate', 'fetch', 'Buffer', 'WebAssembly', 'console', 'global', 'XMLHttpRequest']) if (typeof globalThis[n] !== 'undefined') throw new Error(n)`,
+	} {
+		if _, err := load(t, before+src+after); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, module := range []string{"fs", "child_process", "net", "http", "./other", "/etc/passwd", "node:fs", "../../x"} {
+		if _, err := load(t, before+"try { require('"+module+"') } catch (e) {}"+after); err == nil || !strings.Contains(err.Error(), "can't load") {
+			t.Errorf("require %q: %v", module, err)
+		}
+	}
+}
+
+func TestHandlerStaysInTheTree(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "evil.js")
+	if err := os.WriteFile(outside, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "link.js")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "lib"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for handler, want := range map[string]string{
+		"${__dirname}/link.js":          "link out of",
+		"${__dirname}/../evil.js":       "not in the directory",
+		"${__dirname}/../../etc/passwd": "not in the directory",
+		"/etc/passwd":                   "not in the directory",
+		"./fn.js":                       "not in the directory",
+		"${__dirname}":                  "not in the directory",
+		"${__dirname}x/handler.js":      "not in the directory",
+		"${__dirname}/lib":              "does not exist",
+		"${__dirname}/none.js":          "does not exist",
+		"${__dirname}/fn.js":            "itself",
+		"${__dirname}/a\\0b":            "does not exist",
+	} {
+		file := filepath.Join(dir, "fn.js")
+		src := "const I = require('@intrinsic/lambda'); new I().setHandlerFile(`" + handler + "`).run()"
+		if err := os.WriteFile(file, []byte(src), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := Load(file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, %v; want an error with %q", handler, b, err, want)
+		}
+	}
+}
+
+func TestFilePatternsAreNeverWidened(t *testing.T) {
+	for call, want := range map[string]string{
+		`allowRead('/srv/a/**')`:           "/srv/a/**",
+		`allowRead('/srv/a/**/*')`:         "/srv/a/**",
+		`allowRead('/srv/a.txt')`:          "/srv/a.txt",
+		`allowRead('/var/task/*.json')`:    "",
+		`allowRead('/tmp/[ab]?')`:          "",
+		`allowRead('/srv/*')`:              "error",
+		`allowRead('/srv/**/*.txt')`:       "error",
+		`allowRead('/srv/a?')`:             "error",
+		`allowRead('/var/task/../*.json')`: "error",
+		`allowRead('/**')`:                 "error",
+		`allowRead('/**/*')`:               "error",
+		`allowRead('**')`:                  "error",
+		`allowRead('*')`:                   "error",
+		`allowRead('srv/**')`:              "error",
+		`allowRead('/srv/../etc/**')`:      "error",
+		`allowRead('/proc/**')`:            "error",
+		`allowWrite('/tmp/**')`:            "/tmp/**",
+		`allowWrite('/tmp/*')`:             "error",
+		`allowWrite('/var/task/**')`:       "error",
+	} {
+		b, err := load(t, before+"policy.fs."+call+after)
+		got := ""
+		if err != nil {
+			got = "error"
+		} else if len(b.Policy.Rules) > 0 {
+			got = b.Policy.Rules[0].Pattern
+		}
+		if got != want {
+			t.Errorf("%s: got %q (%v), want %q", call, got, err, want)
+		}
+	}
+}
+
+func TestIsBootstrap(t *testing.T) {
+	for src, want := range map[string]bool{
+		"const I = require('@intrinsic/lambda');":                        true,
+		"var p=require(\"path\"),I=require( \"@intrinsic/lambda\" )":     true,
+		"import I from '@intrinsic/lambda'":                              true,
+		"const a = 1 / 2; const I = require(`@intrinsic/lambda`)":        true,
+		"// const I = require('@intrinsic/lambda')\nexports.handler = 1": false,
+		"const I = require('@intrinsic/lambda-other')":                   false,
+		"exports.handler = () => '@intrinsic/lambda'":                    false,
+		"": false,
+	} {
+		if got := IsBootstrap([]byte(src)); got != want {
+			t.Errorf("%q: got %v", src, got)
+		}
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large.js")
+	if err := os.WriteFile(large, bytes.Repeat([]byte(" "), maxSource+1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, large, filepath.Join(dir, "none.js")} {
+		if _, err := Load(path); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(before + "policy.outboundHttp.allowGet('https://a.example/*')" + after)
+	f.Add(before + "policy.fs.allowRead('/srv/**')" + after)
+	f.Add("import I from '@intrinsic/lambda'")
+	f.Add("((((")
+	f.Add("new (require('@intrinsic/lambda'))().setHandlerFile(__dirname + '/x').run()")
+	f.Fuzz(func(t *testing.T, src string) {
+		start := time.Now()
+		b, err := load(t, src)
+		if time.Since(start) > startTime+5*time.Second {
+			t.Fatalf("took %v", time.Since(start))
+		}
+		if err == nil {
+			if _, err := policy.Compile(b.Policy); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

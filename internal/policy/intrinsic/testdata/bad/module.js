@@ -1,0 +1,2 @@
+import IntrinsicLambda from '@intrinsic/lambda';
+export default new IntrinsicLambda().run();

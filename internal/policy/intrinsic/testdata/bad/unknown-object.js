@@ -1,0 +1,8 @@
+const IntrinsicLambda = require('@intrinsic/lambda');
+
+module.exports = new IntrinsicLambda()
+  .configurePolicies(policy => {
+    policy.outboundHTTP.allowGet('https://example.com/');
+  })
+  .setHandlerFile(`${__dirname}/handler.js`)
+  .run();

@@ -1,0 +1,168 @@
+package policy
+
+import (
+	"bufio"
+	"errors"
+	"net/url"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// newRequest makes the request of either kind by its scheme.
+func newRequest(method, scheme, authority, target string) (Request, error) {
+	if scheme == "ws" || scheme == "wss" {
+		return NewWS(scheme, authority, target)
+	}
+	return NewHTTP(method, scheme, authority, target)
+}
+
+// fields splits a line at spaces, but not inside a Go string.
+func fields(t *testing.T, line string) (out []string) {
+	t.Helper()
+	for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
+		f, rest, _ := strings.Cut(line, " ")
+		if line[0] == '"' {
+			quoted, err := strconv.QuotedPrefix(line)
+			if err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			rest = line[len(quoted):]
+			if f, err = strconv.Unquote(quoted); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, line = append(out, f), rest
+	}
+	return out
+}
+
+func TestURLs(t *testing.T) {
+	file, err := os.Open("testdata/urls.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	n := 0
+	for s := bufio.NewScanner(file); s.Scan(); {
+		line := s.Text()
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		n++
+		in, want, _ := strings.Cut(line, " => ")
+		f := fields(t, in)
+		if len(f) != 3 {
+			t.Fatalf("%q has %d fields", in, len(f))
+		}
+		r, err := newRequest("GET", f[0], f[1], f[2])
+		if reason, refused := strings.CutPrefix(want, "refused "); refused {
+			var a *Ambiguous
+			if !errors.As(err, &a) || !strings.Contains(a.Reason, reason) {
+				t.Errorf("%s: got %q, %v; want a refusal with %q", in, r.URL, err, reason)
+			}
+			continue
+		}
+		if err != nil || r.URL.String() != want {
+			t.Errorf("%s: got %q, %v; want %q", in, r.URL, err, want)
+		}
+	}
+	if n < 100 {
+		t.Errorf("only %d cases", n)
+	}
+}
+
+func TestMethods(t *testing.T) {
+	for _, m := range []string{"GET", "get", "PROPFIND", "M-SEARCH"} {
+		if _, err := NewHTTP(m, "https", "a.example", "/"); err != nil {
+			t.Errorf("%s: %v", m, err)
+		}
+	}
+	for _, m := range []string{"", "CONNECT", "GET ", "GE\nT", "GET/", "G\x00", "GÉT", "(GET)"} {
+		if _, err := NewHTTP(m, "https", "a.example", "/"); err == nil {
+			t.Errorf("%q was accepted", m)
+		}
+	}
+}
+
+func TestLongPath(t *testing.T) {
+	for n, ok := range map[int]bool{maxPath: true, maxPath + 1: false} {
+		if _, err := NewHTTP("GET", "https", "a.example", "/"+strings.Repeat("a", n-1)); (err == nil) != ok {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestNewTCP(t *testing.T) {
+	for host, want := range map[string]string{"DB.internal": "db.internal", "192.0.2.1": "192.0.2.1", "::1": "::1", "2001:DB8::": "2001:db8::"} {
+		if r, err := NewTCP(host, 5432); err != nil || r.Host != want || r.Port != 5432 || r.Kind != TCP {
+			t.Errorf("%s: %+v, %v", host, r, err)
+		}
+	}
+	for _, host := range []string{"", "[::1]", "a:80", "127.1", "a.", "a b", "fe80::1%eth0"} {
+		if _, err := NewTCP(host, 5432); err == nil {
+			t.Errorf("%q was accepted", host)
+		}
+	}
+	if _, err := NewTCP("a", 0); err == nil {
+		t.Error("port 0 was accepted")
+	}
+}
+
+func TestNewFile(t *testing.T) {
+	for _, c := range []struct {
+		kind Kind
+		path string
+		ok   bool
+	}{
+		{Read, "/etc/passwd", true}, {Write, "/tmp/a b\n", true}, {Exec, "/bin/sh", true}, {Exec, "uname", true}, {Addon, "/var/task/x.node", true},
+		{Read, "passwd", false}, {Read, "", false}, {Read, "/etc/../etc/passwd", false}, {Read, "/etc//passwd", false}, {Read, "/etc/", false},
+		{Read, "/a\x00", false}, {Exec, "./x", false}, {Exec, "..", false}, {Exec, "", false}, {HTTP, "/x", false}, {Env, "X", false},
+	} {
+		if _, err := NewFile(c.kind, c.path); (err == nil) != c.ok {
+			t.Errorf("%d %q: %v", c.kind, c.path, err)
+		}
+	}
+}
+
+// What is accepted means the same to Go's own parser, and making it canonical again changes nothing.
+func FuzzNewHTTP(f *testing.F) {
+	file, err := os.ReadFile("testdata/urls.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for line := range strings.Lines(string(file)) {
+		if in, _, ok := strings.Cut(line, " => "); ok && !strings.Contains(in, `"`) {
+			if p := strings.Fields(in); len(p) == 3 {
+				f.Add("GET", p[0], p[1], p[2])
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, method, scheme, authority, target string) {
+		r, err := newRequest(method, scheme, authority, target)
+		if err != nil {
+			var a *Ambiguous
+			if !errors.As(err, &a) || a.Reason != clip(a.Reason) {
+				t.Fatalf("a bad refusal: %q", err)
+			}
+			return
+		}
+		text := r.URL.String()
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if u.Scheme != r.URL.Scheme || u.Hostname() != r.URL.Host || u.EscapedPath() != r.URL.Path || u.RawQuery != r.URL.Query || u.Fragment != "" || u.User != nil {
+			t.Fatalf("%q is %+v to us and %+v to net/url", text, r.URL, u)
+		}
+		again, err := newRequest(method, r.URL.Scheme, r.URL.Authority(), r.URL.Path+"?"+r.URL.Query)
+		if err != nil || again.URL != r.URL {
+			t.Fatalf("%+v becomes %+v, %v", r.URL, again.URL, err)
+		}
+		if clean := path.Clean(u.Path); clean != u.Path && clean+"/" != u.Path {
+			t.Fatalf("%q cleaned is %q", u.Path, clean)
+		}
+	})
+}

@@ -1,0 +1,134 @@
+// Package tomlpolicy reads policies from weir.toml, and tells a person where and how a file is
+// wrong. It must not know how a policy is enforced, nor the other front end.
+//
+// # Decisions where weir.toml could be read in two ways
+//
+// Sections are names or globs of functions, "*" for any characters. For each key by itself, limits
+// taken one by one, the most specific section that has it counts: the exact name, else the glob with
+// the longest beginning before its first "*", else with more other characters, else with fewer "*".
+// Two sections that are equal by all of these and have the same key are an error.
+//
+// Sizes are whole numbers of B, KB, MB or GB, in powers of 1024. Durations are as in Go: "500ms",
+// "10s", "1m30s". What the language holds but this version does not reach is an error that says so.
+package tomlpolicy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// maxFile bounds weir.toml, in bytes.
+const maxFile = 4 << 20
+
+// maxErrors bounds the errors that are reported for one file.
+const maxErrors = 100
+
+// File is a weir.toml that was read and is valid in itself.
+type File struct {
+	name     string
+	sections []*section
+}
+
+// section is one [functions.NAME], with what its keys do to a policy.
+type section struct {
+	name     string
+	settings map[string]setting // by key; of limits by "limits.timeout" and so on
+}
+
+// setting is one key of a section.
+type setting struct {
+	pos   weir.Position
+	apply func(*policy.Policy)
+}
+
+// Load reads a file. A file that can't be read gives an error that matches os.ErrNotExist and its
+// kin; for others see Parse.
+func Load(path string) (*File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		var reason *os.PathError
+		if errors.As(err, &reason) {
+			err = reason.Err
+		}
+		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "can't be read", Err: err}
+	}
+	return Parse(path, data)
+}
+
+// Parse reads the content of a file; name is for positions. Each error is a *weir.Error with file,
+// line and column; several are joined, the first of the file first.
+func Parse(name string, data []byte) (*File, error) {
+	if len(data) > maxFile {
+		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name}, Message: "the file is larger than 4MB"}
+	}
+	root, err := parseTree(name, data)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{file: &File{name: name}}
+	r.root(root)
+	slices.SortStableFunc(r.errs, func(a, b *weir.Error) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	switch {
+	case len(r.errs) == 0:
+		return r.file, nil
+	case len(r.errs) == 1:
+		return nil, r.errs[0]
+	}
+	var errs []error
+	for _, e := range r.errs[:min(len(r.errs), maxErrors)] {
+		errs = append(errs, e)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// Sections gives the names and globs of functions that the file has a section for, as written, in
+// the order of the file.
+func (f *File) Sections() []string {
+	names := make([]string, len(f.sections))
+	for i, s := range f.sections {
+		names[i] = s.name
+	}
+	return names
+}
+
+// For gives the policy of a function. If no section is about it, the policy has no Source and allows
+// nothing. The error is a *weir.Error: two sections that are equally specific have the same key.
+func (f *File) For(function string) (*policy.Policy, error) {
+	p := &policy.Policy{Function: function}
+	holders := map[string][]*section{}
+	for _, s := range f.sections {
+		if !matchName(s.name, function) {
+			continue
+		}
+		p.Source = f.name
+		for key := range s.settings {
+			holders[key] = append(holders[key], s)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(holders)) {
+		best := slices.MaxFunc(holders[key], func(a, b *section) int { return compareNames(a.name, b.name) })
+		for _, s := range holders[key] {
+			if s != best && compareNames(s.name, best.name) == 0 {
+				return nil, tie(function, key, best, s)
+			}
+		}
+		best.settings[key].apply(p)
+	}
+	return p, nil
+}
+
+func tie(function, key string, a, b *section) error {
+	return &weir.Error{Code: weir.Invalid, Pos: b.settings[key].pos,
+		Message: fmt.Sprintf("[functions.%q] and [functions.%q] (line %d) both match %q, are equally specific and both have %s",
+			b.name, a.name, a.settings[key].pos.Line, function, key),
+		Remedy: fmt.Sprintf("add [functions.%q] with its own %s", function, key)}
+}

@@ -1,0 +1,198 @@
+package tomlpolicy
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s:\n got:\n%s want:\n%s", file, got, want)
+	}
+}
+
+func TestGood(t *testing.T) {
+	file := "testdata/good/full.toml"
+	f, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "sections %q\n", f.Sections())
+	for _, name := range []string{"charge", "dotted", "admin-x", "admin-x-report", "other"} {
+		p, err := f.For(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := policy.Compile(p); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		fmt.Fprintf(&out, "\n%s from %q, addons %v, limits %+v\n", p.Function, p.Source, p.Addons, p.Limits)
+		for _, r := range p.Rules {
+			fmt.Fprintf(&out, "%s kind %d %q query %v\n", r.Pos, r.Kind, r.Pattern, r.Query)
+		}
+	}
+	golden(t, file+".golden", out.Bytes())
+}
+
+func TestBad(t *testing.T) {
+	files, _ := filepath.Glob("testdata/bad/*.toml")
+	if len(files) < 10 {
+		t.Fatal("no fixtures")
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			f, err := Load(file)
+			if err == nil {
+				_, err = f.For("charge")
+			}
+			if err == nil {
+				t.Fatal("no error")
+			}
+			var e *weir.Error
+			if !errors.As(err, &e) || e.Code != weir.Invalid || e.Pos.Line == 0 || e.Pos.Column == 0 {
+				t.Errorf("not an invalid weir.Error with a position: %v", err)
+			}
+			golden(t, file+".golden", []byte(err.Error()+"\n"))
+		})
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "weir.toml"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNoSectionGivesNothing(t *testing.T) {
+	f, err := Parse("weir.toml", []byte("[functions.other]\nhttp = []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.For("charge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Source != "" || len(p.Rules) != 0 || p.Function != "charge" {
+		t.Errorf("got %+v", p)
+	}
+	e, err := policy.Compile(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := policy.NewHTTP("GET", "https", "example.com", "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := e.Decide(&r); d.Allow || d.Reason != policy.NoPolicy {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestMostSpecificWins(t *testing.T) {
+	for _, c := range []struct {
+		sections []string
+		function string
+		want     string // the section, "tie" or ""
+	}{
+		{[]string{"*", "charge"}, "charge", "charge"},
+		{[]string{"charge", "*"}, "charge", "charge"},
+		{[]string{"*", "admin-*", "admin-x*"}, "admin-xy", "admin-x*"},
+		{[]string{"*-report", "admin-*"}, "admin-report", "admin-*"},
+		{[]string{"a*b", "a*cb"}, "acb", "a*cb"},
+		{[]string{"a*b*", "a*b"}, "acb", "a*b"},
+		{[]string{"a*b", "a*c"}, "ab", "a*b"},
+		{[]string{"a*bc*", "a*c*b"}, "abcb", "tie"},
+		{[]string{"a*bc*", "a*c*b", "abcb"}, "abcb", "abcb"},
+		{[]string{"*a"}, "b", ""},
+		{[]string{"a*a"}, "a", ""},
+		{[]string{"Charge"}, "charge", ""},
+	} {
+		var b strings.Builder
+		for _, s := range c.sections {
+			fmt.Fprintf(&b, "[functions.%q]\nenv = [%q]\n", s, "S_"+strings.NewReplacer("*", "_x_", "-", "_").Replace(s))
+		}
+		f, err := Parse("weir.toml", []byte(b.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := f.For(c.function)
+		got := ""
+		switch {
+		case err != nil:
+			got = "tie"
+			if e := (*weir.Error)(nil); !errors.As(err, &e) || e.Pos.Line == 0 {
+				t.Errorf("no position: %v", err)
+			}
+		case len(p.Rules) == 1:
+			for _, s := range c.sections {
+				if p.Rules[0].Pattern == "S_"+strings.NewReplacer("*", "_x_", "-", "_").Replace(s) {
+					got = s
+				}
+			}
+		}
+		if got != c.want {
+			t.Errorf("%q in %q: got %q (%v), want %q", c.function, c.sections, got, err, c.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/good/*.toml", "testdata/bad/*.toml"} {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := Parse("weir.toml", data)
+		if err != nil {
+			var e *weir.Error
+			if !errors.As(err, &e) || e.Pos.File == "" || e.Message == "" {
+				t.Fatalf("an error without a place: %v", err)
+			}
+			return
+		}
+		for _, name := range append(file.Sections(), "charge") {
+			p, err := file.For(name)
+			if err != nil {
+				continue
+			}
+			for _, r := range p.Rules {
+				if err := policy.Check(r); err != nil {
+					t.Fatalf("%q passed Parse: %v", r.Pattern, err)
+				}
+				if r.Pos.Line == 0 || r.Pos.Column == 0 {
+					t.Fatalf("%q has no position", r.Pattern)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,184 @@
+// This file exists because an error must name the line and column of the key or value that is wrong,
+// which decoding into Go values forgets: the file is kept as a tree with positions.
+
+package tomlpolicy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// value is a TOML value and where it stands.
+type value struct {
+	pos   weir.Position
+	kind  unstable.Kind
+	text  string // decoded if a String, else as written
+	items []*value
+	table *table // if kind is InlineTable or Table
+}
+
+// table is a TOML table: keys in the order of the file.
+type table struct {
+	keys    []string
+	entries map[string]*entry
+}
+
+// entry is a key with its value.
+type entry struct {
+	pos   weir.Position // of the key
+	value *value
+}
+
+// parseTree checks data against TOML and gives its tree.
+func parseTree(name string, data []byte) (*table, error) {
+	var whole map[string]any // syntax, and keys and tables that are defined twice
+	if err := toml.Unmarshal(data, &whole); err != nil {
+		return nil, syntaxError(name, data, err)
+	}
+	b := &treeBuilder{name: name, data: data}
+	b.parser.Reset(data)
+	root := newTable()
+	current := root
+	for b.parser.NextExpression() {
+		e := b.parser.Expression()
+		var err error
+		if e.Kind == unstable.KeyValue {
+			err = b.keyValue(current, e)
+		} else {
+			current, err = b.header(root, e)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := b.parser.Error(); err != nil {
+		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name}, Message: err.Error()}
+	}
+	return root, nil
+}
+
+func newTable() *table { return &table{entries: map[string]*entry{}} }
+
+type treeBuilder struct {
+	name   string
+	data   []byte
+	parser unstable.Parser
+}
+
+// pos gives the position of a byte. Columns count bytes from 1, as compilers do.
+func (b *treeBuilder) pos(offset uint32) weir.Position {
+	before := b.data[:offset]
+	return weir.Position{File: b.name, Line: 1 + bytes.Count(before, []byte("\n")), Column: len(before) - bytes.LastIndexByte(before, '\n')}
+}
+
+// header opens the table of a [header].
+func (b *treeBuilder) header(root *table, e *unstable.Node) (*table, error) {
+	t := root
+	var pos weir.Position
+	for it := e.Key(); it.Next(); {
+		pos = b.pos(it.Node().Raw.Offset)
+		var err error
+		if t, err = b.open(t, string(it.Node().Data), pos); err != nil {
+			return nil, err
+		}
+	}
+	if e.Kind == unstable.ArrayTable {
+		return nil, &weir.Error{Code: weir.Invalid, Pos: pos, Message: "weir.toml has no arrays of tables", Remedy: "write the header in single brackets"}
+	}
+	return t, nil
+}
+
+// open gives the table under key, made if it is not there.
+func (b *treeBuilder) open(t *table, key string, pos weir.Position) (*table, error) {
+	e := t.entries[key]
+	if e == nil {
+		e = &entry{pos, &value{pos: pos, kind: unstable.Table, table: newTable()}}
+		t.keys = append(t.keys, key)
+		t.entries[key] = e
+	}
+	if e.value.table == nil {
+		return nil, &weir.Error{Code: weir.Invalid, Pos: pos, Message: fmt.Sprintf("%q is defined twice", key), Remedy: "remove one"}
+	}
+	return e.value.table, nil
+}
+
+func (b *treeBuilder) keyValue(t *table, e *unstable.Node) error {
+	it := e.Key()
+	for it.Next() {
+		key, pos := string(it.Node().Data), b.pos(it.Node().Raw.Offset)
+		if !it.IsLast() {
+			var err error
+			if t, err = b.open(t, key, pos); err != nil {
+				return err
+			}
+			continue
+		}
+		if t.entries[key] != nil {
+			return &weir.Error{Code: weir.Invalid, Pos: pos, Message: fmt.Sprintf("%q is defined twice", key), Remedy: "remove one"}
+		}
+		v, err := b.value(e.Value(), pos)
+		if err != nil {
+			return err
+		}
+		t.keys = append(t.keys, key)
+		t.entries[key] = &entry{pos, v}
+	}
+	return nil
+}
+
+// value copies a value out of the parser. Arrays have no position of their own: they get that of
+// their key.
+func (b *treeBuilder) value(n *unstable.Node, key weir.Position) (*value, error) {
+	v := &value{pos: key, kind: n.Kind, text: string(n.Data)}
+	if n.Kind != unstable.Array {
+		v.pos = b.pos(n.Raw.Offset)
+	}
+	if n.Kind == unstable.InlineTable {
+		v.table = newTable()
+	}
+	for it := n.Children(); it.Next(); {
+		child := it.Node()
+		if n.Kind == unstable.InlineTable {
+			if err := b.keyValue(v.table, child); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		item, err := b.value(child, key)
+		if err != nil {
+			return nil, err
+		}
+		v.items = append(v.items, item)
+	}
+	return v, nil
+}
+
+// syntaxError turns the decoder's error into one with the remedy for the likeliest mistakes.
+func syntaxError(name string, data []byte, err error) error {
+	e := &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name}, Message: strings.TrimPrefix(err.Error(), "toml: ")}
+	var where *toml.DecodeError
+	if !errors.As(err, &where) {
+		return e
+	}
+	e.Pos.Line, e.Pos.Column = where.Position()
+	lines := bytes.Split(data, []byte("\n"))
+	line := strings.TrimSpace(string(lines[min(e.Pos.Line, len(lines))-1]))
+	switch inner := strings.Trim(line, "[] "); {
+	case strings.HasPrefix(line, "[functions.") && strings.Contains(line, "*") && !strings.Contains(line, `"`):
+		e.Remedy = fmt.Sprintf("write [functions.%q]: a name with a * stands in quotes", strings.TrimPrefix(inner, "functions."))
+	case strings.Contains(e.Message, "already"):
+		e.Remedy = "remove one of the two"
+	case strings.Contains(e.Message, "start of value"), strings.Contains(e.Message, "expected keyword"):
+		e.Remedy = "write texts in quotes"
+	case strings.Contains(e.Message, "new lines"):
+		e.Remedy = "close the quotes on the same line"
+	}
+	return e
+}

@@ -1,0 +1,55 @@
+// Package record is what was tried and what became of it: denials and invocations as JSON lines.
+// It must not know who decides or why. The schema is docs/records.md. No secret and no body ever
+// enters a record.
+package record
+
+import "time"
+
+// Source says who saw an attempt: the wall that held it, or code inside the function's process,
+// whose word is advisory.
+type Source string
+
+// The sources.
+const (
+	Egress Source = "egress" // the capture of egress: a fact
+	Kernel Source = "kernel" // a system call that was refused: a fact
+	Shim   Source = "shim"   // the runtime inside the function's process: advisory
+)
+
+// Denial is one thing that a function tried and was refused.
+type Denial struct {
+	Time     time.Time `json:"time"`
+	Function string    `json:"function"`
+	Instance string    `json:"instance"`
+	Request  string    `json:"request,omitempty"` // id of the invocation in flight, if one was
+	Kind     string    `json:"kind"`              // http, ws, tcp, udp, dns, tls, read, write, exec, syscall, addon, channel
+	Method   string    `json:"method,omitempty"`  // http only
+	Target   string    `json:"target"`            // URL without query, host:port, path, program or system call
+	Reason   string    `json:"reason"`            // one line
+	Nearest  string    `json:"nearest,omitempty"` // the rule that came nearest, as written
+	Rule     string    `json:"rule,omitempty"`    // where that rule stands, FILE:LINE
+	Fix      string    `json:"fix,omitempty"`     // the smallest line that would allow it
+	Source   Source    `json:"source"`
+	Count    int       `json:"count,omitempty"` // how many more like the one recorded first
+	Last     time.Time `json:"last,omitzero"`   // when the last of them was
+}
+
+// Invocation is one call of a function and how it ended.
+type Invocation struct {
+	Time     time.Time `json:"time"` // start
+	Function string    `json:"function"`
+	Instance string    `json:"instance,omitempty"`
+	Request  string    `json:"request"`
+	Outcome  string    `json:"outcome"` // ok, error (the handler threw), timed_out, crashed, too_large, broken, unavailable …
+	Status   int       `json:"status,omitempty"`
+	Millis   float64   `json:"ms"`
+	Cold     bool      `json:"cold"`            // an instance was started for it
+	Error    string    `json:"error,omitempty"` // type of the handler's error, or the cause
+}
+
+// Recorder takes records. Its methods never block for long, never fail towards the caller and may
+// be called from many goroutines at once.
+type Recorder interface {
+	Denied(Denial)
+	Invoked(Invocation)
+}

@@ -1,0 +1,122 @@
+package record
+
+// Other places for records: people, several places at once, memory.
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+)
+
+// Log tells people of denials, a line each; equal ones within a second are counted. Invocations
+// that went wrong are told, too.
+type Log struct {
+	logger *slog.Logger
+	agg    *aggregator
+}
+
+// NewLog writes to a logger. It must be closed.
+func NewLog(l *slog.Logger) *Log {
+	r := &Log{logger: l}
+	r.agg = newAggregator(r.tell)
+	return r
+}
+
+// Denied tells of a denial.
+func (r *Log) Denied(d Denial) { r.agg.add(d) }
+
+func (r *Log) tell(d Denial) {
+	r.logger.Warn(d.String(), "request", d.Request)
+}
+
+// String gives a denial as one line for people.
+func (d Denial) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "denied %s: ", d.Function)
+	if d.Kind != "http" {
+		fmt.Fprintf(&b, "%s ", d.Kind)
+	}
+	if d.Method != "" {
+		fmt.Fprintf(&b, "%s ", d.Method)
+	}
+	fmt.Fprintf(&b, "%s: %s", bounded(d.Target), d.Reason)
+	if d.Nearest != "" {
+		fmt.Fprintf(&b, "; nearest rule: %s", d.Nearest)
+		if d.Rule != "" {
+			fmt.Fprintf(&b, " (%s)", d.Rule)
+		}
+	}
+	if d.Fix != "" {
+		fmt.Fprintf(&b, "; allow with %s", d.Fix)
+	}
+	if d.Count > 0 {
+		fmt.Fprintf(&b, " (%d times more)", d.Count)
+	}
+	return b.String()
+}
+
+// Invoked tells of an invocation that did not end well.
+func (r *Log) Invoked(i Invocation) {
+	if i.Outcome != "ok" {
+		r.logger.Error("invocation failed", "function", i.Function, "request", i.Request, "outcome", i.Outcome, "error", i.Error)
+	}
+}
+
+// Close tells what is still counted.
+func (r *Log) Close() error {
+	r.agg.close()
+	return nil
+}
+
+// Multi gives each record to all of rs, in order.
+func Multi(rs ...Recorder) Recorder { return multi(rs) }
+
+type multi []Recorder
+
+func (m multi) Denied(d Denial) {
+	for _, r := range m {
+		r.Denied(d)
+	}
+}
+
+func (m multi) Invoked(i Invocation) {
+	for _, r := range m {
+		r.Invoked(i)
+	}
+}
+
+// Memory keeps records, for tests and for telling a story afterwards. It is safe for concurrent use.
+type Memory struct {
+	mu          sync.Mutex
+	denials     []Denial
+	invocations []Invocation
+}
+
+// Denied keeps a denial.
+func (m *Memory) Denied(d Denial) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.denials = append(m.denials, d)
+}
+
+// Invoked keeps an invocation.
+func (m *Memory) Invoked(i Invocation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.invocations = append(m.invocations, i)
+}
+
+// Denials gives the denials so far.
+func (m *Memory) Denials() []Denial {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]Denial(nil), m.denials...)
+}
+
+// Invocations gives the invocations so far.
+func (m *Memory) Invocations() []Invocation {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]Invocation(nil), m.invocations...)
+}

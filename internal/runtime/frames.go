@@ -1,0 +1,150 @@
+package runtime
+
+// Reading frames from a peer that may write anything. See shim/channel.cjs for their layout.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+)
+
+const (
+	secretLen = 16
+	headLen   = 12
+	loadLimit = 1 << 20 // bytes of an answer to the load request
+
+	inLoad   = 1
+	inInvoke = 2
+
+	outLoaded   = 1
+	outFailed   = 2
+	outResult   = 3
+	outError    = 4
+	outFatal    = 5
+	outReport   = 6
+	outTooLarge = 7
+
+	maxReport  = 64 << 10 // bytes of a report
+	maxGarbage = 1 << 20  // bytes that are no frames, after which the process is given up
+)
+
+type frame struct {
+	kind    byte
+	seq     uint32
+	payload []byte
+	err     error // instead of a payload: the frame can't be taken
+}
+
+// read takes frames until the channel ends.
+func (c *Conn) read() {
+	defer close(c.ended)
+	s := scanner{secret: c.secret[:], limit: func() int64 { return c.limit.Load() }}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := c.conn.Read(buf)
+		s.feed(buf[:n])
+		for {
+			f, ok := s.next()
+			if s.skipped > 0 {
+				c.dirty.Store(true)
+			}
+			if !ok {
+				break
+			}
+			c.take(f)
+		}
+		if err != nil || s.skipped > maxGarbage {
+			return
+		}
+	}
+}
+
+// take hands one frame to whom it concerns. What concerns nobody spoils the channel.
+func (c *Conn) take(f frame) {
+	if f.kind == outReport && f.err == nil {
+		var r Report
+		if json.Unmarshal(f.payload, &r) == nil && c.report != nil {
+			c.report(r)
+		}
+		return
+	}
+	seq := c.seq.Load()
+	// The load request is answered without its number: the shim knows no other request then.
+	loading := f.kind == outLoaded || f.kind == outFailed
+	if seq == 0 || (f.seq != seq && !(loading && f.seq == 0)) {
+		c.dirty.Store(true)
+		return
+	}
+	if f.kind == outFatal || f.err != nil {
+		c.dirty.Store(true) // the process is about to end, or to be ended
+	}
+	select {
+	case c.answer <- f:
+	default:
+		c.dirty.Store(true) // a second answer
+	}
+}
+
+// scanner finds frames in a stream that others write into as well.
+type scanner struct {
+	secret  []byte
+	limit   func() int64
+	buf     []byte // what has been read
+	off     int    // how much of it is done with
+	skipped int    // bytes that belong to no frame
+	drop    int64  // bytes to come of a frame over the limit
+}
+
+func (s *scanner) feed(b []byte) {
+	n := min(s.drop, int64(len(b)))
+	s.drop -= n
+	s.buf = append(s.buf[:copy(s.buf, s.buf[s.off:])], b[n:]...)
+	s.off = 0
+}
+
+// next gives the next whole frame. A frame over the limit is given at once with an error, and its
+// payload is dropped as it arrives.
+func (s *scanner) next() (frame, bool) {
+	s.sync()
+	buf := s.buf[s.off:]
+	if len(buf) < secretLen+headLen {
+		return frame{}, false
+	}
+	head, rest := buf[secretLen:secretLen+headLen], buf[secretLen+headLen:]
+	f := frame{kind: head[0], seq: binary.LittleEndian.Uint32(head[4:])}
+	length := int64(binary.LittleEndian.Uint32(head[8:]))
+	limit := s.limit()
+	if f.kind == outReport {
+		limit = maxReport
+	}
+	switch {
+	case length > limit:
+		f.err = tooLarge("the function")
+		have := min(length, int64(len(rest)))
+		s.drop = length - have
+		s.off += secretLen + headLen + int(have)
+		return f, true
+	case int64(len(rest)) < length:
+		return frame{}, false
+	}
+	f.payload = bytes.Clone(rest[:length])
+	s.off += secretLen + headLen + int(length)
+	return f, true
+}
+
+// sync skips what does not begin with the secret, as soon as that is known.
+func (s *scanner) sync() {
+	for s.off < len(s.buf) {
+		buf := s.buf[s.off:]
+		n := min(len(buf), secretLen)
+		if bytes.Equal(buf[:n], s.secret[:n]) {
+			return
+		}
+		skip := bytes.IndexByte(buf[1:], s.secret[0]) + 1
+		if skip == 0 {
+			skip = len(buf)
+		}
+		s.skipped += skip
+		s.off += skip
+	}
+}

@@ -1,0 +1,141 @@
+'use strict';
+// Tells the supervisor which files and programs the walls refused. This is advice: the walls hold
+// without it, and code in the same process can go round it. A call that succeeds costs nothing; one
+// that fails behaves as before.
+const fs = require('node:fs');
+
+const apply = Reflect.apply;
+const define = Object.defineProperty;
+const maxReports = 100; // of one process in one second
+const refusals = new Set(['ENOENT', 'EACCES', 'EPERM', 'EROFS']);
+// What every sandbox has, and what Node and common packages look for and do without.
+const own = /^\/(var\/task|tmp|dev|proc|sys|opt\/weir)(\/|$)|^\/(etc|usr\/lib|usr\/local)\/ssl\/|^\/usr\/bin\/ldd$|^\/etc\/(os-release|resolv\.conf|hosts|localtime|alpine-release)$|\/package\.json$/;
+
+const READS = ['open', 'readFile', 'readdir', 'opendir', 'access', 'copyFile', 'cp'];
+const WRITES = ['writeFile', 'appendFile', 'mkdir', 'rm', 'rmdir', 'unlink', 'rename', 'symlink', 'link', 'truncate', 'chmod'];
+
+let report;
+let budget = maxReports;
+let since = 0;
+
+function watchDenials(send) {
+  report = send;
+  for (const [names, kind] of [[READS, 'read'], [WRITES, 'write']]) {
+    for (const name of names) {
+      wrapSync(fs, name + 'Sync', kind);
+      wrapCallback(fs, name, kind);
+      wrapPromise(fs.promises, name, kind);
+    }
+  }
+  watchPrograms();
+  require('node:module').syncBuiltinESMExports();
+}
+
+// refused reports a failed call of fs if a rule could have allowed it.
+function refused(kind, e, args) {
+  if (!e || !refusals.has(e.code)) return;
+  let target = typeof e.path === 'string' ? e.path : '';
+  if (e.syscall === 'copyfile' && typeof e.dest === 'string' && !own.test(e.dest)) { target = e.dest; kind = 'write'; }
+  if (kind === 'read' && e.syscall === 'open' && writes(args[1])) kind = 'write';
+  if (target.startsWith('/') && !own.test(target)) tell(kind, target, e.code);
+}
+
+function writes(flags) {
+  if (typeof flags === 'number') return (flags & 3) !== 0;
+  return typeof flags === 'string' && /[wa+]/.test(flags);
+}
+
+function tell(kind, target, errno) {
+  const t = Date.now();
+  if (t - since > 1000) { since = t; budget = maxReports; }
+  if (budget-- > 0) report(kind, target.slice(0, 4096), errno);
+}
+
+// like gives a wrapper the looks of what it wraps.
+function like(original, wrapper) {
+  define(wrapper, 'name', { value: original.name, configurable: true });
+  define(wrapper, 'length', { value: original.length, configurable: true });
+  for (const key of Reflect.ownKeys(original)) {
+    if (key !== 'name' && key !== 'length' && key !== 'prototype' && key !== 'arguments' && key !== 'caller') define(wrapper, key, Object.getOwnPropertyDescriptor(original, key));
+  }
+  return wrapper;
+}
+
+function wrapSync(object, name, kind) {
+  const original = object[name];
+  if (typeof original !== 'function') return;
+  object[name] = like(original, function (...args) {
+    try {
+      return apply(original, this, args);
+    } catch (e) {
+      refused(kind, e, args);
+      throw e;
+    }
+  });
+}
+
+function wrapCallback(object, name, kind) {
+  const original = object[name];
+  if (typeof original !== 'function') return;
+  object[name] = like(original, function (...args) {
+    const callback = args[args.length - 1];
+    if (typeof callback === 'function') {
+      args[args.length - 1] = function (...results) {
+        refused(kind, results[0], args);
+        return apply(callback, this, results);
+      };
+    }
+    return apply(original, this, args);
+  });
+}
+
+function wrapPromise(object, name, kind) {
+  const original = object[name];
+  if (typeof original !== 'function') return;
+  object[name] = like(original, function (...args) {
+    const promise = apply(original, this, args);
+    promise.then?.(undefined, (e) => refused(kind, e, args));
+    return promise;
+  });
+}
+
+// watchPrograms reports every program that could not be started.
+function watchPrograms() {
+  const cp = require('node:child_process');
+  const failed = (file, e) => {
+    const code = e?.code ?? (typeof e === 'number' ? 'EPERM' : undefined);
+    if (code && refusals.has(code)) tell('exec', String(file), code);
+  };
+  const spawn = cp.ChildProcess.prototype.spawn;
+  cp.ChildProcess.prototype.spawn = like(spawn, function (options) {
+    let error;
+    try {
+      const r = apply(spawn, this, [options]);
+      if (r) error = r;
+      return r;
+    } catch (e) {
+      error = e;
+      throw e;
+    } finally {
+      if (error) failed(options?.file, error);
+    }
+  });
+  for (const name of ['spawnSync', 'execFileSync', 'execSync']) {
+    const original = cp[name];
+    cp[name] = like(original, function (...args) {
+      let error;
+      try {
+        const r = apply(original, this, args);
+        error = r?.error;
+        return r;
+      } catch (e) {
+        if (typeof e?.syscall === 'string' && e.syscall.startsWith('spawnSync')) error = e;
+        throw e;
+      } finally {
+        if (error) failed(error.path ?? args[0], error);
+      }
+    });
+  }
+}
+
+module.exports = { watchDenials };

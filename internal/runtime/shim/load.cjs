@@ -1,0 +1,46 @@
+'use strict';
+// Finding the handler: the entry of the bundle is imported and its export looked up, as the AWS
+// runtime does. Errors carry the names that the AWS runtime gives them.
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
+
+class RuntimeError extends Error {
+  constructor(type, message) {
+    super(message);
+    this.name = type;
+  }
+}
+
+async function loadHandler({ root, entry, export: name }) {
+  const file = path.join(root, entry);
+  const module = await importEntry(file);
+  const handler = [module, module?.default].map((m) => m?.[name]).find((h) => h !== undefined);
+  if (typeof handler === 'function') return handler;
+  if (handler === undefined && typeof (module?.default?.default ?? module?.default) === 'function' && name === 'handler') {
+    throw new RuntimeError('Runtime.HandlerNotFound', `${entry} has a default export and no handler: Netlify Functions v2 are not supported by this version yet`);
+  }
+  throw new RuntimeError('Runtime.HandlerNotFound', handler === undefined ? `${entry} exports no ${name}` : `${name} of ${entry} is not a function`);
+}
+
+async function importEntry(file) {
+  try {
+    if (file.endsWith('.mjs')) return await import(pathToFileURL(file));
+    try {
+      return require(file);
+    } catch (e) {
+      if (e?.code !== 'ERR_REQUIRE_ESM' && e?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw e;
+      return await import(pathToFileURL(file));
+    }
+  } catch (e) {
+    if (e instanceof SyntaxError) throw named(e, 'Runtime.UserCodeSyntaxError');
+    if (e?.code === 'MODULE_NOT_FOUND' || e?.code === 'ERR_MODULE_NOT_FOUND') throw named(e, 'Runtime.ImportModuleError');
+    throw e;
+  }
+}
+
+function named(e, type) {
+  try { e.name = type; } catch { /* frozen: it keeps its own name */ }
+  return e;
+}
+
+module.exports = { loadHandler };

@@ -1,0 +1,52 @@
+'use strict';
+// The first code in a function's process. It takes the load request from the supervisor before any
+// of the function's own code exists, loads the function and then answers invocations, one at a time.
+//
+// Whatever shares this process is hostile: it may write to the channel, patch every prototype and
+// call everything twice. What the shim needs it captures now; what it can't protect (its own memory)
+// is why the walls stand outside.
+const { Channel } = require('./channel.cjs');
+const { loadHandler } = require('./load.cjs');
+const { Runner } = require('./runner.cjs');
+const { errorOf, installStackTraces } = require('./errors.cjs');
+const { watchDenials } = require('./denials.cjs');
+
+const channel = new Channel(3);
+const exit = process.exit.bind(process);
+const printError = console.error.bind(console);
+let runner = null;
+
+channel.onload = async (request) => {
+  setEnvironment(request.env);
+  installStackTraces(request.root);
+  watchDenials((kind, target, errno) => channel.send('report', { kind, target, errno }));
+  process.on('uncaughtException', onFatal);
+  try {
+    process.chdir(request.root);
+    const handler = await loadHandler(request);
+    runner = new Runner(handler, request, channel);
+    channel.send('loaded', {});
+  } catch (e) {
+    channel.send('failed', errorOf(e));
+  }
+};
+
+channel.oninvoke = (seq, meta, event) => runner.run(seq, meta, event);
+
+// setEnvironment makes process.env what the function may see. The values come over the channel, so
+// that /proc/self/environ holds none of them.
+function setEnvironment(env) {
+  for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name];
+  for (const [name, value] of Object.entries(env)) process.env[name] = value;
+}
+
+// onFatal ends the process after an error that nobody caught, as Lambda does; the invocation in
+// flight answers with it.
+function onFatal(e, origin) {
+  const error = errorOf(e);
+  if (origin === 'unhandledRejection') error.errorType = 'Runtime.UnhandledPromiseRejection';
+  printError(error.trace.join('\n'));
+  if (runner) runner.fatal(error);
+  else channel.send('failed', error);
+  exit(1);
+}

@@ -1,0 +1,142 @@
+package sandbox
+
+// A running sandbox.
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is a running sandbox. Its methods may be called from many goroutines at once.
+type Process struct {
+	first    *first
+	group    *group
+	received received
+	attempts *attempts
+	watchers sync.WaitGroup
+
+	done chan struct{} // closed when nothing of the sandbox is left
+	exit Exit
+	used Usage
+}
+
+// follow watches the process until its end, and then calls ended.
+func (p *Process) follow(ended func(*Process)) {
+	p.attempts = &attempts{program: p.first.pid, out: make(chan Attempt, attemptBuffer)}
+	if p.received.records != nil {
+		p.attempts.fd, p.received.records = p.received.records, nil
+		p.watchers.Go(p.attempts.serve)
+	} else {
+		close(p.attempts.out)
+	}
+	go func() {
+		p.reap()
+		ended(p)
+		close(p.done)
+	}()
+}
+
+// reap waits for the end and frees what the sandbox held.
+func (p *Process) reap() {
+	ws, ru := p.first.wait()
+	p.exit = Exit{Code: ws.ExitStatus()}
+	if ws.Signaled() {
+		p.exit = Exit{Code: -1, Signal: unix.SignalName(ws.Signal())}
+	}
+	if p.group.outOfMemory() {
+		p.exit.Cause = "memory"
+	}
+	p.used = Usage{CPU: time.Duration(ru.Utime.Nano() + ru.Stime.Nano())}
+	p.received.close()
+	p.watchers.Wait()
+	p.group.remove()
+}
+
+// TCP gives the listeners at which everything arrives that the sandbox connects to. The local
+// address of a connection is the one that was dialled. They are closed when the sandbox ends.
+func (p *Process) TCP() []net.Listener { return p.received.tcp }
+
+// UDP gives the sockets at which datagrams to port 53 of every address arrive. WriteTo takes
+// only addresses that ReadFrom gave, and answers from the address that was asked. They are closed
+// when the sandbox ends.
+func (p *Process) UDP() []net.PacketConn { return p.received.udp }
+
+// Attempts gives the system calls that the kernel refused. It is closed when the sandbox ends,
+// and at once where the kernel doesn't tell. What nobody takes in time is dropped.
+func (p *Process) Attempts() <-chan Attempt { return p.attempts.out }
+
+// Dropped counts the attempts that nobody took in time.
+func (p *Process) Dropped() uint64 { return p.attempts.dropped.Load() }
+
+// Pid is the number of the program's process, as the host counts.
+func (p *Process) Pid() int { return p.first.pid }
+
+// Kill ends every process in the sandbox. It may be called at any time.
+func (p *Process) Kill() { p.first.kill() }
+
+// Wait waits until nothing of the sandbox is left, and says how it ended.
+func (p *Process) Wait() Exit {
+	<-p.done
+	return p.exit
+}
+
+// Usage says what the sandbox has used. After its end, Memory is zero.
+func (p *Process) Usage() (Usage, error) {
+	select {
+	case <-p.done:
+		return p.used, nil
+	default:
+	}
+	u, err := usageOf(p.first.pid)
+	if err != nil {
+		select {
+		case <-p.done:
+			return p.used, nil
+		default:
+			return Usage{}, err
+		}
+	}
+	if m, ok := p.group.memory(); ok {
+		u.Memory = m
+	}
+	return u, nil
+}
+
+// clockTick is the unit of times in /proc, the same on every Linux that Go runs on.
+const clockTick = time.Second / 100
+
+// usageOf reads what a process and its reaped children used (proc_pid_stat(5)).
+func usageOf(pid int) (Usage, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return Usage{}, err
+	}
+	// The second field is the program's name, in brackets, and may hold anything.
+	end := bytes.LastIndexByte(b, ')')
+	f := bytes.Fields(b[end+1:])
+	const utime, cstime, rss = 11, 14, 21
+	if end < 0 || len(f) <= rss {
+		return Usage{}, fmt.Errorf("/proc/%d/stat can't be read", pid)
+	}
+	var u Usage
+	for _, field := range f[utime : cstime+1] {
+		n, err := strconv.ParseInt(string(field), 10, 64)
+		if err != nil {
+			return Usage{}, fmt.Errorf("/proc/%d/stat: %v", pid, err)
+		}
+		u.CPU += time.Duration(n) * clockTick
+	}
+	pages, err := strconv.ParseInt(string(f[rss]), 10, 64)
+	if err != nil {
+		return Usage{}, fmt.Errorf("/proc/%d/stat: %v", pid, err)
+	}
+	u.Memory = pages * int64(os.Getpagesize())
+	return u, nil
+}

@@ -1,0 +1,286 @@
+package walls
+
+// The system call filter: an allowlist. A call that stands in no table of syscalls.go answers
+// ENOSYS, as a kernel without it would, so that libraries fall back. Refused calls that only an
+// attack makes are handed to the supervisor, which answers with the same error and records them.
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Offsets in struct seccomp_data (seccomp(2)). Of an argument only the lower half is looked at
+// where the kernel takes an int; see wideArgument for the others.
+const (
+	offNumber = 0
+	offArch   = 4
+	offArgs   = 16
+)
+
+const x32Bit = 0x40000000 // __X32_SYSCALL_BIT
+
+type body = []bpf.Instruction
+
+var (
+	allow = body{bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}}
+	kill  = bpf.RetConstant{Val: unix.SECCOMP_RET_KILL_PROCESS}
+)
+
+func refuse(e unix.Errno) bpf.RetConstant {
+	return bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(e)}
+}
+
+func argument(n uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: offArgs + 8*n, Size: 4} }
+
+// wideArgument is the upper half of a 64-bit argument.
+func wideArgument(n uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: offArgs + 8*n + 4, Size: 4} }
+
+// filter assembles the program. fork allows child processes; records hands refused calls of
+// interest to the supervisor instead of answering them here.
+func filter(fork, records bool) ([]bpf.RawInstruction, error) {
+	table := verdicts(fork, func(e unix.Errno) bpf.RetConstant {
+		if records {
+			return bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF}
+		}
+		return refuse(e)
+	})
+	p := body{
+		bpf.LoadAbsolute{Off: offArch, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: auditArch, SkipTrue: 1},
+		kill, // i386 calls on amd64
+		bpf.LoadAbsolute{Off: offNumber, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: x32Bit, SkipTrue: 1},
+		kill,
+	}
+	p = append(p, search(ranges(table, body{refuse(unix.ENOSYS)}))...)
+	return bpf.Assemble(p)
+}
+
+// span is a range of call numbers with one verdict, up to the next span.
+type span struct {
+	from uint32
+	then body
+}
+
+// ranges joins neighbours with the same simple verdict.
+func ranges(table map[int]body, other body) []span {
+	numbers := make([]int, 0, len(table))
+	for nr := range table {
+		numbers = append(numbers, nr)
+	}
+	slices.Sort(numbers)
+	out := []span{{0, other}}
+	add := func(nr int, b body) {
+		last := &out[len(out)-1]
+		switch {
+		case len(b) == 1 && len(last.then) == 1 && b[0] == last.then[0]:
+		case last.from == uint32(nr):
+			last.then = b
+		default:
+			out = append(out, span{uint32(nr), b})
+		}
+	}
+	for i, nr := range numbers {
+		add(nr, table[nr])
+		if i+1 == len(numbers) || numbers[i+1] != nr+1 {
+			add(nr+1, other)
+		}
+	}
+	return out
+}
+
+// search compiles the spans, sorted, to a binary search: about seven comparisons a call.
+func search(spans []span) body {
+	if len(spans) == 1 {
+		return spans[0].then
+	}
+	mid := len(spans) / 2
+	below, above := search(spans[:mid]), search(spans[mid:])
+	p := body{
+		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: spans[mid].from, SkipFalse: 1},
+		bpf.Jump{Skip: uint32(len(below))},
+	}
+	return append(append(p, below...), above...)
+}
+
+// verdicts gives what becomes of each call. notable makes the refusal of a call that is worth a
+// record.
+func verdicts(fork bool, notable func(unix.Errno) bpf.RetConstant) map[int]body {
+	t := map[int]body{}
+	for _, nr := range slices.Concat(allowed, allowedHere) {
+		t[nr] = allow
+	}
+	for _, nr := range slices.Concat(refused, refusedHere) {
+		t[nr] = body{refuse(unix.EPERM)}
+	}
+	for _, c := range slices.Concat(recorded, recordedHere) {
+		t[c.nr] = body{notable(c.errno)}
+	}
+	for nr := range forksHere {
+		t[nr] = allow
+		if !fork {
+			t[nr] = body{notable(forkErrno)}
+		}
+	}
+	t[unix.SYS_CLONE] = cloneBody(fork, notable)
+	t[unix.SYS_SOCKET] = socketBody(notable)
+	t[unix.SYS_SOCKETPAIR] = onlyValues(0, []uint32{unix.AF_UNIX}, refuse(unix.EAFNOSUPPORT))
+	t[unix.SYS_IOCTL] = onlyValues(1, ioctls, refuse(unix.ENOTTY))
+	t[unix.SYS_PRCTL] = onlyValues(0, prctls, refuse(unix.EPERM))
+	t[unix.SYS_PRLIMIT64] = onlyValues(0, []uint32{0}, refuse(unix.EPERM))           // its own limits only
+	t[unix.SYS_PERSONALITY] = onlyValues(0, []uint32{1<<32 - 1}, refuse(unix.EPERM)) // asking only
+	t[unix.SYS_SCHED_SETSCHEDULER] = onlyValues(1, []uint32{unix.SCHED_NORMAL, unix.SCHED_BATCH, unix.SCHED_IDLE}, refuse(unix.EPERM))
+	return t
+}
+
+// onlyValues allows a call whose argument n, an int, is one of the values.
+func onlyValues(n uint32, values []uint32, otherwise bpf.Instruction) body {
+	p := body{argument(n)}
+	for _, v := range values {
+		p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: v, SkipTrue: 1}, allow[0])
+	}
+	return append(p, otherwise)
+}
+
+// newNamespaces are the flags of clone(2) that make namespaces, all within its lower 32 bits.
+const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// cloneBody allows threads, and processes if fork says so, but no namespaces.
+func cloneBody(fork bool, notable func(unix.Errno) bpf.RetConstant) body {
+	p := body{
+		wideArgument(0),
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 2},
+		argument(0),
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: newNamespaces, SkipFalse: 1},
+		notable(unix.EPERM),
+	}
+	if !fork {
+		p = append(p, bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.CLONE_THREAD, SkipTrue: 1}, notable(forkErrno))
+	}
+	return append(p, allow[0])
+}
+
+// socketBody allows TCP and UDP over IP, and asking the kernel for interfaces and addresses
+// (netlink ROUTE). Unix sockets, vsock (which no namespace confines), raw, packet, MPTCP, SCTP
+// and everything else are refused.
+func socketBody(notable func(unix.Errno) bpf.RetConstant) body {
+	p := body{
+		argument(0),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 5},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_NETLINK, SkipTrue: 1},
+		notable(unix.EAFNOSUPPORT),
+		argument(2),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.NETLINK_ROUTE, SkipTrue: 8},
+		notable(unix.EPROTONOSUPPORT),
+		// IP: the type, without its flags, then the protocol.
+		argument(1),
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xf},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_STREAM, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_DGRAM, SkipTrue: 1},
+		notable(unix.EPROTONOSUPPORT),
+		argument(2),
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 1},
+		allow[0],
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 1},
+		notable(unix.EPROTONOSUPPORT),
+		allow[0],
+	}
+	return p
+}
+
+// Refusal gives the name of a call that the filter handed to the supervisor, with the telling
+// argument, and the error to answer with: the same that the filter gives by itself.
+func Refusal(nr int, args [6]uint64) (name string, errno unix.Errno) {
+	for _, c := range slices.Concat(recorded, recordedHere) {
+		if c.nr == nr {
+			return c.name, c.errno
+		}
+	}
+	if name, ok := forksHere[nr]; ok {
+		return name, forkErrno
+	}
+	switch nr {
+	case unix.SYS_CLONE:
+		if args[0]&newNamespaces != 0 || args[0]>>32 != 0 {
+			return "clone(CLONE_NEW…)", unix.EPERM
+		}
+		return "clone", forkErrno
+	case unix.SYS_SOCKET:
+		switch family := uint32(args[0]); family {
+		case unix.AF_INET, unix.AF_INET6:
+			return fmt.Sprintf("socket(AF_INET, type %d, protocol %d)", args[1]&0xf, uint32(args[2])), unix.EPROTONOSUPPORT
+		case unix.AF_NETLINK:
+			return fmt.Sprintf("socket(AF_NETLINK, protocol %d)", uint32(args[2])), unix.EPROTONOSUPPORT
+		default:
+			return "socket(" + familyName(family) + ")", unix.EAFNOSUPPORT
+		}
+	}
+	return fmt.Sprintf("system call %d", nr), unix.EPERM
+}
+
+func familyName(f uint32) string {
+	names := map[uint32]string{unix.AF_UNIX: "AF_UNIX", unix.AF_PACKET: "AF_PACKET", unix.AF_VSOCK: "AF_VSOCK",
+		unix.AF_ALG: "AF_ALG", unix.AF_BLUETOOTH: "AF_BLUETOOTH", unix.AF_XDP: "AF_XDP", unix.AF_CAN: "AF_CAN"}
+	if n, ok := names[f]; ok {
+		return n
+	}
+	return fmt.Sprintf("family %d", f)
+}
+
+// seccomp installs the filter on this thread, and hands the supervisor the descriptor at which
+// refused calls arrive.
+func (r *raiser) seccomp() *Failure {
+	listener, err := install(r.cfg.Fork, r.cfg.Records)
+	if err != nil && r.cfg.Records && r.cfg.Probe {
+		// Records may be what's missing, not the filter.
+		r.failed(failure(Records, "user notification", err))
+		listener, err = install(r.cfg.Fork, false)
+	}
+	if err != nil {
+		wall := Seccomp
+		if r.cfg.Records {
+			wall = Records
+		}
+		return failure(wall, "installing the filter", err)
+	}
+	if listener < 0 {
+		return nil
+	}
+	defer unix.Close(listener)
+	if err := r.ctl.report(&Report{FDs: []string{FDRecords}}, []int{listener}); err != nil {
+		return failure(Records, "handing over the descriptor", err)
+	}
+	return nil
+}
+
+// install gives the listener, or -1 without records.
+func install(fork, records bool) (listener int, err error) {
+	raw, err := filter(fork, records)
+	if err != nil {
+		return -1, err
+	}
+	insns := make([]unix.SockFilter, len(raw))
+	for i, in := range raw {
+		insns[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+	}
+	prog := unix.SockFprog{Len: uint16(len(insns)), Filter: &insns[0]}
+	var flags uintptr
+	if records {
+		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	}
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
+	if errno != 0 {
+		return -1, errno
+	}
+	if !records {
+		return -1, nil
+	}
+	return int(fd), nil
+}

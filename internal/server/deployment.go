@@ -1,0 +1,171 @@
+package server
+
+// From a site's source to functions that can be invoked.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/weir-run/weir/internal/build"
+	"github.com/weir-run/weir/internal/instance"
+	"github.com/weir-run/weir/internal/invoke"
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/policy/tomlpolicy"
+	"github.com/weir-run/weir/internal/site"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// policyFile is the name of the policy beside netlify.toml.
+const policyFile = "weir.toml"
+
+// deployment is one build of the site with everything that serves it.
+type deployment struct {
+	site     *site.Site
+	artifact *build.Artifact
+	backends map[string]invoke.Backend
+}
+
+// deploy builds the site and prepares every function. Nothing is started yet. A fault of one
+// function is that function's: it answers with an error, the others go on. A fault of the site's
+// own files is an error here.
+func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
+	s, err := site.Load(d.opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := loadPolicies(s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	env, err := d.environment(s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir})
+	if err != nil {
+		return nil, err
+	}
+	dep := &deployment{site: s, artifact: artifact, backends: map[string]invoke.Backend{}}
+	engines, err := compile(artifact, policies)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range artifact.Functions {
+		name := f.Bundle.Function
+		if f.Err != nil {
+			d.opts.Logger.Error("function is broken", "function", name, "error", f.Err)
+			dep.backends[name] = broken{f.Err}
+			continue
+		}
+		dep.backends[name] = backend{d.pool(f, engines[name], env)}
+	}
+	return dep, nil
+}
+
+// pool prepares the instances of one function.
+func (d *Dev) pool(f build.Function, eng *policy.Engine, env map[string]string) *instance.Pool {
+	name := f.Bundle.Function
+	return instance.NewPool(instance.Config{
+		Function: name,
+		Bundle:   f.Bundle,
+		Engine:   eng,
+		Env:      env,
+		Platform: d.platform(),
+		Node:     d.node,
+		Launcher: d.launcher,
+		Egress:   d.egress.Function(name, eng),
+		Recorder: d.recorder,
+		Log:      d.opts.Log,
+		Logger:   d.opts.Logger,
+	})
+}
+
+// loadPolicies reads weir.toml; a site without one has no policies.
+func loadPolicies(dir string) (*tomlpolicy.File, error) {
+	b, err := os.ReadFile(filepath.Join(dir, policyFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: policyFile}, Message: "can't be read", Err: err}
+	}
+	// Functions see the file's name in their denials, so it is named as the site does.
+	return tomlpolicy.Parse(policyFile, b)
+}
+
+// compile gives each function its policy. All faults are reported together.
+func compile(a *build.Artifact, policies *tomlpolicy.File) (map[string]*policy.Engine, error) {
+	engines := map[string]*policy.Engine{}
+	var faults []error
+	for _, f := range a.Functions {
+		p, err := policyOf(f, policies)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		eng, err := policy.Compile(p)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		engines[f.Bundle.Function] = eng
+	}
+	return engines, errors.Join(faults...)
+}
+
+// policyOf gives a function's policy: its Intrinsic bootstrap, or what weir.toml says, or nothing
+// at all. Privileges from both are an error: nobody could say which one counts.
+func policyOf(f build.Function, policies *tomlpolicy.File) (*policy.Policy, error) {
+	name := f.Bundle.Function
+	p := &policy.Policy{Function: name}
+	if policies != nil {
+		var err error
+		if p, err = policies.For(name); err != nil {
+			return nil, err
+		}
+	}
+	if f.Policy == nil {
+		return p, nil
+	}
+	if len(p.Rules) > 0 || p.Addons {
+		e := &weir.Error{Code: weir.Invalid,
+			Message: fmt.Sprintf("%s has a policy of its own in %s, so it can't get privileges here as well", name, f.Policy.Source),
+			Remedy:  "keep one of the two"}
+		if len(p.Rules) > 0 {
+			e.Pos = p.Rules[0].Pos
+		} else {
+			e.Pos.File = policyFile
+		}
+		return nil, e
+	}
+	own := *f.Policy
+	own.Function, own.Limits = name, p.Limits
+	return &own, nil
+}
+
+// backend serves a function from its pool.
+type backend struct{ *instance.Pool }
+
+func (b backend) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, invoke.InstanceInfo, error) {
+	res, info, err := b.Pool.Invoke(ctx, inv)
+	return res, invoke.InstanceInfo{ID: info.Instance, Cold: info.Cold}, err
+}
+
+// broken answers for a function that could not be built.
+type broken struct{ err error }
+
+func (b broken) Invoke(context.Context, weir.Invocation) (weir.Result, invoke.InstanceInfo, error) {
+	return weir.Result{}, invoke.InstanceInfo{}, b.err
+}
+
+func (b broken) Limits() weir.Limits { return weir.DefaultLimits() }
+
+func (b broken) Close() {}
+
+// names gives the functions' names in order.
+func (dep *deployment) names() []string { return slices.Sorted(maps.Keys(dep.backends)) }

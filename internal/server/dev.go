@@ -1,0 +1,184 @@
+package server
+
+// weir dev: one site on loopback, behind the same walls as in production.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-run/weir/internal/egress"
+	"github.com/weir-run/weir/internal/gateway"
+	"github.com/weir-run/weir/internal/instance"
+	"github.com/weir-run/weir/internal/invoke"
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/runtime"
+	"github.com/weir-run/weir/internal/sandbox"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// shutdownTime bounds how long the server waits for requests in flight when it is told to stop.
+const shutdownTime = 5 * time.Second
+
+// DevOptions says how to serve one site for development.
+type DevOptions struct {
+	Dir        string // the site
+	StateDir   string // artifacts and managed Node versions
+	Listen     string // loopback address and port; port 0: any free one
+	NodePath   string // "": node from the PATH, or a managed one
+	EnvFiles   []string
+	Resolve    []egress.Override
+	UpstreamCA []byte // PEM, trusted besides the system's roots
+	Verifier   *gateway.IdentityVerifier
+	Recorder   record.Recorder     // takes denials and invocations
+	Log        func(instance.Line) // takes what functions print
+	Logger     *slog.Logger
+}
+
+// Dev serves one site. It is made by NewDev and must be closed.
+type Dev struct {
+	opts       DevOptions
+	node       runtime.Node
+	launcher   *sandbox.Launcher
+	egress     *egress.Egress
+	recorder   record.Recorder
+	dispatcher *invoke.Dispatcher
+	listener   net.Listener
+	handler    atomic.Pointer[http.Handler] // of the current deployment
+	current    *deployment                  // owned by the goroutine that deploys
+}
+
+// NewDev finds out that the walls can be raised, builds the site and listens. It starts no
+// function yet.
+func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
+	d = &Dev{opts: o, recorder: o.Recorder}
+	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
+	if d.launcher, err = sandbox.NewLauncher(sandbox.Options{StateDir: o.StateDir}); err != nil {
+		return nil, err
+	}
+	if d.node, err = runtime.FindNode(ctx, runtime.NodeOptions{StateDir: o.StateDir, Path: o.NodePath}); err != nil {
+		return nil, err
+	}
+	if d.egress, err = egress.New(egress.Options{
+		Resolve:      o.Resolve,
+		UpstreamCAs:  o.UpstreamCA,
+		AllowPrivate: true, // a developer's own machine: a rule that names the host is enough
+		Recorder:     o.Recorder,
+		Logger:       o.Logger,
+	}); err != nil {
+		return nil, err
+	}
+	if d.listener, err = listen(o.Listen); err != nil {
+		return nil, err
+	}
+	d.dispatcher = invoke.NewDispatcher(o.Recorder)
+	if err := d.Reload(ctx); err != nil {
+		d.listener.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, &weir.Error{Code: weir.Invalid, Message: "can't listen on " + addr, Err: err, Remedy: "choose another --port"}
+	}
+	if !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		l.Close()
+		return nil, &weir.Error{Code: weir.Invalid, Message: addr + " is not a loopback address",
+			Remedy: "weir dev is for this machine only: listen on 127.0.0.1 or [::1]"}
+	}
+	return l, nil
+}
+
+// Addr is the address that the server listens on.
+func (d *Dev) Addr() string { return d.listener.Addr().String() }
+
+// Functions gives the names of the site's functions, in order.
+func (d *Dev) Functions() []string { return d.current.names() }
+
+// Reload builds the site anew and swaps it in; requests in flight finish on the old build. On an
+// error the old build goes on serving. It must not be called twice at a time.
+func (d *Dev) Reload(ctx context.Context) error {
+	dep, err := d.deploy(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range append(dep.site.Warnings, dep.artifact.Warnings...) {
+		d.opts.Logger.Warn(w)
+	}
+	h := gateway.New(gateway.Options{
+		Publish:   dep.artifact.Publish,
+		Functions: d.dispatcher,
+		AllowHost: loopbackHost,
+		Verifier:  d.opts.Verifier,
+		Logger:    d.opts.Logger,
+	})
+	d.dispatcher.Swap(dep.backends)
+	d.handler.Store(&h)
+	d.current = dep
+	return nil
+}
+
+// loopbackHost tells whether a Host header names this machine. Any other name reached us by DNS
+// rebinding or by mistake.
+func loopbackHost(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	if len(name) > 1 && name[0] == '[' && name[len(name)-1] == ']' {
+		name = name[1 : len(name)-1]
+	}
+	ip := net.ParseIP(name)
+	return name == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// Invoke runs one invocation without HTTP.
+func (d *Dev) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, error) {
+	return d.dispatcher.Invoke(ctx, inv)
+}
+
+// Serve answers requests until ctx ends, then lets those in flight finish.
+func (d *Dev) Serve(ctx context.Context) error {
+	srv := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			(*d.handler.Load()).ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(d.opts.Logger.Handler(), slog.LevelDebug),
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.Background(), shutdownTime)
+		defer cancel()
+		stopped <- srv.Shutdown(grace)
+	}()
+	if err := srv.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	if err := <-stopped; err != nil {
+		return srv.Close()
+	}
+	return nil
+}
+
+// Close ends every function and frees what the server held.
+func (d *Dev) Close() {
+	d.listener.Close()
+	d.dispatcher.Swap(nil)
+	d.dispatcher.Close()
+	d.egress.Close()
+	d.launcher.Close()
+}

@@ -1,0 +1,209 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weir-run/weir/internal/instance"
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	os.Exit(m.Run())
+}
+
+// served is a site whose files a test can change.
+type served struct {
+	*Dev
+	dir     string
+	records *record.Memory
+	mu      sync.Mutex
+	lines   []instance.Line
+}
+
+// serve writes files and serves them as a site, with reload, until the test ends.
+func serve(t *testing.T, files map[string]string) *served {
+	t.Helper()
+	root, err := os.MkdirTemp("", "weir-server-") // t.TempDir is its owner's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &served{dir: filepath.Join(root, "site"), records: &record.Memory{}}
+	for name, content := range files {
+		s.write(t, name, content)
+	}
+	s.Dev, err = NewDev(t.Context(), DevOptions{
+		Dir: s.dir, StateDir: filepath.Join(root, "state"), Listen: "127.0.0.1:0",
+		Recorder: s.records, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Log: func(l instance.Line) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.lines = append(s.lines, l)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { s.Serve(ctx) })
+	running.Go(func() { s.Watch(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		s.Close()
+	})
+	return s
+}
+
+func (s *served) write(t *testing.T, name, content string) {
+	t.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *served) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	r, err := http.Get("http://" + s.Addr() + path)
+	if err != nil {
+		t.Errorf("%s: %v", path, err)
+		return 0, ""
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Errorf("%s: %v", path, err)
+	}
+	return r.StatusCode, string(b)
+}
+
+func handler(body string) string {
+	return fmt.Sprintf("exports.handler = async () => ({ statusCode: 200, body: %q });\n", body)
+}
+
+const netlify = "[build]\npublish = \"public\"\n[functions]\ndirectory = \"functions\"\n"
+
+func TestServesFunctionsAndFiles(t *testing.T) {
+	s := serve(t, map[string]string{"netlify.toml": netlify, "functions/hello.js": handler("hello"), "public/index.html": "<p>home", "public/weir.toml": "secret"})
+	for path, want := range map[string]struct {
+		status int
+		body   string
+	}{
+		"/.netlify/functions/hello": {200, "hello"},
+		"/.netlify/functions/helo":  {404, "did you mean hello?"},
+		"/":                         {200, "<p>home"},
+		"/weir.toml":                {404, ""},
+		"/nothing":                  {404, ""},
+	} {
+		if status, body := s.get(t, path); status != want.status || !strings.Contains(body, want.body) {
+			t.Errorf("%s: %d %s, want %d %s", path, status, body, want.status, want.body)
+		}
+	}
+}
+
+// TestReloadDropsNothing: while the site changes again and again, every request is answered, and in
+// the end by the last version.
+func TestReloadDropsNothing(t *testing.T) {
+	s := serve(t, map[string]string{"netlify.toml": netlify, "functions/v.js": handler("v0")})
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if status, body := s.get(t, "/.netlify/functions/v"); status != 200 || !strings.HasPrefix(body, "v") {
+						t.Errorf("%d %s", status, body)
+					}
+				}
+			}
+		})
+	}
+	for i := 1; i <= 3; i++ {
+		want := fmt.Sprintf("v%d", i)
+		s.write(t, "functions/v.js", handler(want))
+		waitFor(t, func() bool { _, body := s.get(t, "/.netlify/functions/v"); return body == want })
+	}
+	close(stop)
+	clients.Wait()
+}
+
+// TestBadChangeKeepsTheOldBuild: what can't be built or read is told, and the last good build serves.
+func TestBadChangeKeepsTheOldBuild(t *testing.T) {
+	s := serve(t, map[string]string{"netlify.toml": netlify, "functions/v.js": handler("good")})
+	s.write(t, "weir.toml", "[functions.v]\nhtpp = []\n")
+	if err := s.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "weir.toml:2:1") {
+		t.Errorf("the bad policy: %v", err)
+	}
+	if status, body := s.get(t, "/.netlify/functions/v"); status != 200 || body != "good" {
+		t.Errorf("after a bad change: %d %s", status, body)
+	}
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not happen in 20 s")
+		}
+	}
+}
+
+// TestPolicyReachesTheFunction: a change of weir.toml changes what the function may do.
+func TestPolicyReachesTheFunction(t *testing.T) {
+	s := serve(t, map[string]string{"netlify.toml": netlify, ".env": "KEY=value\nOTHER=hidden\nNODE_OPTIONS=--inspect\n",
+		"functions/env.js": "exports.handler = async () => ({ statusCode: 200, body: [process.env.KEY, process.env.OTHER, process.env.NODE_OPTIONS].join() });\n"})
+	if _, body := s.get(t, "/.netlify/functions/env"); body != ",," {
+		t.Errorf("without a policy: %q", body)
+	}
+	s.write(t, "weir.toml", "[functions.env]\nenv = [\"KEY\"]\n")
+	waitFor(t, func() bool { _, body := s.get(t, "/.netlify/functions/env"); return body == "value,," })
+}
+
+// TestLogLinesAreAttributed: what functions print at the same time is told apart by invocation.
+func TestLogLinesAreAttributed(t *testing.T) {
+	s := serve(t, map[string]string{"netlify.toml": netlify,
+		"functions/talk.js": "exports.handler = async (e, c) => { console.log('I am ' + c.awsRequestId); console.error('so am I ' + c.awsRequestId); return { statusCode: 200, body: '' }; };\n"})
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for range 25 {
+				s.get(t, "/.netlify/functions/talk")
+			}
+		})
+	}
+	clients.Wait()
+	waitFor(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.lines) == 200 })
+	for _, l := range s.lines {
+		if !strings.HasSuffix(l.Text, l.Request) || l.Request == "" || (l.Stream == "stderr") != strings.HasPrefix(l.Text, "so") {
+			t.Errorf("%s of %s: %s", l.Stream, l.Request, l.Text)
+		}
+	}
+	for _, i := range s.records.Invocations() {
+		if i.Outcome != "ok" || i.Request == "" || i.Instance == "" {
+			t.Errorf("record %+v", i)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package server
+
+// Reload on change: the site's files are watched, and a burst of changes becomes one new build.
+
+import (
+	"context"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settle is how long the files must be quiet before the site is built anew: editors and package
+// managers write in bursts.
+const settle = 150 * time.Millisecond
+
+// Watch rebuilds the site whenever its files change, until ctx ends. A build that fails is
+// logged, and the last good one goes on serving.
+func (d *Dev) Watch(ctx context.Context) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	d.watchTree(w, d.opts.Dir)
+	var due <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ev := <-w.Events:
+			if ev.Has(fsnotify.Create) {
+				d.watchTree(w, ev.Name)
+			}
+			if d.matters(ev) {
+				due = time.After(settle)
+			}
+		case err := <-w.Errors:
+			d.opts.Logger.Warn("watching the site's files", "error", err)
+		case <-due:
+			due = nil
+			if err := d.Reload(ctx); err != nil {
+				d.opts.Logger.Error("not reloaded; the last good build goes on serving", "error", err)
+				continue
+			}
+			d.opts.Logger.Info("reloaded", "functions", strings.Join(d.Functions(), " "))
+		}
+	}
+}
+
+// watchTree watches a folder and all below it, leaving out what a build never reads or what it
+// writes itself. A file or a folder that is gone again is no error.
+func (d *Dev) watchTree(w *fsnotify.Watcher, root string) {
+	filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return nil
+		}
+		if path != d.opts.Dir && ignored(e.Name()) {
+			return filepath.SkipDir
+		}
+		if err := w.Add(path); err != nil {
+			d.opts.Logger.Warn("changes in this folder will not be seen", "dir", path, "error", err)
+		}
+		return nil
+	})
+}
+
+// matters tells whether an event can change the build.
+func (d *Dev) matters(ev fsnotify.Event) bool {
+	if ev.Op == fsnotify.Chmod {
+		return false
+	}
+	name := filepath.Base(ev.Name)
+	return name == ".env" || !ignored(name) && !strings.HasSuffix(name, "~")
+}
+
+// ignored names what is not watched: dependencies (too many; an install touches the lock file,
+// which is watched), version control and other hidden files.
+func ignored(name string) bool { return name == "node_modules" || strings.HasPrefix(name, ".") }

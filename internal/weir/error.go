@@ -1,0 +1,89 @@
+package weir
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Code is the class of an Error. Callers decide by it; one table turns it into an HTTP status
+// (internal/gateway) and one into an exit code (internal/cli).
+type Code string
+
+// The classes of errors.
+const (
+	Internal    Code = "internal"    // a fault of Weir's own
+	Invalid     Code = "invalid"     // bad input: a file, a flag, a request
+	NotFound    Code = "not_found"   // no such function, file or site
+	Denied      Code = "denied"      // a policy or a wall said no
+	NoWall      Code = "no_wall"     // a wall cannot be raised, so nothing is run
+	TimedOut    Code = "timed_out"   // a limit of time was reached
+	TooLarge    Code = "too_large"   // a limit of size was reached
+	Crashed     Code = "crashed"     // the function's process ended or broke the protocol
+	Broken      Code = "broken"      // the function can't be loaded: syntax, throw at import, no handler
+	Unavailable Code = "unavailable" // no capacity now; the same request may succeed later
+)
+
+// Error is an error that a person will read. Message says what is wrong and where; Remedy, when
+// not empty, says what to do about it. Both are for users: internal detail belongs in Err.
+type Error struct {
+	Code    Code
+	Pos     Position // where in a user's file, if anywhere
+	Message string
+	Remedy  string
+	Err     error // the cause, or nil
+}
+
+// Error gives "FILE:LINE:COLUMN: message: cause; remedy", leaving out what is not there.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if p := e.Pos.String(); p != "" {
+		b.WriteString(p)
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Message)
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	if e.Remedy != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Remedy)
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrorCode gives the Code of the first Error in err's chain, Internal for any other error and
+// "" for nil.
+func ErrorCode(err error) Code {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return Internal
+}
+
+// Position is a place in a user's file. Line and Column count from 1; 0 means unknown.
+type Position struct {
+	File   string
+	Line   int
+	Column int
+}
+
+// String gives "FILE:LINE:COLUMN", shorter where parts are unknown, "" for the zero Position.
+func (p Position) String() string {
+	switch {
+	case p.File == "":
+		return ""
+	case p.Line == 0:
+		return p.File
+	case p.Column == 0:
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}

@@ -1,0 +1,76 @@
+package weir
+
+import "time"
+
+// Bundle is what a function's process sees as /var/task: immutable files on disk, the file that
+// holds the handler and the name of its export. internal/build makes bundles; nothing else knows
+// how an artifact is laid out.
+type Bundle struct {
+	Function string   // the function's name, as in /.netlify/functions/NAME
+	Dir      string   // absolute path on the host, readable by the sandbox's uid
+	Entry    string   // path of the handler's file, relative to Dir, with slashes
+	Export   string   // name of the export that is the handler, usually "handler"
+	Addons   []string // native libraries (*.node, *.so*) in Dir, relative, with slashes
+}
+
+// Limits bound one function. A zero field means the default (DefaultLimits), never "no limit".
+type Limits struct {
+	Timeout   time.Duration // of one invocation, wall clock
+	Memory    int64         // bytes, of one instance with all its processes
+	CPU       float64       // cores, of one instance
+	Tmp       int64         // bytes of /tmp
+	Processes int           // processes and threads that user code may add
+	Files     int           // open file descriptors
+	Request   int64         // bytes of a request's body
+	Response  int64         // bytes of a response's body
+	Log       int64         // bytes of stdout and stderr of one invocation
+}
+
+// DefaultLimits are Netlify's where Netlify documents one (time-out, memory, request and
+// response of a synchronous function), else Weir's own.
+func DefaultLimits() Limits {
+	return Limits{
+		Timeout:   60 * time.Second,
+		Memory:    1024 << 20,
+		CPU:       1,
+		Tmp:       64 << 20,
+		Processes: 32,
+		Files:     1024,
+		Request:   6 << 20,
+		Response:  6 << 20,
+		Log:       1 << 20,
+	}
+}
+
+// WithDefaults fills every zero field from DefaultLimits.
+func (l Limits) WithDefaults() Limits {
+	d := DefaultLimits()
+	if l.Timeout == 0 {
+		l.Timeout = d.Timeout
+	}
+	if l.Memory == 0 {
+		l.Memory = d.Memory
+	}
+	if l.CPU == 0 {
+		l.CPU = d.CPU
+	}
+	if l.Tmp == 0 {
+		l.Tmp = d.Tmp
+	}
+	if l.Processes == 0 {
+		l.Processes = d.Processes
+	}
+	if l.Files == 0 {
+		l.Files = d.Files
+	}
+	if l.Request == 0 {
+		l.Request = d.Request
+	}
+	if l.Response == 0 {
+		l.Response = d.Response
+	}
+	if l.Log == 0 {
+		l.Log = d.Log
+	}
+	return l
+}

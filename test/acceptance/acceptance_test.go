@@ -1,0 +1,155 @@
+// Package acceptance runs the acceptance corpus, which lies outside this project, against the
+// weir binary: every attack must be blocked and every legitimate function must work.
+package acceptance
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// ordinaryUser is the uid that stands for an ordinary user when the tests run as root.
+const ordinaryUser = "54321"
+
+// later names the cases that wait for a later part of Weir.
+var later = map[string]string{
+	"legit/netlify-v2-default": "Netlify Functions v2 are not supported yet",
+	"legit/netlify-v2-stream":  "Netlify Functions v2 are not supported yet",
+}
+
+type verdict struct {
+	Kind, Name string
+	OK         bool
+	Bad        []string
+	Debug      json.RawMessage
+}
+
+func TestCorpus(t *testing.T) {
+	corpus := corpusDir(t)
+	weir := buildWeir(t)
+	work := filepath.Join(os.TempDir(), "weir-acceptance")
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var cases []string
+	for _, kind := range []string{"attacks", "legit"} {
+		files, err := filepath.Glob(filepath.Join(corpus, kind, "*", "case.json"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no %s in %s", kind, corpus)
+		}
+		for _, f := range files {
+			cases = append(cases, kind+"/"+filepath.Base(filepath.Dir(f)))
+		}
+	}
+	t.Run("root", func(t *testing.T) { drive(t, corpus, weir, work, cases) })
+	t.Run("user", func(t *testing.T) { drive(t, corpus, weir, work, cases, "--user", ordinaryUser) })
+}
+
+func corpusDir(t *testing.T) string {
+	dir := os.Getenv("WEIR_ACCEPTANCE")
+	if dir == "" {
+		dir = "../../../shared/acceptance"
+	}
+	if _, err := os.Stat(filepath.Join(dir, "lib/sink.mjs")); err != nil {
+		t.Skip("the acceptance corpus is not here (WEIR_ACCEPTANCE names its folder)")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("the corpus's sink needs root: it binds ports 53, 80 and 443 of 127.77.0.x")
+	}
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("the corpus's sink needs openssl")
+	}
+	return dir
+}
+
+// buildWeir builds the binary as users get it, with the small init embedded.
+func buildWeir(t *testing.T) string {
+	t.Helper()
+	if w := os.Getenv("WEIR_BINARY"); w != "" {
+		return w
+	}
+	out, err := exec.Command("make", "-s", "-C", "../..", "build").CombinedOutput()
+	if err != nil {
+		t.Fatalf("make build: %v\n%s", err, out)
+	}
+	// The ordinary user must be able to execute it, wherever this checkout lies.
+	dir, err := os.MkdirTemp("", "weir-bin-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("../../bin/weir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(dir, "weir")
+	if err := os.WriteFile(bin, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+func drive(t *testing.T, corpus, weir, work string, cases []string, extra ...string) {
+	args := append([]string{"drive.mjs", corpus, weir, work}, extra...)
+	for _, c := range cases {
+		if later[c] == "" {
+			args = append(args, c)
+		}
+	}
+	cmd := exec.Command("node", args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var v verdict
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+			t.Fatalf("the driver printed %q", lines.Text())
+		}
+		id := v.Kind + "/" + v.Name
+		seen[id] = true
+		t.Run(id, func(t *testing.T) {
+			if !v.OK {
+				t.Errorf("%s\n%s", strings.Join(v.Bad, "\n"), indent(v.Debug))
+			}
+		})
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("driver: %v", err)
+	}
+	for _, c := range cases {
+		switch {
+		case later[c] != "":
+			t.Run(c, func(t *testing.T) { t.Skip(later[c]) })
+		case !seen[c]:
+			t.Errorf("%s was not run", c)
+		}
+	}
+}
+
+func indent(raw json.RawMessage) string {
+	var v map[string]any
+	if json.Unmarshal(raw, &v) != nil {
+		return ""
+	}
+	var b strings.Builder
+	for k, x := range v {
+		fmt.Fprintf(&b, "%s: %v\n", k, x)
+	}
+	return b.String()
+}

@@ -1,0 +1,176 @@
+package attacks
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// asEveryone runs a test as root and as an ordinary user, as far as the tests' own user allows.
+func asEveryone(t *testing.T, f func(t *testing.T, uid int)) {
+	if os.Getuid() != 0 {
+		t.Run("user", func(t *testing.T) { f(t, os.Getuid()) })
+		t.Run("root", func(t *testing.T) { t.Skip("needs root") })
+		return
+	}
+	t.Run("root", func(t *testing.T) { f(t, 0) })
+	t.Run("user", func(t *testing.T) { f(t, ordinaryUser) })
+}
+
+// siteCopy puts the attackers' site where every user can read it, with a secret beside it.
+func siteCopy(t *testing.T, uid int) (site, canary string) {
+	t.Helper()
+	dir := openDir(t, uid)
+	site = filepath.Join(dir, "site")
+	if err := os.CopyFS(site, os.DirFS("testdata/site")); err != nil {
+		t.Fatal(err)
+	}
+	canary = filepath.Join(dir, "secret.mjs")
+	if err := os.WriteFile(canary, []byte("export default 'canary-file';\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return site, canary
+}
+
+// nothingOpen checks that every attempt was made and every one was blocked.
+func nothingOpen(t *testing.T, name string, r reply, atLeast int) {
+	t.Helper()
+	if r.Status != 200 || r.Failed || len(r.Body) < atLeast {
+		t.Fatalf("%s did not answer for all %d attempts: %d %s", name, atLeast, r.Status, r.Payload)
+	}
+	for attempt, outcome := range r.Body {
+		if !strings.HasPrefix(outcome, "blocked") {
+			t.Errorf("%s/%s: %s", name, attempt, outcome)
+		}
+		if strings.Contains(outcome, "canary-file") || strings.Contains(outcome, "canary-of-the-host") || strings.Contains(outcome, "canary-other") {
+			t.Errorf("%s/%s shows a secret: %s", name, attempt, outcome)
+		}
+	}
+}
+
+func TestWaysRound(t *testing.T) {
+	asEveryone(t, func(t *testing.T, uid int) {
+		site, canary := siteCopy(t, uid)
+		world := newWorld(t)
+		w := start(t, uid, site, world.flags...)
+		u, err := url.Parse(w.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		event := map[string]any{"port": u.Port(), "canary": canary, "site": site}
+		for name, atLeast := range map[string]int{"authority": 23, "paths": 45, "smuggling": 25, "network": 45, "files": 46, "processes": 19, "programs": 9} {
+			t.Run(name, func(t *testing.T) { nothingOpen(t, name, w.invoke(t, name, event), atLeast) })
+		}
+		world.verify(t)
+		if strings.Contains(w.logged(), "canary-file") {
+			t.Error("a secret stands in the log")
+		}
+		if b, err := os.ReadFile(w.records); err != nil || bytes.Contains(b, []byte("sk_live_canary")) {
+			t.Errorf("a secret stands in the records, or there are none: %v", err)
+		}
+	})
+}
+
+func TestAllowedRequestWorks(t *testing.T) {
+	asEveryone(t, func(t *testing.T, uid int) {
+		site, _ := siteCopy(t, uid)
+		err := os.WriteFile(filepath.Join(site, "functions/good.js"), []byte(`const { request } = require('../lib/try.js');
+exports.handler = async () => ({ statusCode: 200, body: JSON.stringify({ charge: await request({}) }) });
+`), 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		world := newWorld(t)
+		w := start(t, uid, site, world.flags...)
+		if r := w.invoke(t, "good", nil); r.Body["charge"] != "status 200" {
+			t.Errorf("the allowed charge: %s", r.Payload)
+		}
+		world.verify(t)
+		if len(world.received) != 1 {
+			t.Errorf("the allowed host received %q", world.received)
+		}
+	})
+}
+
+// TestLimits: every appetite ends at a limit, and the next request is served.
+func TestLimits(t *testing.T) {
+	asEveryone(t, func(t *testing.T, uid int) {
+		site, _ := siteCopy(t, uid)
+		w := start(t, uid, site)
+		for what, want := range map[string]string{
+			"tmp": `blocked: ENOSPC`, "inodes": `blocked: ENOSPC`, "files": `blocked: EMFILE`, "threads": `blocked`,
+			"memory": "", "heap": "", "spin": "timed out", "never": "timed out", "log": "flooded",
+			"response": "too large", "exit": "exit status 7", "abort": "", "reject": "nobody catches me", "throwLater": "late",
+		} {
+			t.Run(what, func(t *testing.T) {
+				r := w.invoke(t, "limits", map[string]string{"what": what})
+				if strings.Contains(r.Payload, "OPEN") || !strings.Contains(strings.ToLower(r.Payload), strings.ToLower(want)) {
+					t.Errorf("%d %s, want %q", r.Status, r.Payload, want)
+				}
+				if r := w.invoke(t, "limits", map[string]string{"what": "calm"}); r.Body["calm"] != "calm" {
+					t.Errorf("the next request: %d %s", r.Status, r.Payload)
+				}
+			})
+		}
+		if n := len(w.logged()); n > 1<<20 {
+			t.Errorf("%d bytes of log", n)
+		}
+	})
+}
+
+// TestForgedAnswers: whatever a function writes to its descriptors, nobody gets another's answer.
+func TestForgedAnswers(t *testing.T) {
+	asEveryone(t, func(t *testing.T, uid int) {
+		site, _ := siteCopy(t, uid)
+		w := start(t, uid, site)
+		for round, forge := range []string{"", "later", "", "now", "", "always", "", "", ""} {
+			var wg sync.WaitGroup
+			for i := range 4 {
+				wg.Go(func() {
+					id := fmt.Sprintf("r%d-%d", round, i)
+					r := w.invoke(t, "forger", map[string]string{"id": id, "forge": forge})
+					if strings.Contains(r.Payload, "forged") || (!r.Failed && !strings.Contains(r.Payload, id)) {
+						t.Errorf("%s (forge %q) got %d %s", id, forge, r.Status, r.Payload)
+					}
+					if r.Failed && forge == "" {
+						t.Errorf("%s failed: %s", id, r.Payload)
+					}
+				})
+			}
+			wg.Wait()
+		}
+	})
+}
+
+// TestNothingSurvives: when Weir ends, even killed, nothing of its sandboxes does.
+func TestNothingSurvives(t *testing.T) {
+	asEveryone(t, func(t *testing.T, uid int) {
+		site, _ := siteCopy(t, uid)
+		w := start(t, uid, site)
+		w.invoke(t, "limits", map[string]string{"what": "calm"})
+		kids := descendants(t, w.cmd.Process.Pid)
+		if len(kids) == 0 {
+			t.Fatal("no instance was running")
+		}
+		w.cmd.Process.Kill()
+		w.cmd.Wait()
+		for _, pid := range kids {
+			waitGone(t, pid)
+		}
+	})
+}
+
+func descendants(t *testing.T, pid int) []string {
+	t.Helper()
+	out, err := exec.Command("sh", "-c", fmt.Sprintf("cat /proc/%d/task/*/children", pid)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))
+}
