@@ -12,8 +12,8 @@ import (
 // Text writes the outcome for people, with colours if wanted.
 func (o *Outcome) Text(w io.Writer, colours bool) error {
 	p := &page{colours: colours}
-	p.line("One function charges a card with the real stripe package. Another of its dependencies, receipt-format,")
-	p.line("was hijacked in patch release 1.4.2. The same code ran twice, with the same secrets about. Stripe, the")
+	p.line("A function charges a card with the real stripe package. Its other dependency, receipt-format, was")
+	p.line("hijacked in patch release 1.4.2. The same code ran twice, with the same secrets about. Stripe, the")
 	p.line("thief and the cloud's metadata service were stand-ins on 127.0.0.1: nothing left this machine.")
 	p.line("")
 	p.row("", "bare Node", "behind Weir")
@@ -121,7 +121,7 @@ func (p *page) attempts(list []Attempt) {
 	}
 	if fix != "" {
 		p.line("")
-		p.line("Each refusal's record holds the line that would have allowed it, for the last call:")
+		p.line("Had you wanted one of these, its record says the line to add to weir.toml, for example:")
 		p.line("  %s", cut(fix, columns-2))
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -93,7 +92,6 @@ type witness struct {
 func (w *witness) Denied(d record.Denial) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	d.Rule = filepath.Base(d.Rule) // FILE:LINE; where the site was set up is of no interest
 	w.denials = append(w.denials, d)
 }
 

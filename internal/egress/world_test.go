@@ -4,6 +4,7 @@ package egress
 // have been made to another address, and its resolver is the egress's own DNS.
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -421,8 +422,9 @@ func problemOf(tb testing.TB, resp *http.Response, body string) problem {
 	return p
 }
 
-// raw sends bytes over a connection from inside (TLS if the port is 443) and gives all that comes back.
-func (w *world) raw(address, text string) string {
+// raw sends bytes over a connection from inside (TLS if the port is 443) and gives the first n
+// responses, fewer if the connection ends before.
+func (w *world) raw(address, text string, n int) string {
 	w.tb.Helper()
 	var c net.Conn
 	if host, ok := strings.CutSuffix(address, ":443"); ok {
@@ -436,9 +438,16 @@ func (w *world) raw(address, text string) string {
 	}
 	defer c.Close()
 	io.WriteString(c, text)
-	c.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
-	b, _ := io.ReadAll(c)
-	return string(b)
+	var out strings.Builder
+	for rd := bufio.NewReader(c); n > 0; n-- {
+		resp, err := http.ReadResponse(rd, nil)
+		if err != nil {
+			break
+		}
+		body, _ := io.ReadAll(resp.Body)
+		fmt.Fprintf(&out, "%d %s\n", resp.StatusCode, body)
+	}
+	return out.String()
 }
 
 // only checks that the upstream received exactly these requests.

@@ -109,6 +109,7 @@ async function run(kind, name) {
   const base = path.join(work, 'run', name);
   fs.rmSync(base, { recursive: true, force: true });
   const site = siteOf(c, install(src, name), base);
+  if (uid !== undefined) for (const f of ['', 'site', 'env']) fs.chownSync(path.join(base, f), uid, uid);
   const o = { obs: sink.obs, responses: [], cmdlines: [], survivors: [], procs: 0, rss: 0, openPorts: [], before: {} };
   o.expand = (s) => s.replace(/\$\{(\w+)\}/g, (_, k) => ({ BUNDLE: path.join(site, 'functions/f'), TMP: `/proc/${o.instance}/root/tmp`, HOME: path.join(HOST, 'home'), HOST, RUNTIME: path.join(base, 'runtime') })[k]);
   place(c, o.expand);
