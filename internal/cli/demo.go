@@ -40,6 +40,13 @@ func runDemo(c *cobra.Command, s *streams, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	return tellDemo(s, o, asJSON)
+}
+
+// tellDemo prints the outcome. If the story did not come true, what the function and Weir printed
+// meanwhile goes to the error stream: it may say why.
+func tellDemo(s *streams, o *demo.Outcome, asJSON bool) error {
+	var err error
 	if asJSON {
 		enc := json.NewEncoder(s.out)
 		enc.SetIndent("", "  ")

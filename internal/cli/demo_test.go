@@ -3,8 +3,11 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
+
+	"github.com/weir-run/weir/internal/demo"
 )
 
 // The demo runs in the default state folder, so that it is set up once and not for each test run.
@@ -49,5 +52,24 @@ func TestDemoWithoutNode(t *testing.T) {
 	var out, errw bytes.Buffer
 	if code := Main([]string{"demo"}, nil, &out, &errw); code != exitError || out.Len() > 0 || !strings.Contains(errw.String(), "install Node.js") {
 		t.Errorf("exit code %d, %q, %q", code, out.String(), errw.String())
+	}
+}
+
+func TestDemoThatDidNotComeTrue(t *testing.T) {
+	o := &demo.Outcome{Differed: []string{"behind Weir the thief received the Stripe key by tcp"},
+		Weir: demo.Half{Log: []string{"hijack\ttcp\tdone", "\x1b[2Jcleared"}}}
+	for _, asJSON := range []bool{false, true} {
+		var out, errw bytes.Buffer
+		err := tellDemo(&streams{out: &out, err: &errw}, o, asJSON)
+		var exit *quietExit
+		if !errors.As(err, &exit) || exit.code != exitError {
+			t.Errorf("error: %v", err)
+		}
+		if !strings.Contains(out.String(), o.Differed[0]) {
+			t.Errorf("it does not say what differed:\n%s", out.String())
+		}
+		if errw.String() != "| hijack\ttcp\tdone\n| \u241b[2Jcleared\n" {
+			t.Errorf("log: %q", errw.String())
+		}
 	}
 }

@@ -47,8 +47,6 @@ func event() json.RawMessage {
 
 // runBare tells the first half. An error means that Node could not be run.
 func runBare(ctx context.Context, node, site string) (*Half, error) {
-	ctx, cancel := context.WithTimeout(ctx, bareTime)
-	defer cancel()
 	n, err := openInternet()
 	if err != nil {
 		return nil, err
@@ -72,13 +70,18 @@ func runBare(ctx context.Context, node, site string) (*Half, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, node, filepath.Join(dir, "bare.cjs"))
+	bounded, cancel := context.WithTimeout(ctx, bareTime)
+	defer cancel()
+	cmd := exec.CommandContext(bounded, node, filepath.Join(dir, "bare.cjs"))
 	cmd.Dir = site
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "NODE_EXTRA_CA_CERTS=" + filepath.Join(dir, "ca.pem")}, variables...)
 	cmd.Stdin = bytes.NewReader(input)
 	cmd.ExtraFiles = []*os.File{answer}
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return nil, fmt.Errorf("running %s: %w", node, err)

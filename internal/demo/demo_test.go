@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,6 +127,45 @@ func TestBehindWeirNothingLeaves(t *testing.T) {
 	}
 }
 
+// TestOnlyThePolicyIsInTheWay is the control: with a policy that allows them, the same calls reach the
+// thief behind Weir, too. So the silence in the story is not that of a thief who can't be reached.
+func TestOnlyThePolicyIsInTheWay(t *testing.T) {
+	node, site, state := realSite(t)
+	loose := t.TempDir()
+	if err := os.CopyFS(loose, os.DirFS(site)); err != nil {
+		t.Fatal(err)
+	}
+	rules := `[functions.charge]
+http = [
+  "POST https://api.stripe.com/v1/charges",
+  "POST https://thief.example/c",
+  "PUT http://169.254.169.254/latest/api/token",
+  "GET http://169.254.169.254/latest/meta-data/**",
+]
+tcp = ["203.0.113.66:4444"]
+env = ["STRIPE_API_KEY"]
+`
+	if err := os.WriteFile(filepath.Join(loose, "weir.toml"), []byte(rules), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h, err := runWalled(context.Background(), node, loose, state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "what was reached", h.Reached, map[string]int{"https": 1, "tcp": 1, "metadata": 2})
+	for _, p := range h.Loot {
+		want := []string{}
+		switch p.What {
+		case "Stripe key", "card number", "cloud credentials":
+			want = []string{"https", "tcp"}
+		}
+		equal(t, p.What, p.Via, want)
+	}
+	if t.Failed() {
+		t.Logf("the function and Weir printed:\n%s", strings.Join(h.Log, "\n"))
+	}
+}
+
 func TestThePackageIsHarmlessOutsideTheDemo(t *testing.T) {
 	node, site, _ := realSite(t)
 	n, err := openInternet()
@@ -177,15 +217,15 @@ func TestDifferences(t *testing.T) {
 		spoil func(bare, walled *Half)
 		want  string
 	}{
-		"as it should be":         {func(b, w *Half) {}, ""},
-		"bare charge":             {func(b, w *Half) { b.Charged, b.Failure = false, "no" }, "on bare Node the charge failed: no"},
-		"bare theft":              {func(b, w *Half) { b.Loot[2].Via = []string{"https", "dns"} }, "on bare Node the thief did not receive the npm token by tcp"},
-		"charge behind Weir":      {func(b, w *Half) { w.Charged, w.Failure = false, "no" }, "behind Weir the charge failed: no"},
-		"theft behind Weir":       {func(b, w *Half) { w.Loot[0].Via = []string{"dns"} }, "behind Weir the thief received the Stripe key by dns"},
-		"a message without loot":  {func(b, w *Half) { w.Reached["tcp"] = 1 }, "behind Weir 1 messages arrived by tcp"},
-		"metadata":                {func(b, w *Half) { w.Reached["metadata"] = 1 }, "behind Weir 1 messages arrived by metadata"},
-		"the attack did not run":  {func(b, w *Half) { w.Attempts = nil }, "the hijacked package made 1 attempts on bare Node and 0 behind Weir"},
-		"an attempt that succeds": {func(b, w *Half) { w.Attempts[0].Outcome = done }, "behind Weir the hijacked package says that this succeeded: tcp 203.0.113.66:4444"},
+		"as it should be":        {func(b, w *Half) {}, ""},
+		"bare charge":            {func(b, w *Half) { b.Charged, b.Failure = false, "no" }, "on bare Node the charge failed: no"},
+		"bare theft":             {func(b, w *Half) { b.Loot[2].Via = []string{"https", "dns"} }, "on bare Node the thief did not receive the npm token by tcp"},
+		"charge behind Weir":     {func(b, w *Half) { w.Charged, w.Failure = false, "no" }, "behind Weir the charge failed: no"},
+		"theft behind Weir":      {func(b, w *Half) { w.Loot[0].Via = []string{"dns"} }, "behind Weir the thief received the Stripe key by dns"},
+		"a message without loot": {func(b, w *Half) { w.Reached["tcp"] = 1 }, "behind Weir 1 messages arrived by tcp"},
+		"metadata":               {func(b, w *Half) { w.Reached["metadata"] = 1 }, "behind Weir 1 messages arrived by metadata"},
+		"the attack did not run": {func(b, w *Half) { w.Attempts = nil }, "the hijacked package made 1 attempts on bare Node and 0 behind Weir"},
+		"an attempt that worked": {func(b, w *Half) { w.Attempts[0].Outcome = done }, "behind Weir the hijacked package says that this succeeded: tcp 203.0.113.66:4444"},
 	} {
 		bare, walled := story()
 		c.spoil(bare, walled)
@@ -201,7 +241,10 @@ func TestTextFits(t *testing.T) {
 	for range 6 {
 		walled.Attempts = append(walled.Attempts, hostile)
 	}
-	o := &Outcome{Bare: *bare, Weir: *walled, Differed: []string{"a", "b"}}
+	for range 50 {
+		walled.Others = append(walled.Others, record.Denial{Kind: "read", Target: "/\x1b[31m", Reason: strings.Repeat("z", 200)})
+	}
+	o := &Outcome{Bare: *bare, Weir: *walled, Differed: slices.Repeat([]string{"x"}, 40)}
 	var plain, coloured bytes.Buffer
 	if err := o.Text(&plain, false); err != nil {
 		t.Fatal(err)

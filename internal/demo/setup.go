@@ -21,7 +21,7 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-//go:embed all:site
+//go:embed site
 var siteFiles embed.FS
 
 // setUpTime bounds npm's work.
@@ -72,7 +72,7 @@ func setUp(ctx context.Context, stateDir string, site fs.FS, progress io.Writer)
 		return "", fmt.Errorf("writing the demo's site: %w", err)
 	}
 	fmt.Fprintln(progress, "setting up, once: npm ci fetches the real stripe package ...")
-	if err := install(ctx, npm, tmp); err != nil {
+	if err := install(ctx, npm, tmp, progress); err != nil {
 		return "", err
 	}
 	if err := readableByAll(tmp); err != nil {
@@ -127,29 +127,31 @@ func makeDirs(dir string) error {
 }
 
 // install runs npm ci. The lock file pins every package's content; no package's scripts are run.
-func install(ctx context.Context, npm, dir string) error {
-	ctx, cancel := context.WithTimeout(ctx, setUpTime)
+func install(ctx context.Context, npm, dir string, progress io.Writer) error {
+	bounded, cancel := context.WithTimeout(ctx, setUpTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, npm, "ci", "--install-links", "--ignore-scripts", "--prefer-offline",
+	cmd := exec.CommandContext(bounded, npm, "ci", "--install-links", "--ignore-scripts", "--prefer-offline",
 		"--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 	cmd.Dir = dir
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case bounded.Err() != nil:
+		err = fmt.Errorf("no end after %s", setUpTime)
 	}
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	e := &weir.Error{Code: weir.Unavailable, Message: "npm ci failed", Err: fmt.Errorf("%w\n%s", err, tail(string(out), 6)),
-		Remedy: "mend what npm complains about and run weir demo again"}
+	fmt.Fprintln(progress, tail(string(out), 8))
 	for _, code := range []string{"ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "EHOSTUNREACH"} {
 		if strings.Contains(string(out), code) {
-			e.Message = "npm can't reach its registry"
-			e.Remedy = "connect to the internet, or name a registry that you can reach (npm config set registry URL), and run weir demo again; once set up it needs no network"
+			return &weir.Error{Code: weir.Unavailable, Message: "npm can't reach its registry", Err: errors.New(code),
+				Remedy: "connect to the internet, or name a registry that you can reach (npm config set registry URL), and run weir demo again; once set up it needs no network"}
 		}
 	}
-	return e
+	return &weir.Error{Code: weir.Unavailable, Message: "npm ci failed", Err: err,
+		Remedy: "mend what npm complains about above and run weir demo again"}
 }
 
 // tail gives the last lines that are not empty.

@@ -16,7 +16,7 @@ func (o *Outcome) Text(w io.Writer, colours bool) error {
 	p.line("hijacked in patch release 1.4.2. The same code ran twice, with the same secrets about. Stripe, the")
 	p.line("thief and the cloud's metadata service were stand-ins on 127.0.0.1: nothing left this machine.")
 	p.line("")
-	p.row("", "bare Node", "behind Weir")
+	p.row("", cell{text: "bare Node"}, cell{text: "behind Weir"})
 	p.row("charge of 1.00 USD", p.charge(&o.Bare), p.charge(&o.Weir))
 	for i, piece := range o.Bare.Loot {
 		p.row(fmt.Sprintf("%s (%s)", piece.What, piece.From), p.loot(piece), p.loot(o.Weir.Loot[i]))
@@ -66,21 +66,15 @@ const (
 	green = "32"
 )
 
-func (p *page) row(what string, bare, walled any) {
-	p.line("%-46s%s%s", what, p.paint(bare, 26), p.paint(walled, 0))
+func (p *page) row(what string, bare, walled cell) {
+	p.line("%-46s%s%s%s", what, p.paint(bare), strings.Repeat(" ", max(0, 26-len(bare.text))), p.paint(walled))
 }
 
-// paint pads a string or a cell to a width and colours it.
-func (p *page) paint(v any, width int) string {
-	c, ok := v.(cell)
-	if !ok {
-		c.text = v.(string)
-	}
-	padding := strings.Repeat(" ", max(0, width-len(c.text)))
+func (p *page) paint(c cell) string {
 	if p.colours && c.colour != "" {
-		return "\x1b[" + c.colour + "m" + c.text + "\x1b[0m" + padding
+		return "\x1b[" + c.colour + "m" + c.text + "\x1b[0m"
 	}
-	return c.text + padding
+	return c.text
 }
 
 func (p *page) charge(h *Half) cell {
@@ -148,7 +142,11 @@ func (p *page) others(o *Outcome) {
 		p.line("stripe itself tries to keep a telemetry id in ~/.config: no rule lets it write there, so it is")
 		p.line("refused, and the charge goes through all the same.")
 	}
-	for _, d := range o.Weir.Others {
+	for i, d := range o.Weir.Others {
+		if i == 5 {
+			p.line("also refused: %d more; see --json", len(o.Weir.Others)-i)
+			break
+		}
 		p.line("%s", cut(fmt.Sprintf("also refused: %s %s %s: %s", d.Kind, d.Method, d.Target, d.Reason), columns))
 	}
 }
@@ -158,7 +156,7 @@ func (p *page) verdict(o *Outcome) {
 		p.line("The function works in both. Only behind Weir is it safe. Yours: weir dev path/to/site")
 		return
 	}
-	p.line("%s", p.paint(cell{"This is not how it should have come out:", red}, 0))
+	p.line("%s", p.paint(cell{"This is not how it should have come out:", red}))
 	for i, d := range o.Differed {
 		if i == 10 {
 			p.line("  and %d more; see --json", len(o.Differed)-i)

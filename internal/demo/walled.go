@@ -5,8 +5,10 @@ package demo
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -26,16 +28,13 @@ func runWalled(ctx context.Context, node, site, stateDir string) (*Half, error) 
 		return nil, err
 	}
 	defer n.close()
-	env, err := os.CreateTemp("", "weir-demo-env-")
+	dir, err := os.MkdirTemp("", "weir-demo-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(env.Name())
-	_, err = env.WriteString(strings.Join(variables, "\n") + "\n")
-	if closed := env.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
+	defer os.RemoveAll(dir)
+	env := filepath.Join(dir, "env")
+	if err := errors.Join(furnish(dir, n.ca), os.WriteFile(env, []byte(strings.Join(variables, "\n")+"\n"), 0o600)); err != nil {
 		return nil, err
 	}
 	overrides, err := n.overrides()
@@ -44,7 +43,7 @@ func runWalled(ctx context.Context, node, site, stateDir string) (*Half, error) 
 	}
 	w := &witness{}
 	d, err := server.NewDev(ctx, server.DevOptions{Dir: site, StateDir: stateDir, Listen: "127.0.0.1:0", NodePath: node,
-		EnvFiles: []string{env.Name()}, Resolve: overrides, UpstreamCA: n.ca,
+		EnvFiles: []string{env}, Resolve: overrides, UpstreamCA: n.ca,
 		Recorder: w, Log: w.printed, Logger: slog.New(slog.NewTextHandler(w, nil))})
 	if err != nil {
 		return nil, err
@@ -114,7 +113,7 @@ func (w *witness) Write(p []byte) (int, error) {
 
 // reasons say why an attempt came to nothing where Weir had nothing to refuse.
 var reasons = map[string]string{
-	"~/.npmrc":           "no file of this machine is inside",
+	"~/.npmrc":           "nobody's home is inside",
 	"/proc/self/environ": "it holds no secrets inside",
 	"A *." + thiefHost:   "answered inside; nobody was asked",
 }

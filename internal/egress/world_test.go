@@ -446,6 +446,7 @@ func (w *world) raw(address, text string, n int) string {
 		}
 		body, _ := io.ReadAll(resp.Body)
 		fmt.Fprintf(&out, "%d %s\n", resp.StatusCode, body)
+		c.SetReadDeadline(time.Now().Add(3 * time.Second)) // the others come at once or not at all
 	}
 	return out.String()
 }

@@ -24,6 +24,11 @@ type received struct {
 
 // add takes one descriptor. It owns it from then on.
 func (r *received) add(kind string, fd int) error {
+	// Non-blocking, so that waiting at it takes no thread.
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return err
+	}
 	f := os.NewFile(uintptr(fd), kind)
 	switch kind {
 	case walls.FDTCP:

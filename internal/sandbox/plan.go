@@ -102,8 +102,8 @@ func (p *planner) addPrograms() error {
 		}
 	}
 	for _, path := range p.spec.Exec {
-		if within(path, bundleTarget) || within(path, tmpTarget) {
-			e := invalid("exec grant %s: nothing in %s and %s can be executed", path, bundleTarget, tmpTarget)
+		if within(path, bundleTarget) {
+			e := invalid("exec grant %s: nothing in the bundle can be executed", path)
 			e.Remedy = "install the program on the host"
 			return e
 		}

@@ -151,7 +151,9 @@ func remedy(f walls.Failure) string {
 		if errno == unix.EOPNOTSUPP {
 			return "add landlock to the kernel's lsm= parameter and reboot"
 		}
-		return "use Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK, and landlock in the kernel's lsm= parameter"
+		if errno == unix.ENOSYS {
+			return "use Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK; in a container, allow the landlock calls"
+		}
 	case walls.Seccomp:
 		return "use a kernel with CONFIG_SECCOMP_FILTER; in a container, allow the seccomp call"
 	case walls.Records:

@@ -50,6 +50,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.recorder.SetValues(env)
 	dep := &deployment{site: s, artifact: artifact, backends: map[string]invoke.Backend{}}
 	engines, err := compile(artifact, policies)
 	if err != nil {

@@ -46,7 +46,7 @@ type Dev struct {
 	node       runtime.Node
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
-	recorder   record.Recorder
+	recorder   *record.Redactor
 	dispatcher *invoke.Dispatcher
 	listener   net.Listener
 	handler    atomic.Pointer[http.Handler] // of the current deployment
@@ -56,7 +56,7 @@ type Dev struct {
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
 // function yet.
 func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
-	d = &Dev{opts: o, recorder: o.Recorder}
+	d = &Dev{opts: o, recorder: record.NewRedactor(o.Recorder)}
 	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		Resolve:      o.Resolve,
 		UpstreamCAs:  o.UpstreamCA,
 		AllowPrivate: true, // a developer's own machine: a rule that names the host is enough
-		Recorder:     o.Recorder,
+		Recorder:     d.recorder,
 		Logger:       o.Logger,
 	}); err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 	if d.listener, err = listen(o.Listen); err != nil {
 		return nil, err
 	}
-	d.dispatcher = invoke.NewDispatcher(o.Recorder)
+	d.dispatcher = invoke.NewDispatcher(d.recorder)
 	if err := d.Reload(ctx); err != nil {
 		d.listener.Close()
 		return nil, err

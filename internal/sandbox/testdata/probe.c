@@ -156,7 +156,7 @@ static int seccomp_listener(int via_prctl) {
 }
 
 static int flood(void) {
-	for (int i = 0; i < 3000; i++) syscall(SYS_ptrace, 0, 0, 0, 0);
+	for (int i = 0; i < 1000; i++) syscall(SYS_ptrace, 0, 0, 0, 0);
 	return 0;
 }
 
@@ -302,7 +302,6 @@ static void files(void) {
 	T("device-mem", open("/dev/mem", O_RDONLY));
 	T("device-tty", open("/dev/tty", O_RDWR));
 	T("ptmx", open("/dev/ptmx", O_RDWR));
-	T("descriptor", left());
 	T("tmp-write", put("/tmp/ok", "x", 0644));
 	T("tmp-exec", put("/tmp/run", "#!/bin/sh\n", 0755) ? 0 : execl("/tmp/run", "run", NULL));
 	T("tmp-map-exec", put("/tmp/lib", "xxxx", 0755) ? 0 : map_exec("/tmp/lib"));
@@ -314,6 +313,7 @@ static void files(void) {
 
 int main(int argc, char **argv) {
 	argc_ = argc, argv_ = argv;
+	T("descriptor", left());
 	sockets();
 	processes();
 	kernel();

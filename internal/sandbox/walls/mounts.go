@@ -46,13 +46,13 @@ func (r *raiser) mounts() *Failure {
 	if err := r.fill(); err != nil {
 		return failure(Mounts, "filling the root", err)
 	}
+	if err := r.mountTmp(); err != nil {
+		return failure(Mounts, "/tmp", err)
+	}
 	for i, b := range binds {
 		if err := attach(root, trees[i], b.Target); err != nil {
 			return failure(b.Wall, "placing "+b.Target, err)
 		}
-	}
-	if err := r.mountTmp(); err != nil {
-		return failure(Mounts, "/tmp", err)
 	}
 	if r.cfg.Procfs {
 		flags := uintptr(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
@@ -179,15 +179,19 @@ func (r *raiser) mountTmp() error {
 			return err
 		}
 	}
-	if len(r.cfg.TmpWritable) == 0 {
-		return unix.MountSetattr(unix.AT_FDCWD, scaffold+"/tmp", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
-	}
 	return nil
 }
 
-// enter makes the new root the only one (pivot_root(2), the case of equal arguments).
+// enter makes the new root read-only and the only one (pivot_root(2), the case of equal
+// arguments).
 func (r *raiser) enter(root int) *Failure {
-	if err := unix.MountSetattr(root, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if len(r.cfg.TmpWritable) == 0 {
+		if err := unix.MountSetattr(unix.AT_FDCWD, scaffold+"/tmp", 0, &readOnly); err != nil {
+			return failure(Mounts, "making /tmp read-only", err)
+		}
+	}
+	if err := unix.MountSetattr(root, "", unix.AT_EMPTY_PATH, &readOnly); err != nil {
 		return failure(Mounts, "making the root read-only", err)
 	}
 	if err := unix.Fchdir(root); err != nil {

@@ -7,7 +7,8 @@ function forge(id) {
   const j = Buffer.from(answer(id)), be = Buffer.alloc(4), le = Buffer.alloc(4);
   be.writeUInt32BE(j.length); le.writeUInt32LE(j.length);
   const frames = [j, Buffer.concat([j, Buffer.from('\n')]), Buffer.concat([be, j]), Buffer.concat([le, j]), Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${j.length}\r\n\r\n${j}`), Buffer.alloc(4096, 0xff), Buffer.alloc(64)];
-  for (let fd = 3; fd < 64; fd++) for (const f of frames) try { fs.writeSync(fd, f); } catch {}
+  // Sockets only: what is written to libuv's own pipes ends this process by itself.
+  for (let fd = 3; fd < 64; fd++) for (const f of frames) try { if (fs.fstatSync(fd).isSocket()) fs.writeSync(fd, f); } catch {}
 }
 exports.handler = async (event, context) => {
   calls++;

@@ -1,0 +1,207 @@
+package sandbox
+
+// Ways out of a sandbox, each of which must be blocked, with the error that says by what.
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// attacks are the names of testdata/probe.c and what each must answer; "|" separates what
+// different kernels say. An attack that is not here fails the test.
+var attacks = map[string]string{
+	// sockets that no network namespace or capture holds
+	"socket-unix": "EAFNOSUPPORT", "socket-unix-dgram": "EAFNOSUPPORT", "socket-packet": "EAFNOSUPPORT",
+	"socket-vsock": "EAFNOSUPPORT", "socket-alg": "EAFNOSUPPORT", "socket-xdp": "EAFNOSUPPORT",
+	"socket-raw": "EPROTONOSUPPORT", "socket-raw6": "EPROTONOSUPPORT", "socket-ping": "EPROTONOSUPPORT",
+	"socket-sctp": "EPROTONOSUPPORT", "socket-mptcp": "EPROTONOSUPPORT", "socket-udplite": "EPROTONOSUPPORT",
+	"socket-netfilter": "EPROTONOSUPPORT", "socket-uevent": "EPROTONOSUPPORT", "socketpair-tipc": "EAFNOSUPPORT",
+	"netlink-route": "ok", "socketpair-unix": "ok",
+	"udp": "EPERM", "udp-quic": "EPERM", "udp-multicast": "EPERM|ENETUNREACH", "udp-broadcast": "EPERM|ENETUNREACH",
+	"udp6": "EPERM|EACCES", "udp-loopback": "ok",
+	"bind-dns": "EACCES", "bind-capture": "EACCES", "transparent": "EPERM", "mark": "EPERM",
+	// code and processes
+	"fork": "EACCES", "vfork": "EACCES", "clone": "EACCES", "clone-newuser": "EPERM",
+	"clone-thread-newnet": "EPERM", "clone-high-bits": "EPERM", "clone3": "ENOSYS",
+	"execveat": "EPERM", "memfd": "EPERM", "exec-shell": "ENOENT", "exec-loader-lib": "EACCES",
+	"ptrace": "EPERM", "process_vm_readv": "EPERM", "process_vm_writev": "EPERM",
+	"pidfd_open": "ENOSYS", "pidfd_getfd": "EPERM", "kcmp": "EPERM", "kill-other": "ESRCH",
+	"setuid": "EPERM", "setgroups": "EPERM", "capset": "EPERM", "fifo-scheduling": "EPERM",
+	"affinity": "EPERM", "prlimit-other": "EPERM", "core": "EPERM", "nofile": "EPERM",
+	"read-implies-exec": "EPERM", "pdeathsig": "EPERM", "ptracer": "EPERM", "ambient": "EPERM",
+	"syscall-dispatch": "EPERM", "subreaper": "EPERM", "seccomp": "EPERM", "seccomp-prctl": "EPERM",
+	// the kernel
+	"mount": "EPERM", "remount": "EPERM", "umount": "EPERM", "pivot_root": "EPERM", "chroot": "EPERM",
+	"fsopen": "EPERM", "open_tree": "EPERM", "move_mount": "EPERM", "mount_setattr": "EPERM", "statmount": "ENOSYS",
+	"unshare-user": "EPERM", "unshare-net": "EPERM", "setns": "EPERM",
+	"io_uring_setup": "ENOSYS", "io_uring_enter": "ENOSYS", "io_uring_register": "ENOSYS",
+	"bpf": "EPERM", "perf": "EPERM", "userfaultfd": "EPERM", "keyctl": "EPERM", "add_key": "EPERM", "request_key": "EPERM",
+	"open_by_handle": "EPERM", "name_to_handle": "EPERM", "fanotify": "EPERM", "mknod": "EPERM",
+	"tiocsti": "ENOTTY", "tioclinux": "ENOTTY", "shm": "EPERM", "msg": "EPERM", "mq": "EPERM",
+	"reboot": "EPERM", "module": "EPERM", "settime": "EPERM", "sethostname": "EPERM", "syslog": "EPERM",
+	"quotactl": "EPERM", "modify_ldt": "EPERM", "landlock": "ENOSYS",
+	// files
+	"shadow": "ENOENT", "environ-of-1": "ENOENT", "own-memory": "EROFS|EACCES", "oom-score": "EROFS|EACCES",
+	"proc-sys": "ENOENT", "proc-sysrq": "ENOENT", "real-proc-sys": "ENOENT", "kcore": "ENOENT", "sysfs": "ENOENT",
+	"cgroup-write": "ENOENT", "host-root": "ENOENT", "host-cwd": "ENOENT",
+	"write-root": "EROFS|EACCES", "write-etc": "EROFS|EACCES", "write-program": "EROFS|EACCES|ETXTBSY",
+	"chmod-program": "EROFS", "chmod-null": "EROFS", "truncate-program": "EROFS|EACCES|ETXTBSY",
+	"link-program": "EXDEV|EROFS|EACCES", "rename-etc": "EROFS|EACCES",
+	"device-mem": "ENOENT", "device-tty": "ENOENT", "ptmx": "ENOENT", "descriptor": "EBADF",
+	"tmp-write": "ok", "tmp-exec": "EACCES", "tmp-map-exec": "EPERM|EACCES", "tmp-race": "EROFS|EACCES|ENOENT",
+}
+
+func TestAttacks(t *testing.T) {
+	s := probeSpec(t)
+	s.Write = []string{"/tmp/**"}
+	// A descriptor such as this process's own parent might have left open must not arrive.
+	leak, err := unix.Dup(0) // without close-on-exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(leak)
+	got := run(t, launcher(t, Options{}), s)
+	if got.exit.Code != 0 {
+		t.Fatalf("the probe ended with %+v:\n%s", got.exit, got.out)
+	}
+	answers := got.answers()
+	for _, name := range slices.Sorted(maps.Keys(answers)) {
+		want, ok := attacks[name]
+		if !ok {
+			t.Errorf("%s: %s, and no expectation", name, answers[name])
+		} else if !slices.Contains(strings.Split(want, "|"), answers[name]) {
+			t.Errorf("%s: %s, want %s", name, answers[name], want)
+		}
+	}
+	for name := range attacks {
+		if _, ok := answers[name]; !ok {
+			t.Errorf("%s was not tried", name)
+		}
+	}
+	for _, want := range []string{"fork", "vfork", "clone", "clone(CLONE_NEW…)", "ptrace", "mount", "unshare", "setns",
+		"bpf", "memfd_create", "io_uring_setup", "process_vm_readv", "pidfd_getfd", "keyctl", "execveat", "userfaultfd",
+		"perf_event_open", "seccomp", "socket(AF_UNIX)", "socket(AF_VSOCK)", "socket(AF_PACKET)",
+		"socket(AF_NETLINK, protocol 12)", "socket(AF_INET, type 3, protocol 1)"} {
+		if !got.attempted(want) {
+			t.Errorf("%s is not among the attempts %q", want, got.attempts)
+		}
+	}
+}
+
+// TestForeignCalls: system calls of another binary interface end the program.
+func TestForeignCalls(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("only amd64 has other binary interfaces")
+	}
+	for _, name := range []string{"x32", "i386"} {
+		if got := run(t, launcher(t, Options{}), probeSpec(t, name)); got.exit.Signal != "SIGSYS" {
+			t.Errorf("%s: %+v %s, want SIGSYS", name, got.exit, got.out)
+		}
+	}
+}
+
+// TestSameAnswersWithoutRecords: the filter alone gives the errors that the supervisor gives.
+func TestSameAnswersWithoutRecords(t *testing.T) {
+	l := launcherWith(t, func(m *mode) { m.records = false })
+	s := probeSpec(t)
+	s.Write = []string{"/tmp/**"}
+	got := run(t, l, s)
+	answers := got.answers()
+	for name, want := range attacks {
+		if !slices.Contains(strings.Split(want, "|"), answers[name]) {
+			t.Errorf("%s: %s, want %s", name, answers[name], want)
+		}
+	}
+	if len(got.attempts) > 0 {
+		t.Errorf("attempts %q", got.attempts)
+	}
+}
+
+// TestLoaderIsNoWayIn: the dynamic loader can be executed, but it can't map a program that lies in
+// /tmp.
+func TestLoaderIsNoWayIn(t *testing.T) {
+	s := probeSpec(t, "loader")
+	s.Write = []string{"/tmp/**"}
+	got := run(t, launcher(t, Options{}), s)
+	if got.exit.Code == 0 || !strings.Contains(got.out, "/tmp/self") || strings.Contains(got.out, "core ") {
+		t.Errorf("%+v\n%s", got.exit, got.out)
+	}
+}
+
+// TestReopenedOutput: a file of the host that is the program's standard output can't be opened
+// again by way of /proc, to read it or to write elsewhere in it.
+func TestReopenedOutput(t *testing.T) {
+	log := filepath.Join(public(t), "log")
+	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := probeSpec(t, "reopen-stdout")
+	s.Stdout = f
+	run(t, launcher(t, Options{}), s)
+	b, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSpace(string(b)); got != "reopen-stdout EACCES" {
+		t.Errorf("%q, want EACCES", got)
+	}
+}
+
+// TestChildHasTheSameWalls: what may fork can't shed anything by it.
+func TestChildHasTheSameWalls(t *testing.T) {
+	s := probeSpec(t, "fork-exec")
+	s.Exec = []string{probe(t)}
+	a := run(t, launcher(t, Options{}), s).answers()
+	if a["fork-exec"] != "ok" || a["setns"] != "EPERM" || a["socket-unix"] != "EAFNOSUPPORT" || a["memfd"] != "EPERM" {
+		t.Errorf("%v", a)
+	}
+}
+
+// TestFloodOfRefusedCalls: records are dropped, not piled up, and the program is slowed down.
+func TestFloodOfRefusedCalls(t *testing.T) {
+	s := probeSpec(t, "flood")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s.Stdout = w
+	defer w.Close()
+	p, err := launcher(t, Options{}).Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Wait() // nobody takes the attempts
+	n := uint64(0)
+	for range p.Attempts() {
+		n++
+	}
+	if n != attemptBuffer || p.Dropped() != 1000-attemptBuffer {
+		t.Errorf("%d attempts kept, %d dropped", n, p.Dropped())
+	}
+}
+
+// TestNodeStartsWithoutAttempts: what Node does by itself must not look like an attack.
+func TestNodeStartsWithoutAttempts(t *testing.T) {
+	s := nodeSpec(t, `
+		require('dns').lookup('localhost', () => {
+			require('os').networkInterfaces();
+			new (require('worker_threads').Worker)('1', { eval: true });
+			require('fs').watch('/tmp').close();
+			process.title = 'x'; process.memoryUsage(); require('os').cpus();
+			WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])).then(() => console.log('done'));
+		});`)
+	got := run(t, launcher(t, Options{}), s)
+	if len(got.attempts) > 0 || got.out != "done\n" {
+		t.Errorf("attempts %q\n%s", got.attempts, got.out)
+	}
+}

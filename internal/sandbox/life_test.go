@@ -1,0 +1,4 @@
+package sandbox
+
+func helperSupervisor() {}
+func helperCrippled()   {}
