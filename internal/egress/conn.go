@@ -23,8 +23,11 @@ import (
 	"github.com/weir-run/weir/internal/record"
 )
 
-// sniffTime is how long a connection may take to show what it is.
-const sniffTime = 10 * time.Second
+// How long a connection may take to show what it is: until the first byte, and from there.
+const (
+	sniffTime = 10 * time.Second
+	sniffMore = time.Second
+)
 
 // conn is a captured connection.
 type conn struct {
@@ -222,6 +225,9 @@ func (c *conn) readAhead() (protocol, error) {
 	buf := make([]byte, 1024)
 	for {
 		n, err := c.Conn.Read(buf[len(c.head):])
+		if len(c.head) == 0 {
+			c.Conn.SetReadDeadline(time.Now().Add(sniffMore))
+		}
 		c.head = buf[:len(c.head)+n]
 		if p := sniff(c.head); p != undecided {
 			return p, nil

@@ -112,7 +112,7 @@ const (
 	upstreamHeaderSize = 256 << 10        // bytes of a response's header
 	continueTime       = time.Second      // to wait for an upstream's 100 (RFC 9110, section 10.1.1)
 	streamWindow       = 1 << 20          // bytes of an HTTP/2 stream on their way or not yet taken
-	ioBuffer           = 64 << 10
+	transportBuffer    = 16 << 10         // bytes of a connection's buffers; bodies go round them
 )
 
 // Function is the outer end of one function's sandboxes. Its connections to upstreams are shared by
@@ -163,8 +163,8 @@ func (f *Function) transport(two bool) *http.Transport {
 		IdleConnTimeout:        upstreamIdle,
 		ExpectContinueTimeout:  continueTime,
 		MaxResponseHeaderBytes: upstreamHeaderSize,
-		ReadBufferSize:         ioBuffer,
-		WriteBufferSize:        ioBuffer,
+		ReadBufferSize:         transportBuffer,
+		WriteBufferSize:        transportBuffer,
 	}
 }
 

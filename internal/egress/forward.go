@@ -31,7 +31,10 @@ func outgoing(ctx context.Context, r *http.Request, req *policy.Request) (*http.
 	scheme := strings.Replace(req.URL.Scheme, "ws", "http", 1)
 	header, trailer := upstreamHeader(r)
 	out := &http.Request{
-		Method: req.Method,
+		Method:     req.Method,
+		Proto:      "HTTP/1.1", // at least; the transport for HTTP/1 looks here before it awaits a 100
+		ProtoMajor: 1,
+		ProtoMinor: 1,
 		// Opaque is written as it stands (net/url, URL.RequestURI): no other encoding comes in between.
 		URL:           &url.URL{Scheme: scheme, Host: req.URL.Authority(), Opaque: req.URL.Path, RawQuery: req.URL.Query},
 		Host:          req.URL.Authority(),
@@ -139,7 +142,10 @@ func pass(w http.ResponseWriter, r *http.Request, resp *http.Response) bool {
 	return true
 }
 
-var buffers = sync.Pool{New: func() any { return new([ioBuffer]byte) }}
+// bodyBuffer is how much of a response's body is passed on at once, in bytes.
+const bodyBuffer = 64 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bodyBuffer]byte) }}
 
 // passBody streams a response's body: what has come is sent at once.
 func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response) bool {
@@ -160,7 +166,7 @@ func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response) bool 
 	default:
 		defer time.AfterFunc(headerDelay, flushHeader).Stop()
 	}
-	buf := buffers.Get().(*[ioBuffer]byte)
+	buf := buffers.Get().(*[bodyBuffer]byte)
 	defer buffers.Put(buf)
 	for {
 		n, err := resp.Body.Read(buf[:])

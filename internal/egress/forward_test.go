@@ -100,12 +100,13 @@ func TestInformationalResponses(t *testing.T) {
 	})
 }
 
-// TestExpectContinue: the client's body is asked for only when the upstream asks for it.
+// TestExpectContinue: the client's body is asked for only when the upstream asks for it. (Go's server
+// for HTTP/2 hides the expectation from its handler, so there the egress asks by itself.)
 func TestExpectContinue(t *testing.T) {
 	both(t, func(t *testing.T, two bool) {
 		for path, want := range map[string]string{"/take": "200 took body", "/no": "417 no"} {
 			w := newWorld(t, config{rules: anything, handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				if r.Header.Get("Expect") != "100-continue" {
+				if r.Header.Get("Expect") != "100-continue" && !two {
 					t.Error("the expectation was not passed on")
 				}
 				if r.URL.Path == "/no" {
@@ -129,7 +130,7 @@ func TestExpectContinue(t *testing.T) {
 			if got := fmt.Sprint(resp.StatusCode, " ", string(b)); got != want {
 				t.Errorf("%s: %s", path, got)
 			}
-			if path == "/no" && body.read {
+			if path == "/no" && body.read && !two {
 				t.Error("the body was asked for in vain")
 			}
 		}
@@ -281,6 +282,7 @@ func TestCancelReachesUpstream(t *testing.T) {
 func TestEarlyAnswer(t *testing.T) {
 	both(t, func(t *testing.T, two bool) {
 		w := newWorld(t, config{rules: anything, handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(rw).EnableFullDuplex()
 			rw.WriteHeader(413)
 			fmt.Fprint(rw, "too large")
 		})})
@@ -358,7 +360,7 @@ func TestPoolsAreApart(t *testing.T) {
 	other := w.egress.Function("other", compile(t, anything...))
 	defer other.Close()
 	w.fn = other
-	w.conns = pairListener{}
+	w.conns = &pairListener{}
 	w.conns.start(t)
 	w.start()
 	w.do(w.client(false), "GET", "https://api.test/", "")

@@ -68,13 +68,20 @@ func fold(name string, buf *[longestWithheld]byte) []byte {
 // nominates. Values are shared with from.
 func passed(from http.Header, drop map[string]bool) http.Header {
 	var buf [longestWithheld]byte
-	nominated := from["Connection"]
+	var nominated map[string]bool
+	for _, v := range from["Connection"] {
+		for name := range strings.SplitSeq(v, ",") {
+			if nominated == nil {
+				nominated = map[string]bool{}
+			}
+			nominated[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
+		}
+	}
 	to := make(http.Header, len(from)+1)
 	for k, v := range from {
-		if drop[string(fold(k, &buf))] || len(nominated) > 0 && httpguts.HeaderValuesContainsToken(nominated, k) {
-			continue
+		if !nominated[k] && !drop[string(fold(k, &buf))] {
+			to[k] = v
 		}
-		to[k] = v
 	}
 	return to
 }

@@ -224,7 +224,7 @@ func TestNothingIsAdded(t *testing.T) {
 }
 
 func TestRedirectIsNotFollowed(t *testing.T) {
-	w := newWorld(t, config{rules: []string{"GET https://api.test/**"}, handler: http.RedirectHandler("https://evil.test/collect", 307)})
+	w := newWorld(t, config{rules: []string{"GET https://api.test/**"}, handler: http.RedirectHandler("https://evil.test/collect", http.StatusTemporaryRedirect)})
 	resp, _ := w.do(w.client(false), "GET", "https://api.test/a", "")
 	if resp.StatusCode != 307 || resp.Header.Get("Location") != "https://evil.test/collect" {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)

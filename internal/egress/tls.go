@@ -25,6 +25,8 @@ func (e *Egress) configureTLS() {
 	e.tls = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
+		// Small records help on slow links. This one is the machine's own memory.
+		DynamicRecordSizingDisabled: true,
 		// Asked for every handshake; GetCertificate is not when a session resumes.
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			c := h.Conn.(*conn)

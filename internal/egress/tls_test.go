@@ -2,10 +2,13 @@ package egress
 
 import (
 	"context"
+	"crypto/ecdh"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,6 +40,53 @@ func TestHandshakeMustNameTheDialledHost(t *testing.T) {
 			})
 			w.only()
 		}
+	}
+}
+
+// drip writes one byte at a time.
+type drip struct{ net.Conn }
+
+func (d drip) Write(b []byte) (int, error) {
+	for i := range b {
+		if _, err := d.Conn.Write(b[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(b), nil
+}
+
+// TestClientHelloInPieces: the name is read by a whole TLS stack, not from the first packet.
+func TestClientHelloInPieces(t *testing.T) {
+	for sni, ok := range map[string]bool{"api.test": true, "evil.test": false} {
+		w := newWorld(t, config{rules: []string{charge}})
+		cfg := w.clientTLS(sni)
+		cfg.InsecureSkipVerify = true
+		if err := tls.Client(drip{w.mustDial("api.test:443")}, cfg).Handshake(); (err == nil) != ok {
+			t.Errorf("%s: %v", sni, err)
+		}
+	}
+}
+
+// TestEncryptedClientHello: a name that is hidden in the handshake is never what counts.
+func TestEncryptedClientHello(t *testing.T) {
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for outer, want := range map[string]string{"api.test": "rejected ECH", "evil.test": "unrecognized name"} {
+		// An ECHConfigList with one ECHConfig (draft-ietf-tls-esni, section 4).
+		body := append([]byte{1, 0, 0x20, 0, 32}, key.PublicKey().Bytes()...)
+		body = append(body, 0, 4, 0, 1, 0, 1, 0, byte(len(outer)))
+		body = append(append(body, outer...), 0, 0)
+		list := append([]byte{0, byte(len(body) + 4), 0xfe, 0x0d, 0, byte(len(body))}, body...)
+		w := newWorld(t, config{rules: []string{charge}})
+		cfg := w.clientTLS("evil.test")
+		cfg.EncryptedClientHelloConfigList, cfg.MinVersion = list, tls.VersionTLS13
+		err := tls.Client(w.mustDial("api.test:443"), cfg).Handshake()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("outer name %s: %v", outer, err)
+		}
+		w.only()
 	}
 }
 

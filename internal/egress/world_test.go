@@ -72,9 +72,13 @@ func outsideCert(tb testing.TB, notAfter time.Time, names ...string) tls.Certifi
 type memory struct {
 	mu      sync.Mutex
 	denials []record.Denial
+	fault   string // a target whose record makes a fault
 }
 
 func (m *memory) Denied(d record.Denial) {
+	if m.fault != "" && d.Target == m.fault {
+		panic("a fault in the recorder")
+	}
 	m.mu.Lock()
 	m.denials = append(m.denials, d)
 	m.mu.Unlock()
@@ -93,7 +97,6 @@ type upstream struct {
 	mu       sync.Mutex
 	received []string // METHOD target | Host
 	headers  []http.Header
-	requests chan *http.Request // each request after its body was read, if anybody listens
 	handler  http.Handler
 	tls      *httptest.Server
 	plain    *httptest.Server
@@ -136,7 +139,7 @@ type world struct {
 	sandbox *Sandbox
 	records *memory
 	logs    *lockedBuffer
-	conns   pairListener
+	conns   *pairListener
 	dnsAddr string
 }
 
@@ -166,11 +169,12 @@ type config struct {
 	handler   http.Handler
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
 	noCA      bool
+	fault     string
 }
 
 func newWorld(tb testing.TB, cfg config) *world {
 	tb.Helper()
-	w := &world{tb: tb, up: &upstream{handler: cfg.handler}, records: &memory{}, logs: &lockedBuffer{}}
+	w := &world{tb: tb, up: &upstream{handler: cfg.handler}, records: &memory{fault: cfg.fault}, logs: &lockedBuffer{}, conns: &pairListener{}}
 	w.conns.start(tb)
 	w.up.tls = httptest.NewUnstartedServer(w.up)
 	w.up.tls.EnableHTTP2 = true
@@ -226,7 +230,7 @@ func (w *world) start() {
 		w.tb.Fatal(err)
 	}
 	w.dnsAddr = udp.LocalAddr().String()
-	w.sandbox.Serve([]net.Listener{&w.conns}, []net.PacketConn{udp})
+	w.sandbox.Serve([]net.Listener{w.conns}, []net.PacketConn{udp})
 	w.tb.Cleanup(w.sandbox.Close)
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -120,19 +121,20 @@ func answerHeaders(res *result, name string) (http.Header, error) {
 		return nil
 	}
 	multi := map[string]bool{}
-	for k, values := range res.Multi {
+	for _, k := range slices.Sorted(maps.Keys(res.Multi)) {
 		multi[strings.ToLower(k)] = true
-		for _, raw := range values {
+		for _, raw := range res.Multi[k] {
 			if err := add(k, raw); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for k, raw := range res.Headers {
+	for _, k := range slices.Sorted(maps.Keys(res.Headers)) {
 		if multi[strings.ToLower(k)] {
 			continue // multiValueHeaders win, as on Lambda
 		}
-		if err := add(k, raw); err != nil {
+		out.Del(k) // the same name in other letters: one value, and always the same
+		if err := add(k, res.Headers[k]); err != nil {
 			return nil, err
 		}
 	}

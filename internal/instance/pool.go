@@ -123,6 +123,9 @@ func (p *Pool) Close() {
 
 // take gives the warmest idle instance, or starts one, or waits until either is possible.
 func (p *Pool) take(ctx context.Context) (in *instance, cold bool, err error) {
+	if in := p.pop(); in != nil {
+		return in, false, nil
+	}
 	wait := time.NewTimer(p.limits.Timeout)
 	defer wait.Stop()
 	for {

@@ -11,13 +11,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
 	"path"
 	"strings"
-	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -48,31 +51,38 @@ type LoadError struct{ weir.FunctionError }
 
 func (e *LoadError) Error() string { return e.Type + ": " + e.Message }
 
-// Conn is the channel to one process. Load comes first and once; then Invoke, one at a time.
+// Conn is the channel to one process. Load comes first and once; then Invoke, one at a time. It is
+// read by whoever waits for an answer, and by nobody in between: no method may be called while
+// another one runs, but for Close.
 type Conn struct {
-	conn   net.Conn
-	secret [secretLen]byte
-	answer chan frame    // answers to the request in flight
-	ended  chan struct{} // closed when nothing more can be read
-	seq    atomic.Uint32 // of the request in flight, 0 if none is
-	limit  atomic.Int64  // bytes of a payload
-	dirty  atomic.Bool
+	conn   *net.UnixConn
+	raw    syscall.RawConn
+	scan   scanner
+	buf    []byte
+	dirty  bool // something but the shim wrote to the channel, or it has ended
 	report func(Report)
 }
 
 // Dial takes the supervisor's end of the socket pair, which it then owns.
 func Dial(f *os.File, o ConnOptions) (*Conn, error) {
-	c := &Conn{answer: make(chan frame, 1), ended: make(chan struct{}), report: o.OnReport}
 	defer f.Close()
-	var err error
-	if c.conn, err = net.FileConn(f); err != nil {
+	nc, err := net.FileConn(f)
+	if err != nil {
 		return nil, err
 	}
-	if _, err := rand.Read(c.secret[:]); err != nil {
+	uc, ok := nc.(*net.UnixConn)
+	if !ok {
+		nc.Close()
+		return nil, errors.New("the channel is no unix socket")
+	}
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		nc.Close()
 		return nil, err
 	}
-	c.limit.Store(loadLimit)
-	go c.read()
+	c := &Conn{conn: uc, raw: raw, buf: make([]byte, 64<<10), report: o.OnReport}
+	c.scan.limit = loadLimit
+	rand.Read(c.scan.secret[:])
 	return c, nil
 }
 
@@ -80,14 +90,23 @@ func Dial(f *os.File, o ConnOptions) (*Conn, error) {
 func (c *Conn) Close() { c.conn.Close() }
 
 // Clean tells whether the process may be given another invocation: it is connected, and nothing
-// but the shim has written to the channel.
+// but the shim has written to the channel. It takes what has arrived since the last answer.
 func (c *Conn) Clean() bool {
-	select {
-	case <-c.ended:
-		return false
-	default:
-		return !c.dirty.Load()
+	for !c.dirty {
+		n, err := c.peek()
+		if err == unix.EAGAIN {
+			break
+		}
+		if err != nil || n <= 0 {
+			c.dirty = true
+			break
+		}
+		c.scan.feed(c.buf[:n])
+		for f, ok := c.next(); ok; f, ok = c.next() {
+			c.stray(f)
+		}
 	}
+	return !c.dirty
 }
 
 // Load has the function's code imported. Errors: *LoadError if that fails; ctx's if it takes too
@@ -109,11 +128,11 @@ func (c *Conn) load(ctx context.Context, l LoadRequest, root string) error {
 	if err != nil {
 		return err
 	}
-	f, err := c.roundTrip(ctx, inLoad, append(c.secret[:], body...))
+	f, err := c.roundTrip(ctx, inLoad, append(c.scan.secret[:], body...))
 	if err != nil {
 		return err
 	}
-	c.limit.Store(maxPayload(l.Limits))
+	c.scan.limit = maxPayload(l.Limits)
 	if f.kind == outLoaded {
 		return nil
 	}
@@ -167,33 +186,84 @@ func tooLarge(function string) error {
 		Remedy: "answer less, or raise limits.response"}
 }
 
+// peek reads what has arrived; if nothing has, the error is EAGAIN.
+func (c *Conn) peek() (n int, err error) {
+	if ctl := c.raw.Read(func(fd uintptr) bool {
+		n, _, err = unix.Recvfrom(int(fd), c.buf, unix.MSG_DONTWAIT)
+		return true
+	}); ctl != nil {
+		err = ctl
+	}
+	return n, err
+}
+
 // roundTrip sends one request and waits for its answer.
 func (c *Conn) roundTrip(ctx context.Context, kind byte, payload []byte) (frame, error) {
 	seq := randomSeq()
-	c.seq.Store(seq)
-	defer c.seq.Store(0)
 	head := make([]byte, headLen, headLen+len(payload))
 	head[0] = kind
 	binary.LittleEndian.PutUint32(head[4:], seq)
 	binary.LittleEndian.PutUint32(head[8:], uint32(len(payload)))
-	if d, ok := ctx.Deadline(); ok {
-		c.conn.SetWriteDeadline(d) // a process that does not read must not hold us
-	}
-	if _, err := c.conn.Write(append(head, payload...)); err != nil {
+	deadline, _ := ctx.Deadline() // for both directions: a process that does not read must not hold us
+	if err := c.conn.SetDeadline(deadline); err != nil {
 		return frame{}, err
 	}
-	select {
-	case f := <-c.answer:
-		return f, f.err
-	case <-ctx.Done():
-		return frame{}, ctx.Err()
-	case <-c.ended:
-		select {
-		case f := <-c.answer: // it answered, then ended
+	if _, err := c.conn.Write(append(head, payload...)); err != nil {
+		return frame{}, c.broken(err)
+	}
+	for {
+		for f, ok := c.next(); ok; f, ok = c.next() {
+			// The load request is answered without its number: the shim knows no other request then.
+			if f.kind == outReport || f.seq != seq && !(kind == inLoad && f.seq == 0) {
+				c.stray(f)
+				continue
+			}
+			if f.kind == outFatal || f.err != nil {
+				c.dirty = true // the process is about to end, or to be ended
+			}
 			return f, f.err
-		default:
-			return frame{}, errors.New("the process ended")
 		}
+		if c.scan.skipped > maxGarbage {
+			return frame{}, c.broken(errors.New("the process writes garbage"))
+		}
+		n, err := c.conn.Read(c.buf)
+		if err != nil {
+			return frame{}, c.broken(err)
+		}
+		c.scan.feed(c.buf[:n])
+	}
+}
+
+// broken marks the channel as unusable and gives the error to report.
+func (c *Conn) broken(err error) error {
+	c.dirty = true
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.Is(err, io.EOF), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+		return errors.New("the process ended")
+	}
+	return err
+}
+
+// next gives the next frame of what has been read, and notes bytes that belong to none.
+func (c *Conn) next() (frame, bool) {
+	f, ok := c.scan.next()
+	if c.scan.skipped > 0 {
+		c.dirty = true
+	}
+	return f, ok
+}
+
+// stray takes a frame that answers nothing: a report, or what spoils the channel.
+func (c *Conn) stray(f frame) {
+	var r Report
+	if f.kind != outReport || f.err != nil || json.Unmarshal(f.payload, &r) != nil {
+		c.dirty = true
+		return
+	}
+	if c.report != nil {
+		c.report(r)
 	}
 }
 

@@ -28,12 +28,12 @@ type process struct {
 	out     bytes.Buffer
 }
 
-func start(t *testing.T, source string) (*process, error) {
+func start(t testing.TB, source string) (*process, error) {
 	t.Helper()
 	return startFile(t, "fn.js", source)
 }
 
-func startFile(t *testing.T, name, source string) (*process, error) {
+func startFile(t testing.TB, name, source string) (*process, error) {
 	t.Helper()
 	dir := t.TempDir()
 	for path, b := range Content() {
@@ -235,7 +235,7 @@ exports.handler = async () => ({ seen: seen.splice(0).join(' ') });`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(r.Payload), hexOf(p.secret[:])) {
+		if strings.Contains(string(r.Payload), hexOf(p.scan.secret[:])) {
 			t.Errorf("the function saw the secret: %s", r.Payload)
 		}
 	}

@@ -5,7 +5,6 @@ package runtime
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 )
 
 const (
@@ -35,60 +34,10 @@ type frame struct {
 	err     error // instead of a payload: the frame can't be taken
 }
 
-// read takes frames until the channel ends.
-func (c *Conn) read() {
-	defer close(c.ended)
-	s := scanner{secret: c.secret[:], limit: func() int64 { return c.limit.Load() }}
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := c.conn.Read(buf)
-		s.feed(buf[:n])
-		for {
-			f, ok := s.next()
-			if s.skipped > 0 {
-				c.dirty.Store(true)
-			}
-			if !ok {
-				break
-			}
-			c.take(f)
-		}
-		if err != nil || s.skipped > maxGarbage {
-			return
-		}
-	}
-}
-
-// take hands one frame to whom it concerns. What concerns nobody spoils the channel.
-func (c *Conn) take(f frame) {
-	if f.kind == outReport && f.err == nil {
-		var r Report
-		if json.Unmarshal(f.payload, &r) == nil && c.report != nil {
-			c.report(r)
-		}
-		return
-	}
-	seq := c.seq.Load()
-	// The load request is answered without its number: the shim knows no other request then.
-	loading := f.kind == outLoaded || f.kind == outFailed
-	if seq == 0 || (f.seq != seq && !(loading && f.seq == 0)) {
-		c.dirty.Store(true)
-		return
-	}
-	if f.kind == outFatal || f.err != nil {
-		c.dirty.Store(true) // the process is about to end, or to be ended
-	}
-	select {
-	case c.answer <- f:
-	default:
-		c.dirty.Store(true) // a second answer
-	}
-}
-
 // scanner finds frames in a stream that others write into as well.
 type scanner struct {
-	secret  []byte
-	limit   func() int64
+	secret  [secretLen]byte
+	limit   int64  // bytes of a payload that is no report
 	buf     []byte // what has been read
 	off     int    // how much of it is done with
 	skipped int    // bytes that belong to no frame
@@ -113,7 +62,7 @@ func (s *scanner) next() (frame, bool) {
 	head, rest := buf[secretLen:secretLen+headLen], buf[secretLen+headLen:]
 	f := frame{kind: head[0], seq: binary.LittleEndian.Uint32(head[4:])}
 	length := int64(binary.LittleEndian.Uint32(head[8:]))
-	limit := s.limit()
+	limit := s.limit
 	if f.kind == outReport {
 		limit = maxReport
 	}

@@ -166,6 +166,36 @@ func TestChildHasTheSameWalls(t *testing.T) {
 	}
 }
 
+// TestPassedDescriptor: a descriptor that the program sends over its channel gets nowhere when the
+// channel is only read.
+func TestPassedDescriptor(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "channel"), os.NewFile(uintptr(pair[1]), "channel")
+	defer ours.Close()
+	s := probeSpec(t, "pass")
+	s.Files = []*os.File{theirs}
+	run(t, launcher(t, Options{}), s)
+	theirs.Close()
+	count := func() int {
+		e, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(e)
+	}
+	before := count()
+	b := make([]byte, 16)
+	if n, err := ours.Read(b); string(b[:n]) != "passed" {
+		t.Errorf("%q %v", b[:n], err)
+	}
+	if after := count(); after != before {
+		t.Errorf("%d descriptors became %d", before, after)
+	}
+}
+
 // TestFloodOfRefusedCalls: records are dropped, not piled up, and the program is slowed down.
 func TestFloodOfRefusedCalls(t *testing.T) {
 	s := probeSpec(t, "flood")

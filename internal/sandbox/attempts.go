@@ -48,10 +48,9 @@ type attempts struct {
 	dropped atomic.Uint64
 }
 
-// serve answers until every process of the sandbox has ended.
+// serve answers until every process of the sandbox has ended, or stop.
 func (a *attempts) serve() {
 	defer close(a.out)
-	defer a.fd.Close()
 	raw, err := a.fd.SyscallConn()
 	if err != nil {
 		return
@@ -76,6 +75,13 @@ func (a *attempts) serve() {
 		if tokens < 0 {
 			time.Sleep(attemptPause)
 		}
+	}
+}
+
+// stop ends serve. All callers are gone by then.
+func (a *attempts) stop() {
+	if a.fd != nil {
+		a.fd.Close()
 	}
 }
 

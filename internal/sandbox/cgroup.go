@@ -256,8 +256,16 @@ func cpuQuota(cores float64) int64 {
 	return max(1000, int64(math.Round(cores*cpuPeriod)))
 }
 
-func write(dir, file string, value int64) error {
-	return os.WriteFile(filepath.Join(dir, file), strconv.AppendInt(nil, value, 10), 0)
+func write(dir, file string, value int64) error { return put(dir, file, strconv.FormatInt(value, 10)) }
+
+// put writes a file of the kernel's; it creates none.
+func put(dir, file, value string) error {
+	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }
 
 // fd is the descriptor of the group to create a process in, -1 without version 2.

@@ -44,7 +44,7 @@ func enable(dir, prefix string) bool {
 		return true
 	}
 	on := func() bool {
-		return os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+memory +pids +cpu"), 0) == nil
+		return put(dir, "cgroup.subtree_control", "+memory +pids +cpu") == nil
 	}
 	if on() {
 		return true
@@ -87,24 +87,32 @@ func (g *group) makeUnified(dir string, l weir.Limits) error {
 		return err
 	}
 	g.dirs[""] = dir
+	if err := limitUnified(dir, l); err != nil {
+		return err
+	}
+	var err error
+	g.unified, err = os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	return err
+}
+
+// limitUnified writes the limits. The files are there already: nothing is created.
+func limitUnified(dir string, l weir.Limits) error {
 	for file, value := range map[string]string{
 		"memory.max":       strconv.FormatInt(l.Memory, 10),
 		"memory.oom.group": "1",
 		"pids.max":         strconv.Itoa(l.Processes + ownThreads),
 		"cpu.max":          fmt.Sprintf("%d %d", cpuQuota(l.CPU), cpuPeriod),
 	} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(value), 0); err != nil {
+		if err := put(dir, file, value); err != nil {
 			return err
 		}
 	}
 	// Swap would let a function go over its limit slowly. The file is there only if the kernel
 	// accounts for swap.
-	if err := write(dir, "memory.swap.max", 0); err != nil && !os.IsNotExist(err) {
+	if err := put(dir, "memory.swap.max", "0"); err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	var err error
-	g.unified, err = os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	return err
+	return nil
 }
 
 // walls tells how the limits are held.

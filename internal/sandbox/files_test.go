@@ -14,13 +14,16 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// tries runs the actions, each a JavaScript expression, and gives the result or the error's code.
-func tries(t *testing.T, s *Spec, actions map[string]string) map[string]string {
+// try is a JavaScript expression, by name.
+type try struct{ name, expr string }
+
+// tries runs the actions in order and gives their results or their errors' codes.
+func tries(t *testing.T, s *Spec, actions []try) map[string]string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("const fs = require('fs'), out = {};\n")
-	for name, expr := range actions {
-		b.WriteString("try { out." + name + " = String(" + expr + ") } catch (e) { out." + name + " = e.code || e.message }\n")
+	for _, a := range actions {
+		b.WriteString("try { out." + a.name + " = String(" + a.expr + ") } catch (e) { out." + a.name + " = e.code || e.message }\n")
 	}
 	b.WriteString("console.log(JSON.stringify(out));")
 	n := nodeSpec(t, b.String())
@@ -46,25 +49,25 @@ func expect(t *testing.T, got map[string]string, want map[string]string) {
 func TestTheRootHoldsNothingElse(t *testing.T) {
 	bundle := public(t)
 	writeTo(t, filepath.Join(bundle, "index.js"), "function")
-	got := tries(t, &Spec{Bundle: bundle, Content: map[string][]byte{"/opt/weir/ca.pem": []byte("CA")}}, map[string]string{
-		"root":     "fs.readdirSync('/').join()",
-		"etc":      "fs.readdirSync('/etc').join()",
-		"dev":      "fs.readdirSync('/dev').join()",
-		"proc":     "fs.readdirSync('/proc').join()",
-		"bundle":   "fs.readFileSync('index.js')",
-		"content":  "fs.readFileSync('/opt/weir/ca.pem')",
-		"cwd":      "process.cwd()",
-		"uid":      "process.getuid() + ':' + process.getgid() + ':' + process.getgroups()",
-		"hostname": "require('os').hostname()",
-		"user":     "require('os').userInfo().username",
-		"pids":     "process.pid + ',' + fs.readdirSync('/.proc').filter((n) => n > 0).join()",
-		"cpus":     "require('os').cpus().length + ',' + require('os').totalmem()",
-		"env":      "Object.keys(process.env).join()",
-		"write":    "fs.writeFileSync('/var/task/x', '')",
-		"replace":  "fs.writeFileSync('/opt/weir/ca.pem', '')",
-		"tmp":      "fs.writeFileSync('/tmp/x', '')",
-		"host":     "fs.readFileSync('" + filepath.Join(bundle, "index.js") + "')",
-		"stdin":    "fs.readFileSync(0).length",
+	got := tries(t, &Spec{Bundle: bundle, Content: map[string][]byte{"/opt/weir/ca.pem": []byte("CA")}}, []try{
+		{"root", "fs.readdirSync('/').join()"},
+		{"etc", "fs.readdirSync('/etc').join()"},
+		{"dev", "fs.readdirSync('/dev').join()"},
+		{"proc", "fs.readdirSync('/proc').join()"},
+		{"bundle", "fs.readFileSync('index.js')"},
+		{"content", "fs.readFileSync('/opt/weir/ca.pem')"},
+		{"cwd", "process.cwd()"},
+		{"uid", "process.getuid() + ':' + process.getgid() + ':' + process.getgroups()"},
+		{"hostname", "require('os').hostname()"},
+		{"user", "require('os').userInfo().username"},
+		{"pids", "process.pid + ',' + fs.readdirSync('/.proc').filter((n) => n > 0).join()"},
+		{"cpus", "require('os').cpus().length + ',' + require('os').totalmem()"},
+		{"env", "Object.keys(process.env).join()"},
+		{"write", "fs.writeFileSync('/var/task/x', '')"},
+		{"replace", "fs.writeFileSync('/opt/weir/ca.pem', '')"},
+		{"tmp", "fs.writeFileSync('/tmp/x', '')"},
+		{"host", "fs.readFileSync('" + filepath.Join(bundle, "index.js") + "')"},
+		{"stdin", "fs.readFileSync(0).length"},
 	})
 	expect(t, got, map[string]string{
 		"root":   ".proc,dev,etc,lib,lib64,opt,proc,tmp,usr,var|.proc,dev,etc,lib,opt,proc,tmp,usr,var",
@@ -102,23 +105,23 @@ func TestGrants(t *testing.T) {
 	got := tries(t, &Spec{Bundle: bundle,
 		Read:  []string{outside + "/one", outside + "/dir/**", outside + "/link", "/tmp/**", "/var/task/**"},
 		Write: []string{"/tmp/**", outside + "/rw/**"},
-	}, map[string]string{
-		"one":      "fs.readFileSync(" + q("one") + ")",
-		"two":      "fs.readFileSync(" + q("two") + ")",
-		"dir":      "fs.readFileSync(" + q("dir/deep/in") + ")",
-		"link":     "fs.readFileSync(" + q("link") + ")",
-		"out":      "fs.readFileSync(" + q("dir/out") + ")",
-		"abs":      "fs.readFileSync(" + q("dir/abs") + ")",
-		"up":       "fs.readFileSync(" + q("dir") + " + '/../secret')",
-		"list":     "fs.readdirSync('" + outside + "').join()",
-		"write":    "fs.writeFileSync(" + q("one") + ", 'x')",
-		"create":   "fs.writeFileSync(" + q("dir/x") + ", 'x')",
-		"utimes":   "fs.utimesSync(" + q("one") + ", 1, 1)",
-		"hardlink": "fs.linkSync(" + q("one") + ", '/tmp/one')",
-		"rw":       "fs.writeFileSync(" + q("rw/new") + ", 'written')",
-		"tmp":      "fs.writeFileSync('/tmp/new', 'x')",
-		"tmpUp":    "fs.writeFileSync('/tmp/../new', 'x')",
-		"exec":     "fs.accessSync(" + q("rw/new") + ", fs.constants.X_OK)",
+	}, []try{
+		{"one", "fs.readFileSync(" + q("one") + ")"},
+		{"two", "fs.readFileSync(" + q("two") + ")"},
+		{"dir", "fs.readFileSync(" + q("dir/deep/in") + ")"},
+		{"link", "fs.readFileSync(" + q("link") + ")"},
+		{"out", "fs.readFileSync(" + q("dir/out") + ")"},
+		{"abs", "fs.readFileSync(" + q("dir/abs") + ")"},
+		{"up", "fs.readFileSync(" + q("dir") + " + '/../secret')"},
+		{"list", "fs.readdirSync('" + outside + "').join()"},
+		{"write", "fs.writeFileSync(" + q("one") + ", 'x')"},
+		{"create", "fs.writeFileSync(" + q("dir/x") + ", 'x')"},
+		{"utimes", "fs.utimesSync(" + q("one") + ", 1, 1)"},
+		{"hardlink", "fs.linkSync(" + q("one") + ", '/tmp/one')"},
+		{"rw", "fs.writeFileSync(" + q("rw/new") + ", 'written')"},
+		{"tmp", "fs.writeFileSync('/tmp/new', 'x')"},
+		{"tmpUp", "fs.writeFileSync('/tmp/../new', 'x')"},
+		{"exec", "fs.accessSync(" + q("rw/new") + ", fs.constants.X_OK)"},
 	})
 	expect(t, got, map[string]string{
 		"one": "one", "two": "ENOENT", "dir": "dir/deep/in", "link": "target", "out": "ENOENT", "abs": "ENOENT",
@@ -138,14 +141,14 @@ func TestGrants(t *testing.T) {
 
 // TestPartOfTmp: only what was granted below /tmp can be written.
 func TestPartOfTmp(t *testing.T) {
-	got := tries(t, &Spec{Write: []string{"/tmp/a/**", "/tmp/b/file"}}, map[string]string{
-		"in":      "fs.writeFileSync('/tmp/a/x', 'x')",
-		"deep":    "fs.mkdirSync('/tmp/a/b/c', { recursive: true })",
-		"beside":  "fs.writeFileSync('/tmp/x', 'x')",
-		"prefix":  "fs.mkdirSync('/tmp/a-other')",
-		"file":    "fs.writeFileSync('/tmp/b/file', 'x')",
-		"sibling": "fs.writeFileSync('/tmp/b/other', 'x')",
-		"socket":  "fs.mkdirSync('/tmp/../a')",
+	got := tries(t, &Spec{Write: []string{"/tmp/a/**", "/tmp/b/file"}}, []try{
+		{"in", "fs.writeFileSync('/tmp/a/x', 'x')"},
+		{"deep", "fs.mkdirSync('/tmp/a/b/c', { recursive: true })"},
+		{"beside", "fs.writeFileSync('/tmp/x', 'x')"},
+		{"prefix", "fs.mkdirSync('/tmp/a-other')"},
+		{"file", "fs.writeFileSync('/tmp/b/file', 'x')"},
+		{"sibling", "fs.writeFileSync('/tmp/b/other', 'x')"},
+		{"socket", "fs.mkdirSync('/tmp/../a')"},
 	})
 	expect(t, got, map[string]string{"in": "undefined", "beside": "EACCES", "prefix": "EACCES", "file": "undefined",
 		"sibling": "EACCES", "socket": "EROFS|EACCES|EEXIST"})
@@ -155,9 +158,9 @@ func TestPartOfTmp(t *testing.T) {
 }
 
 func TestTmpIsBounded(t *testing.T) {
-	got := tries(t, &Spec{Write: []string{"/tmp/**"}, Limits: weir.Limits{Tmp: 8 << 20}}, map[string]string{
-		"large": "fs.writeFileSync('/tmp/large', Buffer.alloc(9 << 20))",
-		"many":  "(() => { fs.rmSync('/tmp/large'); for (let i = 0; i < 100000; i++) fs.writeFileSync('/tmp/' + i, '') })()",
+	got := tries(t, &Spec{Write: []string{"/tmp/**"}, Limits: weir.Limits{Tmp: 8 << 20}}, []try{
+		{"large", "fs.writeFileSync('/tmp/large', Buffer.alloc(9 << 20))"},
+		{"many", "(() => { fs.rmSync('/tmp/large'); for (let i = 0; i < 100000; i++) fs.writeFileSync('/tmp/' + i, '') })()"},
 	})
 	expect(t, got, map[string]string{"large": "ENOSPC|EFBIG", "many": "ENOSPC"})
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/weir-run/weir/internal/sandbox/walls"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -108,6 +110,7 @@ func (m *mode) giveUp(wall string) bool {
 func (l *Launcher) probe() (*walls.Report, error) {
 	cfg := l.mode.config()
 	cfg.Hostname, cfg.Dir, cfg.TmpSize, cfg.CPUs, cfg.Probe = "probe", "/", 1<<20, 1, true
+	cfg.Rlimits = []walls.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
 	f, err := spawn(newIdentity(), nil, os.Stderr, nil, -1)

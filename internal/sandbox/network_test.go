@@ -66,7 +66,7 @@ func TestEveryConnectionIsCaught(t *testing.T) {
 	for name, want := range map[string]string{
 		"web": "caught 203.0.113.9:443", "odd": "caught 203.0.113.9:54321", "low": "caught 203.0.113.9:1",
 		"dns": "caught 8.8.8.8:53", "metadata": "caught 169.254.169.254:80", "private": "caught 10.1.2.3:5432",
-		"v6": "caught [2001:db8::9]:443", "mapped": "caught 203.0.113.9:22", "linklocal": "caught [fe80::1%lo]:443",
+		"v6": "caught [2001:db8::9]:443", "mapped": "caught 203.0.113.9:22", "linklocal": "caught [fe80::1]:443",
 		"nat64": "caught [64:ff9b::a00:1]:443", "compat": "caught [::127.0.0.1]:443|caught [::7f00:1]:443",
 		"fromLoopback": "caught 203.0.113.9:80",
 		"loopback":     "ECONNREFUSED", "other": "ECONNREFUSED", "zero": "ECONNREFUSED", "loopback6": "ECONNREFUSED",

@@ -26,7 +26,7 @@ const (
 	ownThreads = 24
 	// ownData is the writable memory that such a program reserves without using it (RLIMIT_DATA
 	// counts what is mapped, not what is touched): mostly stacks of its threads, 8 MB each.
-	ownData = 160 << 20
+	ownData = 128 << 20
 	// maxFiles bounds Spec.Files.
 	maxFiles = 64
 )

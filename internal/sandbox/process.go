@@ -50,11 +50,13 @@ func (p *Process) reap() {
 	if ws.Signaled() {
 		p.exit = Exit{Code: -1, Signal: unix.SignalName(ws.Signal())}
 	}
-	if p.group.outOfMemory() {
+	// A child that was killed so may have left the program alive.
+	if ws.Signaled() && ws.Signal() == unix.SIGKILL && p.group.outOfMemory() {
 		p.exit.Cause = "memory"
 	}
 	p.used = Usage{CPU: time.Duration(ru.Utime.Nano() + ru.Stime.Nano())}
 	p.received.close()
+	p.attempts.stop()
 	p.watchers.Wait()
 	p.group.remove()
 }

@@ -67,7 +67,9 @@ type Spec struct {
 type Exit struct {
 	// Code is the exit status, -1 when a signal ended the program.
 	Code int
-	// Signal is the name of that signal ("SIGKILL"), or "".
+	// Signal is the name of that signal ("SIGKILL"), or "". The program is the first process of its
+	// namespace and can't be ended by a signal of its own: abort(3) then ends it by an invalid
+	// instruction, which shows as SIGSEGV, SIGILL or SIGTRAP.
 	Signal string
 	// Cause is "memory" when the kernel killed the sandbox for going over its memory limit, else
 	// "".

@@ -115,6 +115,10 @@ func asFailure(err error) walls.Failure {
 
 // explain makes the user's error of a failed start.
 func explain(name string, err error) error {
+	var known *weir.Error
+	if errors.As(err, &known) {
+		return err
+	}
 	var f *walls.Failure
 	if !errors.As(err, &f) {
 		return &weir.Error{Code: weir.NoWall, Message: "sandbox " + name + " can't be started", Err: err}

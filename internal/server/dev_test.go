@@ -33,7 +33,7 @@ type served struct {
 }
 
 // serve writes files and serves them as a site, with reload, until the test ends.
-func serve(t *testing.T, files map[string]string) *served {
+func serve(t testing.TB, files map[string]string) *served {
 	t.Helper()
 	root, err := os.MkdirTemp("", "weir-server-") // t.TempDir is its owner's alone
 	if err != nil {
@@ -71,7 +71,7 @@ func serve(t *testing.T, files map[string]string) *served {
 	return s
 }
 
-func (s *served) write(t *testing.T, name, content string) {
+func (s *served) write(t testing.TB, name, content string) {
 	t.Helper()
 	path := filepath.Join(s.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

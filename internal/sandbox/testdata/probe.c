@@ -155,6 +155,18 @@ static int seccomp_listener(int via_prctl) {
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
 }
 
+// pass sends its standard input to the other end of descriptor 3.
+static int pass(void) {
+	struct iovec v = {"passed", 6};
+	union { char b[CMSG_SPACE(sizeof(int))]; struct cmsghdr h; } c = {0};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = c.b, .msg_controllen = sizeof c.b};
+	c.h.cmsg_len = CMSG_LEN(sizeof(int));
+	c.h.cmsg_level = SOL_SOCKET;
+	c.h.cmsg_type = SCM_RIGHTS;
+	*(int *)CMSG_DATA(&c.h) = 0;
+	return sendmsg(3, &m, 0);
+}
+
 static int flood(void) {
 	for (int i = 0; i < 1000; i++) syscall(SYS_ptrace, 0, 0, 0, 0);
 	return 0;
@@ -189,6 +201,7 @@ static void sockets(void) {
 	T("transparent", option(SOL_IP, IP_TRANSPARENT));
 	T("mark", option(SOL_SOCKET, SO_MARK));
 	S("fastopen", fastopen());
+	S("pass", pass());
 }
 
 static void processes(void) {
@@ -230,7 +243,7 @@ static void processes(void) {
 	S("x32", syscall(0x40000000 | 39));
 	S("i386", ({ long r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(20)); r; }));
 	S("loader", execl("/lib64/ld-linux-x86-64.so.2", "ld", copy(argv_[0], "/tmp/self") ? "" : "/tmp/self", "core", NULL));
-	S("fork-bomb", ({ int n = 0; while (n < 5000 && fork() >= 0) n++; pause(); -1; }));
+	S("fork-bomb", ({ int n = 0; while (n < 5000 && fork() >= 0) n++; write(3, "x", 1); pause(); -1; }));
 	S("fork-exec", ({ int st = -1; if (!fork()) { execl(argv_[0], argv_[0], "setns", "socket-unix", "memfd", NULL); _exit(9); } wait(&st); st; }));
 	S("daemon", ({ if (!fork()) { setsid(); if (!fork()) { close(1); close(2); for (;;) pause(); } _exit(0); } wait(0); }));
 	S("crash", ({ abort(); 0; }));

@@ -23,7 +23,7 @@ func Main() {
 	ctl, err := openControl()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, InitName+": "+err.Error())
-		os.Exit(2)
+		unix.Exit(2)
 	}
 	cfg, err := ctl.config()
 	if err != nil {
@@ -34,7 +34,7 @@ func Main() {
 	if cfg.Probe {
 		r.report.Done = true
 		ctl.report(&r.report, nil)
-		os.Exit(0)
+		unix.Exit(0)
 	}
 	stop(ctl, r.become())
 }
@@ -43,7 +43,7 @@ func Main() {
 func stop(ctl *control, f *Failure) {
 	// If even that can't be said, the supervisor sees the process end.
 	ctl.report(&Report{Failures: []Failure{*f}}, nil)
-	os.Exit(125)
+	unix.Exit(125)
 }
 
 type raiser struct {
@@ -142,7 +142,7 @@ func (r *raiser) become() *Failure {
 	}
 	r.report.Done = true
 	if err := r.ctl.report(&r.report, nil); err != nil {
-		os.Exit(125) // the supervisor is gone
+		unix.Exit(125) // the supervisor is gone
 	}
 	// From here on nothing may allocate: the limit counts the Go runtime's memory too.
 	if r.cfg.Data != 0 {

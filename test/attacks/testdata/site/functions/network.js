@@ -13,7 +13,7 @@ const talk = (options) => () => new Promise((resolve, reject) => {
 const udp = (type, host, port) => () => new Promise((resolve, reject) => {
   const u = dgram.createSocket(type);
   u.on('error', reject);
-  u.on('message', (m) => resolve(m.toString()));
+  u.on('message', (m) => resolve(m.toString('latin1')));
   u.send(MARK, port, host, (e) => e && reject(e));
   setTimeout(() => { try { u.close(); } catch {} resolve('blocked: no answer'); }, 300);
 });
@@ -38,7 +38,7 @@ exports.handler = answer((event) => ({
   broadcast: talk({ host: '255.255.255.255', port: 80 }),
   udpIP: udp('udp4', '203.0.113.66', 9999),
   udp443: udp('udp4', '203.0.113.66', 443),
-  udp53: udp('udp4', '203.0.113.66', 53),
+  udp53: async () => { const m = await udp('udp4', '203.0.113.66', 53)(); return m.startsWith('blocked') || (m.length === 12 ? 'blocked: answered inside, a DNS error' : m); },
   udp6: udp('udp6', '2001:db8::66', 9999),
   udpMulticast: udp('udp4', '239.1.2.3', 9999),
   dnsA: names(() => dns.promises.resolve4(`${hex}.x.evil.test`)),

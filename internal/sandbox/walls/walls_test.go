@@ -1,0 +1,192 @@
+package walls
+
+import (
+	"encoding/binary"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// decide runs the filter on a call, as the kernel would.
+func decide(t testing.TB, vm *bpf.VM, arch uint32, nr int, args [6]uint64) uint32 {
+	t.Helper()
+	// The virtual machine loads big-endian words; the kernel, its own.
+	b := binary.BigEndian.AppendUint32(nil, uint32(nr))
+	b = binary.BigEndian.AppendUint32(b, arch)
+	b = binary.BigEndian.AppendUint64(b, 0) // instruction pointer
+	for _, a := range args {
+		b = binary.BigEndian.AppendUint32(b, uint32(a))
+		b = binary.BigEndian.AppendUint32(b, uint32(a>>32))
+	}
+	v, err := vm.Run(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(v)
+}
+
+func newVM(t testing.TB, fork, records bool) *bpf.VM {
+	t.Helper()
+	raw, err := filter(fork, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(raw) > 4096 { // BPF_MAXINSNS
+		t.Fatalf("%d instructions are too many", len(raw))
+	}
+	insns, ok := bpf.Disassemble(raw)
+	if !ok {
+		t.Fatal("the filter can't be read back")
+	}
+	vm, err := bpf.NewVM(insns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vm
+}
+
+func TestFilterVerdicts(t *testing.T) {
+	no := func(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }
+	const allow, kill = unix.SECCOMP_RET_ALLOW, unix.SECCOMP_RET_KILL_PROCESS
+	thread := uint64(unix.CLONE_VM | unix.CLONE_SIGHAND | unix.CLONE_THREAD)
+	for _, c := range []struct {
+		name       string
+		nr         int
+		args       [6]uint64
+		bare, fork uint32
+	}{
+		{"read", unix.SYS_READ, [6]uint64{}, allow, allow},
+		{"unknown", 999, [6]uint64{}, no(unix.ENOSYS), no(unix.ENOSYS)},
+		{"negative", -1, [6]uint64{}, kill, kill},
+		{"x32", x32Bit, [6]uint64{}, kill, kill},
+		{"clone3", unix.SYS_CLONE3, [6]uint64{}, no(unix.ENOSYS), no(unix.ENOSYS)},
+		{"thread", unix.SYS_CLONE, [6]uint64{thread}, allow, allow},
+		{"process", unix.SYS_CLONE, [6]uint64{uint64(unix.SIGCHLD)}, no(unix.EACCES), allow},
+		{"vfork", unix.SYS_CLONE, [6]uint64{unix.CLONE_VM | unix.CLONE_VFORK}, no(unix.EACCES), allow},
+		{"thread in a namespace", unix.SYS_CLONE, [6]uint64{thread | unix.CLONE_NEWNET}, no(unix.EPERM), no(unix.EPERM)},
+		{"namespace in the upper half", unix.SYS_CLONE, [6]uint64{thread | 1<<40}, no(unix.EPERM), no(unix.EPERM)},
+		{"tcp", unix.SYS_SOCKET, [6]uint64{unix.AF_INET, unix.SOCK_STREAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK, 0}, allow, allow},
+		{"udp6", unix.SYS_SOCKET, [6]uint64{unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_UDP}, allow, allow},
+		{"raw", unix.SYS_SOCKET, [6]uint64{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_TCP}, no(unix.EPROTONOSUPPORT), no(unix.EPROTONOSUPPORT)},
+		{"unix", unix.SYS_SOCKET, [6]uint64{unix.AF_UNIX, unix.SOCK_STREAM}, no(unix.EAFNOSUPPORT), no(unix.EAFNOSUPPORT)},
+		{"vsock, dirty upper half", unix.SYS_SOCKET, [6]uint64{unix.AF_VSOCK | 2<<32, unix.SOCK_STREAM}, no(unix.EAFNOSUPPORT), no(unix.EAFNOSUPPORT)},
+		{"tiocsti", unix.SYS_IOCTL, [6]uint64{0, unix.TIOCSTI}, no(unix.ENOTTY), no(unix.ENOTTY)},
+		{"tiocsti, dirty upper half", unix.SYS_IOCTL, [6]uint64{0, unix.TIOCSTI | 0x5421<<32}, no(unix.ENOTTY), no(unix.ENOTTY)},
+		{"personality", unix.SYS_PERSONALITY, [6]uint64{0xffffffff}, allow, allow},
+		{"execve", unix.SYS_EXECVE, [6]uint64{}, allow, allow},
+	} {
+		for _, fork := range []bool{false, true} {
+			want := c.bare
+			if fork {
+				want = c.fork
+			}
+			if got := decide(t, newVM(t, fork, false), auditArch, c.nr, c.args); got != want {
+				t.Errorf("%s, fork %t: %#x, want %#x", c.name, fork, got, want)
+			}
+		}
+	}
+	if got := decide(t, newVM(t, true, true), unix.AUDIT_ARCH_I386, unix.SYS_READ, [6]uint64{}); got != kill {
+		t.Errorf("another architecture: %#x", got)
+	}
+}
+
+// FuzzSameAnswer: whether the supervisor answers or the filter does, the error is the same, and
+// what is allowed is the same.
+func FuzzSameAnswer(f *testing.F) {
+	for _, c := range recorded {
+		f.Add(c.nr, uint64(0), uint64(0), uint64(0), true)
+	}
+	f.Add(unix.SYS_SOCKET, uint64(unix.AF_INET), uint64(unix.SOCK_RAW), uint64(1), false)
+	f.Add(unix.SYS_CLONE, uint64(unix.CLONE_NEWUSER), uint64(0), uint64(0), false)
+	plain := map[bool]*bpf.VM{false: newVM(f, false, false), true: newVM(f, true, false)}
+	with := map[bool]*bpf.VM{false: newVM(f, false, true), true: newVM(f, true, true)}
+	f.Fuzz(func(t *testing.T, nr int, a, b, c uint64, fork bool) {
+		args := [6]uint64{a, b, c}
+		want := decide(t, plain[fork], auditArch, nr, args)
+		got := decide(t, with[fork], auditArch, nr, args)
+		if got == unix.SECCOMP_RET_USER_NOTIF {
+			_, errno := Refusal(int(int32(nr)), args)
+			got = unix.SECCOMP_RET_ERRNO | uint32(errno)
+		}
+		if got != want {
+			t.Errorf("call %d %v: %#x with records, %#x without", nr, args, got, want)
+		}
+	})
+}
+
+// TestTablesDoNotContradict: a call stands in one table only.
+func TestTablesDoNotContradict(t *testing.T) {
+	seen := map[int]string{}
+	add := func(table string, nr int) {
+		if other, ok := seen[nr]; ok {
+			t.Errorf("call %d stands in %s and %s", nr, other, table)
+		}
+		seen[nr] = table
+	}
+	for _, nr := range append(append([]int{}, allowed...), allowedHere...) {
+		add("allowed", nr)
+	}
+	for _, nr := range append(append([]int{}, refused...), refusedHere...) {
+		add("refused", nr)
+	}
+	for _, c := range append(append([]call{}, recorded...), recordedHere...) {
+		add("recorded", c.nr)
+	}
+}
+
+func TestConfigTravels(t *testing.T) {
+	c := &Config{Hostname: "x", Argv: []string{"/a", "b"}, Env: []string{}, Loopback: []uint16{1},
+		Binds:   []Bind{{Source: "/s", Target: "/t", Write: true}},
+		Content: []File{{Path: "/one", Data: []byte(strings.Repeat("x", 300<<10))}, {Path: "/empty", Data: []byte{}}, {Path: "/two", Data: []byte("y")}}}
+	fd, err := c.memory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "config")
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("x"), 0); err == nil {
+		t.Error("the sealed configuration was written")
+	}
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, st.Size())
+	if _, err := f.ReadAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseConfig(b)
+	if err != nil || !reflect.DeepEqual(got, c) {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
+	f.Add([]byte("\x29\x00\x00\x00\x00\x00\x00\x00{\"Content\":[{\"Path\":\"/a\",\"Size\":1}]}   x"))
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := parseConfig(b)
+		if err != nil {
+			return
+		}
+		for _, file := range c.Content {
+			if len(file.Data) != file.Size {
+				t.Errorf("%+v", file)
+			}
+		}
+	})
+}
+
+func FuzzReport(f *testing.F) {
+	f.Add([]byte(`{"FDs":["tcp"]}`), 1)
+	f.Fuzz(func(t *testing.T, b []byte, n int) {
+		if r, err := ParseReport(b, n); err == nil && len(r.FDs) != n {
+			t.Errorf("%+v", r)
+		}
+	})
+}
