@@ -14,6 +14,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -76,7 +77,8 @@ func served(w http.ResponseWriter, r *http.Request, root *os.Root, name string, 
 	if hidden(name) {
 		return false
 	}
-	f, err := root.Open(name)
+	// Not to wait for the writer of a named pipe.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return false
 	}

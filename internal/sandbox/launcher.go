@@ -204,7 +204,8 @@ const startTime = 10 * time.Second
 
 // Start starts a sandbox and returns when its program is being executed. ctx bounds the start
 // only. An error is a *weir.Error: Invalid when the Spec asks for what can't be had, and names the
-// path; NoWall when a wall can't be raised, and names it. Then nothing is left of the sandbox.
+// path; NoWall when a wall can't be raised, and names it; TimedOut when ctx ends or 10 seconds pass
+// first. Then nothing is left of the sandbox.
 func (l *Launcher) Start(ctx context.Context, s *Spec) (*Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()

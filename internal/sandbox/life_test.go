@@ -207,7 +207,7 @@ func TestStartIsGivenUp(t *testing.T) {
 		p.Kill()
 		p.Wait()
 		t.Error("it started")
-	} else if weir.ErrorCode(err) != weir.NoWall {
+	} else if weir.ErrorCode(err) != weir.TimedOut {
 		t.Error(err)
 	}
 }

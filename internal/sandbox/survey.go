@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -118,6 +119,9 @@ func explain(name string, err error) error {
 	var known *weir.Error
 	if errors.As(err, &known) {
 		return err
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &weir.Error{Code: weir.TimedOut, Message: "sandbox " + name + " can't be started", Err: err}
 	}
 	var f *walls.Failure
 	if !errors.As(err, &f) {

@@ -207,3 +207,43 @@ func TestLogLinesAreAttributed(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowImportIsCutOff: a function that loops for ever at import gets its caller a clear answer,
+// and the others go on meanwhile.
+func TestSlowImportIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{"netlify.toml": netlify, "functions/loop.js": "for (;;);\n", "functions/ok.js": handler("ok")})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		if status, body := s.get(t, "/.netlify/functions/loop"); status != 502 || !strings.Contains(body, "importing it took longer than 10s") {
+			t.Errorf("the loop: %d %s", status, body)
+		}
+	})
+	if status, body := s.get(t, "/.netlify/functions/ok"); status != 200 || body != "ok" {
+		t.Errorf("its neighbour: %d %s", status, body)
+	}
+	waiting.Wait()
+}
+
+// TestBusyInstancesAreNotShared: an instance takes one invocation at a time, and more are started on
+// demand.
+func TestBusyInstancesAreNotShared(t *testing.T) {
+	s := serve(t, map[string]string{"netlify.toml": netlify,
+		"functions/busy.js": "let busy = 0; exports.handler = async () => { busy++; const body = String(busy); await new Promise((r) => setTimeout(r, 200)); busy--; return { statusCode: 200, body }; };\n"})
+	var clients sync.WaitGroup
+	for range 5 {
+		clients.Go(func() {
+			if status, body := s.get(t, "/.netlify/functions/busy"); status != 200 || body != "1" {
+				t.Errorf("%d: %s invocations at once in one instance", status, body)
+			}
+		})
+	}
+	clients.Wait()
+	instances := map[string]bool{}
+	for _, i := range s.records.Invocations() {
+		instances[i.Instance] = true
+	}
+	if len(instances) < 2 {
+		t.Errorf("%d instances served five callers at once", len(instances))
+	}
+}

@@ -1,0 +1,320 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// written gives the lines that use leaves in a file.
+func written(t *testing.T, use func(*File)) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "records")
+	f, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use(f)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return lines(t, path)
+}
+
+func lines(t *testing.T, path string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) > 0 && b[len(b)-1] != '\n' {
+		t.Errorf("the last line has no end: %q", b)
+	}
+	var out []string
+	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+		if !json.Valid(s.Bytes()) {
+			t.Errorf("a line is not JSON: %q", s.Text())
+		}
+		out = append(out, s.Text())
+	}
+	return out
+}
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 5e8, time.UTC)
+
+func TestLineFormat(t *testing.T) {
+	got := written(t, func(f *File) {
+		f.Denied(Denial{Time: noon, Function: "fn", Instance: "i1", Request: "r1", Kind: "http", Method: "POST", Target: "https://evil.test/x",
+			Reason: "no rule names evil.test", Nearest: "GET https://api.test/*", Rule: "weir.toml:4", Fix: `http = ["POST https://evil.test/x"]`, Source: Egress})
+		f.Denied(Denial{Time: noon, Function: "fn", Instance: "i1", Kind: "syscall", Target: "ptrace", Reason: "never", Source: Kernel})
+		f.Invoked(Invocation{Time: noon, Function: "fn", Instance: "i1", Request: "r1", Outcome: "ok", Status: 200, Millis: 1.5, Cold: true})
+		f.Invoked(Invocation{Time: noon, Function: "fn", Request: "r2", Outcome: "broken", Error: "no handler"})
+	})
+	want := []string{
+		`{"v":1,"type":"denial","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","request":"r1","kind":"http","method":"POST","target":"https://evil.test/x","reason":"no rule names evil.test","nearest":"GET https://api.test/*","rule":"weir.toml:4","fix":"http = [\"POST https://evil.test/x\"]","source":"egress"}`,
+		`{"v":1,"type":"denial","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","kind":"syscall","target":"ptrace","reason":"never","source":"kernel"}`,
+		`{"v":1,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","request":"r1","outcome":"ok","status":200,"ms":1.5,"cold":true}`,
+		`{"v":1,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","request":"r2","outcome":"broken","ms":0,"cold":false,"error":"no handler"}`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestHostileTextIsOneBoundedLine(t *testing.T) {
+	for name, s := range map[string]string{
+		"long":          strings.Repeat("a", 1<<20),
+		"long umlauts":  "a" + strings.Repeat("ü", 1<<20),
+		"invalid UTF-8": strings.Repeat("\xff\x80", 1<<20),
+		"continuation":  strings.Repeat("\x80", 1<<20),
+		"line ends":     strings.Repeat("\r\n\u2028\u0085", 1000),
+		"forged line":   "x\"}\n{\"v\":1,\"type\":\"denial\"}",
+		"escapes":       "\x1b[2J\x00\x07",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := written(t, func(f *File) {
+				f.Denied(Denial{Time: noon, Function: "fn", Kind: "http", Method: s, Target: s, Reason: s, Nearest: s, Rule: s, Fix: s})
+				f.Invoked(Invocation{Time: noon, Function: "fn", Error: s})
+			})
+			if len(got) != 2 {
+				t.Fatalf("%d lines", len(got))
+			}
+			var d Denial
+			if err := json.Unmarshal([]byte(got[0]), &d); err != nil {
+				t.Fatal(err)
+			}
+			for _, field := range []string{d.Method, d.Target, d.Reason, d.Nearest, d.Rule, d.Fix} {
+				if n := len([]rune(field)); n > maxText+1 {
+					t.Errorf("%d characters", n)
+				}
+				if strings.HasSuffix(name, "umlauts") && strings.ContainsRune(field, '\ufffd') {
+					t.Error("cut inside a character")
+				}
+			}
+			if strings.ContainsAny(got[0], "\x1b\x00\x07\r") {
+				t.Errorf("control characters in %.80q", got[0])
+			}
+		})
+	}
+}
+
+// total counts the denials that lines stand for.
+func total(t *testing.T, lines []string) int {
+	t.Helper()
+	n := 0
+	for _, l := range lines {
+		var d Denial
+		if err := json.Unmarshal([]byte(l), &d); err != nil {
+			t.Fatal(err)
+		}
+		n += max(1, d.Count)
+	}
+	return n
+}
+
+func TestEqualDenialsAreCounted(t *testing.T) {
+	const n = 1000
+	got := written(t, func(f *File) {
+		for i := range n {
+			f.Denied(Denial{Time: noon.Add(time.Duration(i)), Function: "fn", Kind: "http", Target: "https://evil.test/"})
+		}
+	})
+	// One line at once and one for each window that the loop touched: two unless this machine stalls.
+	if len(got) > 50 {
+		t.Errorf("%d lines", len(got))
+	}
+	if c := total(t, got); c != n {
+		t.Errorf("%d denials, want %d", c, n)
+	}
+	var last Denial
+	if err := json.Unmarshal([]byte(got[len(got)-1]), &last); err != nil || !last.Last.Equal(noon.Add(n-1)) && last.Count > 0 {
+		t.Errorf("the last was at %v: %v", last.Last, err)
+	}
+}
+
+func TestFirstOfEqualDenialsIsWrittenAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records")
+	f, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Denied(Denial{Function: "fn", Target: "a"})
+	if got := lines(t, path); len(got) != 1 {
+		t.Errorf("%d lines before Close", len(got))
+	}
+}
+
+func TestWindowEndsByItself(t *testing.T) {
+	emitted := make(chan Denial, 10)
+	a := newAggregator(func(d Denial) { emitted <- d })
+	defer a.close()
+	a.add(Denial{Target: "x"})
+	a.add(Denial{Target: "x"})
+	if d := <-emitted; d.Count != 0 {
+		t.Errorf("first: %+v", d)
+	}
+	if d := <-emitted; d.Count != 1 { // no Close was needed
+		t.Errorf("counted: %+v", d)
+	}
+}
+
+func TestDifferentDenialsAreToldApart(t *testing.T) {
+	base := Denial{Function: "fn", Request: "r", Kind: "http", Method: "GET", Target: "t", Reason: "x"}
+	different := []Denial{base}
+	for _, change := range []func(*Denial){
+		func(d *Denial) { d.Function = "2" }, func(d *Denial) { d.Request = "2" }, func(d *Denial) { d.Kind = "ws" },
+		func(d *Denial) { d.Method = "PUT" }, func(d *Denial) { d.Target = "2" }, func(d *Denial) { d.Reason = "2" },
+	} {
+		d := base
+		change(&d)
+		different = append(different, d)
+	}
+	got := written(t, func(f *File) {
+		for _, d := range different {
+			f.Denied(d)
+		}
+	})
+	if len(got) != len(different) {
+		t.Errorf("%d lines of %d different denials", len(got), len(different))
+	}
+}
+
+func TestTooManyDifferentDenialsLoseNoCount(t *testing.T) {
+	const n = 5 * maxKeys
+	var out []Denial
+	a := newAggregator(func(d Denial) { out = append(out, d) })
+	a.close() // no window ends during the test
+	for i := range n {
+		a.add(Denial{Function: fmt.Sprint("fn", i%2), Kind: "http", Target: fmt.Sprint(i), Nearest: "n", Fix: "f"})
+	}
+	a.flush()
+	if len(out) != maxKeys+4 { // both functions: a first and a count
+		t.Errorf("%d lines", len(out))
+	}
+	sum := 0
+	for _, d := range out {
+		sum += max(1, d.Count)
+	}
+	if sum != n {
+		t.Errorf("%d denials, want %d", sum, n)
+	}
+	if d := out[maxKeys]; d.Target != "(many)" || d.Reason == "" || d.Fix != "" || d.Nearest != "" {
+		t.Errorf("overflow: %+v", d)
+	}
+	out = nil
+	a.add(Denial{Function: "fn0", Kind: "http", Target: "again"})
+	if len(out) != 1 || out[0].Target != "again" {
+		t.Errorf("a new window still counts the old one: %+v", out)
+	}
+}
+
+func TestConcurrentWriters(t *testing.T) {
+	const writers, each = 16, 200
+	got := written(t, func(f *File) {
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					f.Denied(Denial{Function: fmt.Sprint(w), Kind: "http", Target: fmt.Sprint(i % 10)})
+					f.Invoked(Invocation{Function: fmt.Sprint(w), Outcome: "ok"})
+				}
+			})
+		}
+		wg.Wait()
+	})
+	var denials []string
+	for _, l := range got {
+		if strings.Contains(l, `"type":"denial"`) {
+			denials = append(denials, l)
+		}
+	}
+	if n := len(got) - len(denials); n != writers*each {
+		t.Errorf("%d invocations", n)
+	}
+	if n := total(t, denials); n != writers*each {
+		t.Errorf("%d denials", n)
+	}
+}
+
+func TestAppendsToWhatIsThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records")
+	for range 2 {
+		f, err := OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Invoked(Invocation{Function: "fn"})
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := lines(t, path); len(got) != 2 {
+		t.Errorf("%d lines", len(got))
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v: others may read it", info.Mode(), err)
+	}
+}
+
+func TestUnwritablePath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "no", "records")
+	if f, err := OpenFile(path); !errors.Is(err, fs.ErrNotExist) || f != nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v %v", f, err)
+	}
+}
+
+func TestCloseTellsOfLostRecords(t *testing.T) {
+	f, err := OpenFile("/dev/full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Invoked(Invocation{Function: "fn"})
+	f.Denied(Denial{Function: "fn"})
+	if err := f.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestLogTellsPeople(t *testing.T) {
+	var b bytes.Buffer
+	l := NewLog(slog.New(slog.NewTextHandler(&b, nil)))
+	l.Denied(Denial{Function: "fn", Request: "r1", Kind: "tcp", Target: "evil.test:25\x1b[2J\n", Reason: "no rule names it", Nearest: "mail.test:25", Rule: "weir.toml:3", Fix: `tcp = ["evil.test:25"]`})
+	l.Denied(Denial{Function: "fn", Request: "r1", Kind: "tcp", Target: "evil.test:25\x1b[2J\n", Reason: "no rule names it"})
+	l.Invoked(Invocation{Function: "fn", Outcome: "ok"})
+	l.Invoked(Invocation{Function: "fn", Request: "r1", Outcome: "crashed", Error: "gone"})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := b.String()
+	for _, want := range []string{"denied fn: tcp evil.test:25", "no rule names it; nearest rule: mail.test:25 (weir.toml:3); allow with tcp = ", "(1 times more)", "outcome=crashed"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Count(got, "\n") != 3 || strings.Contains(got, "\x1b") {
+		t.Errorf("hostile text reached the terminal:\n%q", got)
+	}
+}
+
+func TestMultiGivesToAll(t *testing.T) {
+	var a, b Memory
+	m := Multi(&a, &b)
+	m.Denied(Denial{Function: "fn"})
+	m.Invoked(Invocation{Function: "fn"})
+	for _, r := range []*Memory{&a, &b} {
+		if len(r.Denials()) != 1 || len(r.Invocations()) != 1 {
+			t.Errorf("%v %v", r.Denials(), r.Invocations())
+		}
+	}
+}
