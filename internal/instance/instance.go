@@ -168,7 +168,7 @@ func (in *instance) load(ctx context.Context) error {
 			in.denials.addon(in.cfg.Bundle.Addons[0])
 		}
 		return e
-	case ctx.Err() != nil:
+	case errors.Is(err, context.DeadlineExceeded):
 		return &weir.Error{Code: weir.Broken,
 			Message: fmt.Sprintf("%s can't be loaded: importing it took longer than %s", in.cfg.Function, loadTime),
 			Remedy:  "do the slow work in the handler"}
@@ -216,7 +216,7 @@ func (in *instance) invoke(ctx context.Context, inv weir.Invocation) (weir.Resul
 	switch {
 	case weir.ErrorCode(err) == weir.TooLarge:
 		return weir.Result{}, err
-	case ctx.Err() != nil:
+	case errors.Is(err, context.DeadlineExceeded):
 		return weir.Result{}, &weir.Error{Code: weir.TimedOut,
 			Message: fmt.Sprintf("%s timed out after %.2f seconds", in.cfg.Function, in.limits.Timeout.Seconds()),
 			Remedy:  "make it faster or raise limits.timeout"}

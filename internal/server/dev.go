@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/instance"
@@ -48,6 +50,7 @@ type Dev struct {
 	egress     *egress.Egress
 	recorder   *record.Redactor
 	dispatcher *invoke.Dispatcher
+	watcher    *fsnotify.Watcher
 	listener   net.Listener
 	handler    atomic.Pointer[http.Handler] // of the current deployment
 	current    *deployment                  // owned by the goroutine that deploys
@@ -79,8 +82,11 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		return nil, err
 	}
 	d.dispatcher = invoke.NewDispatcher(d.recorder)
-	if err := d.Reload(ctx); err != nil {
-		d.listener.Close()
+	if err = d.newWatcher(); err == nil {
+		err = d.Reload(ctx)
+	}
+	if err != nil {
+		d.Close()
 		return nil, err
 	}
 	return d, nil
@@ -177,7 +183,9 @@ func (d *Dev) Serve(ctx context.Context) error {
 // Close ends every function and frees what the server held.
 func (d *Dev) Close() {
 	d.listener.Close()
-	d.dispatcher.Swap(nil)
+	if d.watcher != nil {
+		d.watcher.Close()
+	}
 	d.dispatcher.Close()
 	d.egress.Close()
 	d.launcher.Close()

@@ -62,7 +62,7 @@ func serve(t testing.TB, files map[string]string) *served {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.Serve(ctx) })
-	running.Go(func() { s.Watch(ctx) })
+	running.Go(func() { s.Watch(ctx) }) // at any time: changes since NewDev are waiting
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // settle is how long the files must be quiet before the site is built anew: editors and package
@@ -19,12 +21,7 @@ const settle = 150 * time.Millisecond
 // Watch rebuilds the site whenever its files change, until ctx ends. A build that fails is
 // logged, and the last good one goes on serving.
 func (d *Dev) Watch(ctx context.Context) error {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	d.watchTree(w, d.opts.Dir)
+	w := d.watcher
 	var due <-chan time.Time
 	for {
 		select {
@@ -48,6 +45,19 @@ func (d *Dev) Watch(ctx context.Context) error {
 			d.opts.Logger.Info("reloaded", "functions", strings.Join(d.Functions(), " "))
 		}
 	}
+}
+
+// newWatcher watches the site. It is made before the first build, so that no change falls between
+// the two.
+func (d *Dev) newWatcher() error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return &weir.Error{Code: weir.Unavailable, Message: "the site's files can't be watched", Err: err,
+			Remedy: "raise the sysctl fs.inotify.max_user_instances"}
+	}
+	d.watcher = w
+	d.watchTree(w, d.opts.Dir)
+	return nil
 }
 
 // watchTree watches a folder and all below it, leaving out what a build never reads or what it

@@ -1,0 +1,257 @@
+package runtime
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha512"
+	"encoding/base64"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"testing"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// fakeNode answers what inspect asks.
+const fakeNode = "#!/bin/sh\necho \"v24.20.0 $0\"\n"
+
+type entry struct {
+	name, content string
+	kind          byte
+}
+
+func tarball(t *testing.T, entries ...entry) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for _, e := range entries {
+		h := &tar.Header{Name: e.name, Typeflag: e.kind, Mode: 0o644, Size: int64(len(e.content))}
+		if e.kind == tar.TypeSymlink {
+			h.Linkname, h.Size = e.content, 0
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if e.kind == tar.TypeReg {
+			if _, err := w.Write([]byte(e.content)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// cut is a whole gzip stream of half an archive.
+func cut(t *testing.T) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(tarball(t, entry{"package/bin/node", strings.Repeat("x", 5000), tar.TypeReg})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := make([]byte, 2000)
+	if _, err := z.Read(half); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write(half)
+	w.Close()
+	return b.Bytes()
+}
+
+// world has no Node on the PATH, no configuration of npm but a registry that serves content, and one
+// release: what digestOf has the digest of.
+func world(t *testing.T, content, digestOf []byte) (o NodeOptions, asked *[]string) {
+	t.Helper()
+	asked = &[]string{}
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*asked = append(*asked, r.URL.Path)
+		if content == nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(content)
+	}))
+	t.Cleanup(registry.Close)
+	t.Setenv("PATH", "/nonexistent")
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("NPM_CONFIG_REGISTRY", registry.URL+"/npm/")
+	t.Setenv("npm_config_registry", "")
+	sum := sha512.Sum512(digestOf)
+	old := releases
+	t.Cleanup(func() { releases = old })
+	releases = map[string]release{goruntime.GOARCH: {"node-fake", "24.20.0", base64.StdEncoding.EncodeToString(sum[:])}}
+	return NodeOptions{StateDir: t.TempDir()}, asked
+}
+
+func TestManagedNodeIsInstalled(t *testing.T) {
+	good := tarball(t, entry{"package/package.json", "{}", tar.TypeReg}, entry{"package/bin/node", fakeNode, tar.TypeReg})
+	o, asked := world(t, good, good)
+	var progress bytes.Buffer
+	o.Progress = &progress
+	want := filepath.Join(o.StateDir, "node", "24.20.0-"+goruntime.GOARCH, "node")
+	for range 2 { // the second time it is there
+		n, err := FindNode(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.Path != want || n.Version != "v24.20.0" || n.Major != 24 {
+			t.Errorf("%+v", n)
+		}
+	}
+	if len(*asked) != 1 || (*asked)[0] != "/npm/node-fake/-/node-fake-24.20.0.tgz" {
+		t.Errorf("the registry was asked for %q", *asked)
+	}
+	if info, err := os.Stat(want); err != nil || info.Mode() != 0o755 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	if files := filesIn(t, o.StateDir); len(files) != 1 {
+		t.Errorf("left behind: %q", files)
+	}
+	if got := progress.String(); got != "no Node.js on the PATH: fetching node-fake@24.20.0\n" {
+		t.Errorf("progress %q", got)
+	}
+}
+
+func TestManagedNodeThatIsWrong(t *testing.T) {
+	good := tarball(t, entry{"package/bin/node", fakeNode, tar.TypeReg})
+	for name, c := range map[string]struct {
+		content, digestOf []byte
+		want              string
+	}{
+		"other content":    {tarball(t, entry{"package/bin/node", "#!/bin/sh\nevil\n", tar.TypeReg}), good, "its digest differs"},
+		"truncated":        {good[:len(good)-10], good, "its digest differs"},
+		"not there":        {nil, good, "404"},
+		"no archive":       {[]byte("no gzip at all"), []byte("no gzip at all"), "gzip"},
+		"half an archive":  {cut(t), cut(t), "unexpected EOF"},
+		"no node":          {tarball(t, entry{"package/readme", "", tar.TypeReg}), nil, "holds no bin/node"},
+		"node is a link":   {tarball(t, entry{"package/bin/node", "/bin/sh", tar.TypeSymlink}), nil, "holds no bin/node"},
+		"node elsewhere":   {tarball(t, entry{"package/../../bin/node", fakeNode, tar.TypeReg}), nil, "holds no bin/node"},
+		"binary too large": {largeBinary(t), nil, "too large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			digestOf := c.digestOf
+			if digestOf == nil {
+				digestOf = c.content
+			}
+			o, _ := world(t, c.content, digestOf)
+			_, err := FindNode(t.Context(), o)
+			if weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--node") {
+				t.Errorf("error %v", err)
+			}
+			if files := filesIn(t, o.StateDir); len(files) > 0 {
+				t.Errorf("left behind: %q", files)
+			}
+		})
+	}
+}
+
+// largeBinary claims a binary over the limit; it need not hold it.
+func largeBinary(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if err := tar.NewWriter(z).WriteHeader(&tar.Header{Name: "package/bin/node", Typeflag: tar.TypeReg, Size: maxBinary + 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestPackageTooLarge(t *testing.T) {
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		block := make([]byte, 1<<20)
+		for range maxTarball>>20 + 8 {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	}))
+	defer registry.Close()
+	if _, err := download(t.Context(), registry.URL, release{name: "n", version: "1"}); err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRegistry(t *testing.T) {
+	for name, c := range map[string]struct {
+		env, lower, npmrc, want string
+	}{
+		"environment":        {"http://a/", "http://b", "registry=http://c", "http://a"},
+		"lower case":         {"", "http://b/", "registry=http://c", "http://b"},
+		"file":               {"", "", "# registry=http://x\n@scope:registry=http://y\n registry = http://c/ \n", "http://c"},
+		"nothing configured": {"", "", "fund=false\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			t.Setenv("HOME", home)
+			t.Setenv("NPM_CONFIG_REGISTRY", c.env)
+			t.Setenv("npm_config_registry", c.lower)
+			if err := os.WriteFile(filepath.Join(home, ".npmrc"), []byte(c.npmrc), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if c.want == "" {
+				if b, err := os.ReadFile("/etc/npmrc"); err == nil && strings.Contains(string(b), "registry") {
+					t.Skip("this machine's /etc/npmrc names a registry")
+				}
+			}
+			got, err := npmRegistry()
+			if got != c.want || (err == nil) != (c.want != "") {
+				t.Fatalf("%q %v", got, err)
+			}
+			if err != nil && !strings.Contains(err.Error(), "NPM_CONFIG_REGISTRY") {
+				t.Errorf("the error names no remedy: %v", err)
+			}
+		})
+	}
+}
+
+func TestNodeThatDoesNotFit(t *testing.T) {
+	for name, c := range map[string]struct{ script, want string }{
+		"too old":     {"#!/bin/sh\necho v18.2.0 $0\n", "Node.js v18.2.0"},
+		"no node":     {"#!/bin/sh\necho hello\n", `its version is "hello"`},
+		"fails":       {"#!/bin/sh\nexit 1\n", "does not run"},
+		"not there":   {"", "no Node.js at"},
+		"says little": {"#!/bin/sh\n", `its version is ""`},
+	} {
+		path := filepath.Join(t.TempDir(), "node")
+		if c.script != "" {
+			if err := os.WriteFile(path, []byte(c.script), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := FindNode(t.Context(), NodeOptions{Path: path})
+		if weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--node") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func filesIn(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
