@@ -90,6 +90,10 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request) {
 	}
 	res, err := g.Functions.Invoke(r.Context(), weir.Invocation{ID: id, Function: name, Event: event.json(),
 		ClientContext: g.clientContext(r)})
+	if weir.ErrorCode(err) == weir.TooLarge { // the answer, not the request
+		message, remedy := messageOf(err)
+		err = &weir.Error{Code: weir.Crashed, Message: message, Remedy: remedy}
+	}
 	if err != nil {
 		g.fail(w, id, name, err)
 		return

@@ -17,7 +17,7 @@ import (
 )
 
 // maxDenials bounds the records of one invocation that come from inside the process, so that a
-// loop of refused calls costs little. What is dropped is counted by the last record.
+// loop of refused calls costs little. The last one says that there may be more.
 const maxDenials = 200
 
 type denials struct {

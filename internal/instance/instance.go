@@ -64,7 +64,7 @@ func newInstance(ctx context.Context, cfg *Config, limits weir.Limits, onEnd fun
 	if err := in.launch(ctx); err != nil {
 		return nil, err
 	}
-	if err := in.load(ctx); err != nil {
+	if err := in.load(); err != nil {
 		in.onEnd = nil
 		in.end()
 		return nil, err
@@ -150,11 +150,8 @@ func hostPaths(grants []string) []string {
 }
 
 // load has the function's code imported.
-func (in *instance) load(ctx context.Context) error {
-	// The caller may give up; the instance is worth finishing all the same, within its own time.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTime)
-	defer cancel()
-	err := in.conn.Load(ctx, runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Limits: in.limits, Node: in.cfg.Node})
+func (in *instance) load() error {
+	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Limits: in.limits, Node: in.cfg.Node}, time.Now().Add(loadTime))
 	if err == nil {
 		return nil
 	}
@@ -168,7 +165,7 @@ func (in *instance) load(ctx context.Context) error {
 			in.denials.addon(in.cfg.Bundle.Addons[0])
 		}
 		return e
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &weir.Error{Code: weir.Broken,
 			Message: fmt.Sprintf("%s can't be loaded: importing it took longer than %s", in.cfg.Function, loadTime),
 			Remedy:  "do the slow work in the handler"}
@@ -197,16 +194,14 @@ func (in *instance) env() map[string]string {
 	return env
 }
 
-// invoke runs one invocation. After an error the instance must be ended.
-func (in *instance) invoke(ctx context.Context, inv weir.Invocation) (weir.Result, error) {
+// invoke runs one invocation. The function finishes its work though the client hangs up, as in
+// Lambda. After an error the instance must be ended.
+func (in *instance) invoke(inv weir.Invocation) (weir.Result, error) {
 	in.logs.begin(inv.ID)
 	in.denials.begin(inv.ID)
 	in.egress.SetInvocation(inv.ID)
 	deadline := time.Now().Add(in.limits.Timeout)
-	// The function finishes its work though the client hangs up, as in Lambda.
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
-	defer cancel()
-	res, err := in.conn.Invoke(ctx, inv, deadline)
+	res, err := in.conn.Invoke(inv, deadline)
 	if err == nil {
 		in.denials.flush()
 		in.egress.SetInvocation("")
@@ -216,7 +211,7 @@ func (in *instance) invoke(ctx context.Context, inv weir.Invocation) (weir.Resul
 	switch {
 	case weir.ErrorCode(err) == weir.TooLarge:
 		return weir.Result{}, err
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return weir.Result{}, &weir.Error{Code: weir.TimedOut,
 			Message: fmt.Sprintf("%s timed out after %.2f seconds", in.cfg.Function, in.limits.Timeout.Seconds()),
 			Remedy:  "make it faster or raise limits.timeout"}

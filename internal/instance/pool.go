@@ -96,7 +96,7 @@ func (p *Pool) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, In
 		return weir.Result{}, Info{Cold: cold}, err
 	}
 	info := Info{Instance: in.id, Cold: cold}
-	res, err := in.invoke(ctx, inv)
+	res, err := in.invoke(inv)
 	if err != nil || !in.reusable() {
 		in.end()
 	} else {

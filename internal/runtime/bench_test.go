@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -17,7 +16,7 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 	event := json.RawMessage(`{"rawUrl":"http://localhost/.netlify/functions/hello","rawQuery":"","path":"/.netlify/functions/hello","httpMethod":"GET","headers":{"host":"localhost"},"body":null,"isBase64Encoded":false}`)
 	for b.Loop() {
-		if _, err := p.Invoke(context.Background(), weir.Invocation{ID: "id", Function: "fn", Event: event}, time.Now().Add(time.Minute)); err != nil {
+		if _, err := p.Invoke(weir.Invocation{ID: "id", Function: "fn", Event: event}, time.Now().Add(time.Minute)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -5,7 +5,6 @@ package runtime
 // the invocation in flight.
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
@@ -59,7 +58,8 @@ type Conn struct {
 	raw    syscall.RawConn
 	scan   scanner
 	buf    []byte
-	dirty  bool // something but the shim wrote to the channel, or it has ended
+	armed  time.Time // the read deadline that is set, zero if it has passed
+	dirty  bool      // something but the shim wrote to the channel, or it has ended
 	report func(Report)
 }
 
@@ -109,12 +109,12 @@ func (c *Conn) Clean() bool {
 	return !c.dirty
 }
 
-// Load has the function's code imported. Errors: *LoadError if that fails; ctx's if it takes too
-// long; any other error means that the process is gone.
-func (c *Conn) Load(ctx context.Context, l LoadRequest) error { return c.load(ctx, l, TaskRoot) }
+// Load has the function's code imported. Errors: *LoadError if that fails; os.ErrDeadlineExceeded if
+// it takes longer than it may; any other error means that the process is gone.
+func (c *Conn) Load(l LoadRequest, deadline time.Time) error { return c.load(l, deadline, TaskRoot) }
 
 // load is Load with the bundle at root, as the process sees it.
-func (c *Conn) load(ctx context.Context, l LoadRequest, root string) error {
+func (c *Conn) load(l LoadRequest, deadline time.Time, root string) error {
 	memoryMB := l.Limits.Memory >> 20
 	name := l.Bundle.Function
 	handler := strings.TrimSuffix(l.Bundle.Entry, path.Ext(l.Bundle.Entry)) + "." + l.Bundle.Export
@@ -128,7 +128,7 @@ func (c *Conn) load(ctx context.Context, l LoadRequest, root string) error {
 	if err != nil {
 		return err
 	}
-	f, err := c.roundTrip(ctx, inLoad, append(c.scan.secret[:], body...))
+	f, err := c.roundTrip(deadline, inLoad, append(c.scan.secret[:], body...))
 	if err != nil {
 		return err
 	}
@@ -147,10 +147,10 @@ func (c *Conn) load(ctx context.Context, l LoadRequest, root string) error {
 // there are headers.
 func maxPayload(l weir.Limits) int64 { return 2*l.Response + 256<<10 }
 
-// Invoke runs one invocation. Errors: weir.TooLarge if the result exceeds its limit; ctx's if it
-// takes too long; any other error means that the process is gone. After ctx's error or any other
-// the process is in an unknown state and must be ended.
-func (c *Conn) Invoke(ctx context.Context, inv weir.Invocation, deadline time.Time) (weir.Result, error) {
+// Invoke runs one invocation. Errors: weir.TooLarge if the result exceeds its limit;
+// os.ErrDeadlineExceeded if it takes longer than it may; any other error means that the process is
+// gone. After any but the first the process is in an unknown state and must be ended.
+func (c *Conn) Invoke(inv weir.Invocation, deadline time.Time) (weir.Result, error) {
 	meta, err := json.Marshal(map[string]any{"id": inv.ID, "deadline": deadline.UnixMilli(),
 		"clientContext": inv.ClientContext, "identity": inv.Identity})
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *Conn) Invoke(ctx context.Context, inv weir.Invocation, deadline time.Ti
 	payload := make([]byte, 0, 4+len(meta)+len(inv.Event))
 	payload = binary.LittleEndian.AppendUint32(payload, uint32(len(meta)))
 	payload = append(append(payload, meta...), inv.Event...)
-	f, err := c.roundTrip(ctx, inInvoke, payload)
+	f, err := c.roundTrip(deadline, inInvoke, payload)
 	if err != nil {
 		return weir.Result{}, err
 	}
@@ -197,18 +197,56 @@ func (c *Conn) peek() (n int, err error) {
 	return n, err
 }
 
+// write sends a whole request. A process that does not read must not hold us, but nearly always
+// there is room, and then no timer is needed.
+func (c *Conn) write(b []byte, deadline time.Time) error {
+	n := 0
+	var err error
+	if ctl := c.raw.Write(func(fd uintptr) bool {
+		n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		return true
+	}); ctl != nil {
+		return ctl
+	}
+	if err != nil && err != unix.EAGAIN {
+		return err
+	}
+	if n = max(n, 0); n == len(b) {
+		return nil
+	}
+	if err := c.conn.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
+	_, err = c.conn.Write(b[n:])
+	return err
+}
+
+// fetch reads what comes next. The deadline of the connection is moved only when it is reached, not
+// for every request: a timer that is set wakes a thread, and costs more than all else here.
+func (c *Conn) fetch(deadline time.Time) (int, error) {
+	for {
+		if c.armed.IsZero() || deadline.Before(c.armed) {
+			c.armed = deadline
+			if err := c.conn.SetReadDeadline(deadline); err != nil {
+				return 0, err
+			}
+		}
+		n, err := c.conn.Read(c.buf)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(deadline) {
+			return n, err
+		}
+		c.armed = time.Time{}
+	}
+}
+
 // roundTrip sends one request and waits for its answer.
-func (c *Conn) roundTrip(ctx context.Context, kind byte, payload []byte) (frame, error) {
+func (c *Conn) roundTrip(deadline time.Time, kind byte, payload []byte) (frame, error) {
 	seq := randomSeq()
 	head := make([]byte, headLen, headLen+len(payload))
 	head[0] = kind
 	binary.LittleEndian.PutUint32(head[4:], seq)
 	binary.LittleEndian.PutUint32(head[8:], uint32(len(payload)))
-	deadline, _ := ctx.Deadline() // for both directions: a process that does not read must not hold us
-	if err := c.conn.SetDeadline(deadline); err != nil {
-		return frame{}, err
-	}
-	if _, err := c.conn.Write(append(head, payload...)); err != nil {
+	if err := c.write(append(head, payload...), deadline); err != nil {
 		return frame{}, c.broken(err)
 	}
 	for {
@@ -226,7 +264,7 @@ func (c *Conn) roundTrip(ctx context.Context, kind byte, payload []byte) (frame,
 		if c.scan.skipped > maxGarbage {
 			return frame{}, c.broken(errors.New("the process writes garbage"))
 		}
-		n, err := c.conn.Read(c.buf)
+		n, err := c.fetch(deadline)
 		if err != nil {
 			return frame{}, c.broken(err)
 		}
@@ -238,8 +276,6 @@ func (c *Conn) roundTrip(ctx context.Context, kind byte, payload []byte) (frame,
 func (c *Conn) broken(err error) error {
 	c.dirty = true
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return context.DeadlineExceeded
 	case errors.Is(err, io.EOF), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
 		return errors.New("the process ended")
 	}

@@ -6,6 +6,7 @@ const fs = require('node:fs');
 
 const apply = Reflect.apply;
 const define = Object.defineProperty;
+const { getSystemErrorName: errorName } = require('node:util');
 const maxReports = 100; // of one process in one second
 const refusals = new Set(['ENOENT', 'EACCES', 'EPERM', 'EROFS']);
 // What every sandbox has, and what Node and common packages look for and do without.
@@ -94,8 +95,12 @@ function wrapPromise(object, name, kind) {
   if (typeof original !== 'function') return;
   object[name] = like(original, function (...args) {
     const promise = apply(original, this, args);
-    promise.then?.(undefined, (e) => refused(kind, e, args));
-    return promise;
+    if (typeof promise?.then !== 'function') return promise;
+    // Not the promise itself: with a handler on it, a rejection that nobody catches would go unseen.
+    return promise.then(undefined, (e) => {
+      refused(kind, e, args);
+      throw e;
+    });
   });
 }
 
@@ -103,7 +108,7 @@ function wrapPromise(object, name, kind) {
 function watchPrograms() {
   const cp = require('node:child_process');
   const failed = (file, e) => {
-    const code = e?.code ?? (typeof e === 'number' ? 'EPERM' : undefined);
+    const code = typeof e === 'number' ? errorName(e) : e?.code;
     if (code && refusals.has(code)) tell('exec', String(file), code);
   };
   const spawn = cp.ChildProcess.prototype.spawn;
