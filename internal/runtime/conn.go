@@ -187,11 +187,11 @@ func tooLarge(function string) error {
 		Remedy: "answer less, or raise limits.response"}
 }
 
-// peek reads what has arrived; if nothing has, the error is EAGAIN.
+// peek reads what has arrived; if nothing has, the error is EAGAIN. (RawConn.Control, unlike Read,
+// does not mind a deadline that has passed: see fetch.)
 func (c *Conn) peek() (n int, err error) {
-	if ctl := c.raw.Read(func(fd uintptr) bool {
+	if ctl := c.raw.Control(func(fd uintptr) {
 		n, _, err = unix.Recvfrom(int(fd), c.buf, unix.MSG_DONTWAIT)
-		return true
 	}); ctl != nil {
 		err = ctl
 	}
@@ -203,9 +203,8 @@ func (c *Conn) peek() (n int, err error) {
 func (c *Conn) write(b []byte, deadline time.Time) error {
 	n := 0
 	var err error
-	if ctl := c.raw.Write(func(fd uintptr) bool {
+	if ctl := c.raw.Control(func(fd uintptr) {
 		n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		return true
 	}); ctl != nil {
 		return ctl
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,6 +169,26 @@ func TestLoadTakesNoLongerThanItMay(t *testing.T) {
 	p := must(t, `exports.handler = async () => { for (;;); };`)
 	if _, err := p.Invoke(weir.Invocation{Event: json.RawMessage(`{}`)}, time.Now().Add(200*time.Millisecond)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want the deadline", err)
+	}
+}
+
+// TestOldDeadlineIsNobodysElse: the deadline of an earlier request that passes in the meantime ends
+// neither the next request nor the process.
+func TestOldDeadlineIsNobodysElse(t *testing.T) {
+	for name, wait := range map[string]int{"short": 0, "long": 50} {
+		t.Run(name, func(t *testing.T) {
+			p := must(t, `exports.handler = async (e) => new Promise((r) => setTimeout(r, e.wait, 'done'));`)
+			p.armed = time.Now().Add(-time.Second)
+			if err := p.conn.SetReadDeadline(p.armed); err != nil {
+				t.Fatal(err)
+			}
+			if !p.Clean() {
+				t.Error("the process would not be used again")
+			}
+			if r, err := p.invoke(t, fmt.Sprintf(`{"wait":%d}`, wait)); err != nil || string(r.Payload) != `"done"` {
+				t.Errorf("got %s %v", r.Payload, err)
+			}
+		})
 	}
 }
 
