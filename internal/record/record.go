@@ -22,7 +22,7 @@ type Denial struct {
 	Function string    `json:"function"`
 	Instance string    `json:"instance"`
 	Request  string    `json:"request,omitempty"` // id of the invocation in flight, if one was
-	Kind     string    `json:"kind"`              // http, ws, tcp, udp, dns, tls, read, write, exec, syscall, addon, channel
+	Kind     string    `json:"kind"`              // http, ws, tcp, dns, tls, read, write, exec, addon, syscall
 	Method   string    `json:"method,omitempty"`  // http only
 	Target   string    `json:"target"`            // URL without query, host:port, path, program or system call
 	Reason   string    `json:"reason"`            // one line
