@@ -1,6 +1,9 @@
 package weir
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Bundle is what a function's process sees as /var/task: immutable files on disk, the file that
 // holds the handler and the name of its export. internal/build makes bundles; nothing else knows
@@ -45,32 +48,15 @@ func DefaultLimits() Limits {
 // WithDefaults fills every zero field from DefaultLimits.
 func (l Limits) WithDefaults() Limits {
 	d := DefaultLimits()
-	if l.Timeout == 0 {
-		l.Timeout = d.Timeout
+	return Limits{
+		Timeout:   cmp.Or(l.Timeout, d.Timeout),
+		Memory:    cmp.Or(l.Memory, d.Memory),
+		CPU:       cmp.Or(l.CPU, d.CPU),
+		Tmp:       cmp.Or(l.Tmp, d.Tmp),
+		Processes: cmp.Or(l.Processes, d.Processes),
+		Files:     cmp.Or(l.Files, d.Files),
+		Request:   cmp.Or(l.Request, d.Request),
+		Response:  cmp.Or(l.Response, d.Response),
+		Log:       cmp.Or(l.Log, d.Log),
 	}
-	if l.Memory == 0 {
-		l.Memory = d.Memory
-	}
-	if l.CPU == 0 {
-		l.CPU = d.CPU
-	}
-	if l.Tmp == 0 {
-		l.Tmp = d.Tmp
-	}
-	if l.Processes == 0 {
-		l.Processes = d.Processes
-	}
-	if l.Files == 0 {
-		l.Files = d.Files
-	}
-	if l.Request == 0 {
-		l.Request = d.Request
-	}
-	if l.Response == 0 {
-		l.Response = d.Response
-	}
-	if l.Log == 0 {
-		l.Log = d.Log
-	}
-	return l
 }
