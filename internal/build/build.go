@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"sync"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/intrinsic"
@@ -47,20 +45,8 @@ type Function struct {
 // a *weir.Error with the position; Build itself fails only if the artifact can't be written or ctx
 // ends. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
-	built := make([]output, len(s.Functions))
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	var wg sync.WaitGroup
-	for i, f := range s.Functions {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			if ctx.Err() == nil {
-				built[i] = buildFunction(ctx, s, f)
-			}
-		})
-	}
-	wg.Wait()
-	if err := ctx.Err(); err != nil {
+	built, err := buildAll(ctx, s)
+	if err != nil {
 		return nil, err
 	}
 	a, err := write(ctx, o.StateDir, built)
@@ -94,6 +80,10 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function) output {
 		return out
 	}
 	main := f.Main
+	if info, err := os.Stat(main); err == nil && info.Size() > maxSource {
+		out.err = broken(s.Rel(main), "the file is too large for source code", "")
+		return out
+	}
 	src, err := os.ReadFile(main)
 	if err != nil {
 		out.err = broken(s.Rel(main), "the file can't be read", "")

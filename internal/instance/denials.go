@@ -7,8 +7,12 @@ package instance
 // record says what the shim says and that the kernel saw it.
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
@@ -38,8 +42,8 @@ func (d *denials) begin(request string) {
 }
 
 // follow takes the kernel's word for what was tried, until the process ends.
-func (d *denials) follow(attempts <-chan sandbox.Attempt) {
-	for a := range attempts {
+func (d *denials) follow(p *sandbox.Process) {
+	for a := range p.Attempts() {
 		d.mu.Lock()
 		if startsProcess(a.Syscall) {
 			d.forks++
@@ -50,6 +54,12 @@ func (d *denials) follow(attempts <-chan sandbox.Attempt) {
 		d.mu.Unlock()
 	}
 	d.flush()
+	if n := p.Dropped(); n > 0 {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.write(record.Denial{Kind: "syscall", Target: fmt.Sprintf("(%d more)", n),
+			Reason: "too many refused system calls to record one by one", Source: record.Kernel})
+	}
 }
 
 func startsProcess(syscall string) bool {
@@ -108,9 +118,19 @@ func (d *denials) write(rec record.Denial) {
 		return
 	}
 	rec.Time = time.Now()
+	rec.Target = printable(rec.Target)
 	rec.Function, rec.Instance, rec.Request = d.in.cfg.Function, d.in.id, d.request
 	if d.count == maxDenials {
 		rec.Reason += " (further denials of this invocation from inside the process are not recorded one by one)"
 	}
 	d.in.cfg.Recorder.Denied(rec)
+}
+
+// printable makes hostile text safe for whoever looks at a record: a target with anything but
+// printable characters in it is quoted.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.QuoteToASCII(s)
+	}
+	return s
 }

@@ -100,7 +100,7 @@ func (in *instance) launch(ctx context.Context) (err error) {
 	in.egress.Serve(in.proc.TCP(), in.proc.UDP())
 	in.conn, err = runtime.Dial(ours, runtime.ConnOptions{OnReport: in.denials.reported})
 	go in.reap()
-	go in.denials.follow(in.proc.Attempts())
+	go in.denials.follow(in.proc)
 	if err != nil {
 		in.onEnd = nil
 		in.end()

@@ -4,7 +4,7 @@ package record
 // equals a value of the site's variables is taken out before anything is written.
 
 import (
-	"sort"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -13,12 +13,15 @@ import (
 // in ordinary texts by chance.
 const minSecret = 8
 
-// Redactor passes records on without the values of variables. It does not know a value in disguise
-// (in base64, cut in two). It is safe for concurrent use.
+// Redactor passes records on without the values of variables, whatever their case, percent-encoded or
+// not, and cut off at the end of a text or not. It does not know a value in another disguise (in
+// base64, in two parts). It is safe for concurrent use.
 type Redactor struct {
-	next     Recorder
-	replacer atomic.Pointer[strings.Replacer]
+	next    Recorder
+	secrets atomic.Pointer[[]secret]
 }
+
+type secret struct{ name, value string } // the value in lower case
 
 // NewRedactor makes a Redactor that knows no values yet.
 func NewRedactor(next Recorder) *Redactor {
@@ -27,37 +30,127 @@ func NewRedactor(next Recorder) *Redactor {
 	return r
 }
 
-// SetValues gives the variables whose values are taken out from now on, by their names.
+// SetValues gives the variables whose values are taken out from now on, by their names. Values that
+// are URLs without a user are no secrets: they name hosts, which records are about.
 func (r *Redactor) SetValues(env map[string]string) {
-	var names []string
+	var secrets []secret
 	for name, value := range env {
-		if len(value) >= minSecret {
-			names = append(names, name)
+		if len(value) >= minSecret && (!strings.Contains(value, "://") || strings.Contains(value, "@")) {
+			secrets = append(secrets, secret{name, lower(value)})
 		}
 	}
-	// The longest first: one value may be part of another.
-	sort.Slice(names, func(i, j int) bool {
-		a, b := env[names[i]], env[names[j]]
-		return len(a) > len(b) || len(a) == len(b) && names[i] < names[j]
+	// The longest first: one value may be the beginning of another.
+	slices.SortFunc(secrets, func(a, b secret) int {
+		if n := len(b.value) - len(a.value); n != 0 {
+			return n
+		}
+		return strings.Compare(a.name, b.name)
 	})
-	var pairs []string
-	for _, name := range names {
-		pairs = append(pairs, env[name], "["+name+"]")
-	}
-	r.replacer.Store(strings.NewReplacer(pairs...))
+	r.secrets.Store(&secrets)
 }
 
 // Denied passes on a denial.
 func (r *Redactor) Denied(d Denial) {
-	clean := r.replacer.Load().Replace
 	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Fix} {
-		*s = clean(*s)
+		*s = r.clean(*s)
 	}
 	r.next.Denied(d)
 }
 
 // Invoked passes on an invocation.
 func (r *Redactor) Invoked(i Invocation) {
-	i.Error = r.replacer.Load().Replace(i.Error)
+	i.Error = r.clean(i.Error)
 	r.next.Invoked(i)
+}
+
+// clean takes the values out of a text.
+func (r *Redactor) clean(text string) string {
+	secrets := *r.secrets.Load()
+	if len(secrets) == 0 || len(text) < minSecret {
+		return text
+	}
+	var out strings.Builder
+	from := 0
+	for i := 0; i < len(text); {
+		name, n := find(text[i:], secrets)
+		if n == 0 {
+			i++
+			continue
+		}
+		out.WriteString(text[from:i])
+		out.WriteString("[" + name + "]")
+		i += n
+		from = i
+	}
+	if from == 0 {
+		return text
+	}
+	out.WriteString(text[from:])
+	return out.String()
+}
+
+// find gives the name of the value that text begins with, and how much of text that is. A whole value
+// goes before one that was cut.
+func find(text string, secrets []secret) (name string, n int) {
+	for _, s := range secrets {
+		m, whole := match(text, s.value)
+		if whole {
+			return s.name, m
+		}
+		if m > 0 && n == 0 {
+			name, n = s.name, m
+		}
+	}
+	return name, n
+}
+
+// match gives how much of the beginning of text is the value, 0 if it isn't. Where a text was cut,
+// as its end or dots there say, the beginning of the value counts.
+func match(text, value string) (n int, whole bool) {
+	at := 0
+	for i := range len(value) {
+		if rest := text[at:]; rest == "" || rest == "..." || strings.HasPrefix(rest, "…") {
+			if i < minSecret {
+				return 0, false
+			}
+			return at, false
+		}
+		c, n := text[at], 1
+		if c == '%' && at+2 < len(text) {
+			if hi, lo := unhex(text[at+1]), unhex(text[at+2]); hi >= 0 && lo >= 0 {
+				c, n = byte(hi<<4|lo), 3
+			}
+		}
+		if lowerByte(c) != value[i] {
+			return 0, false
+		}
+		at += n
+	}
+	return at, true
+}
+
+func unhex(c byte) int {
+	switch c = lowerByte(c); {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	}
+	return -1
+}
+
+// lower changes letters of ASCII only, so that lengths stay.
+func lower(s string) string {
+	b := []byte(s)
+	for i := range b {
+		b[i] = lowerByte(b[i])
+	}
+	return string(b)
+}
+
+func lowerByte(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }

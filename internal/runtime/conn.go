@@ -91,9 +91,14 @@ func Dial(f *os.File, o ConnOptions) (*Conn, error) {
 func (c *Conn) Close() { c.conn.Close() }
 
 // Clean tells whether the process may be given another invocation: it is connected, and nothing
-// but the shim has written to the channel. It takes what has arrived since the last answer.
+// but the shim has written to the channel. It takes what has arrived since the last answer, as long
+// as that is little: a process that has much to say while it has nothing to do is not wanted.
 func (c *Conn) Clean() bool {
-	for !c.dirty {
+	for reads := 0; !c.dirty; reads++ {
+		if reads == maxStrayReads {
+			c.dirty = true
+			break
+		}
 		n, err := c.peek()
 		if err == unix.EAGAIN {
 			break
@@ -245,6 +250,9 @@ func (c *Conn) fetch(deadline time.Time) (int, error) {
 		c.armed = time.Time{}
 	}
 }
+
+// maxStrayReads bounds what Clean takes, in reads of 64 KB at most.
+const maxStrayReads = 4
 
 // waiting counts who waits for an answer, in all of this process.
 var waiting atomic.Int32

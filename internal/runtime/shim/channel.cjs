@@ -23,6 +23,9 @@ const { apply } = Reflect;
 const { set } = Uint8Array.prototype;
 const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length').get;
 
+// fs.writeSync looks this up each time it is called, and a replacement would be handed the frames.
+define(process.binding('fs'), 'writeBuffer', { writable: false, configurable: false });
+
 class Channel {
   #fd;
   #socket;

@@ -6,6 +6,7 @@ const fs = require('node:fs');
 
 const apply = Reflect.apply;
 const define = Object.defineProperty;
+const now = Date.now;
 const { getSystemErrorName: errorName } = require('node:util');
 const maxReports = 100; // of one process in one second
 const refusals = new Set(['ENOENT', 'EACCES', 'EPERM', 'EROFS']);
@@ -47,7 +48,7 @@ function writes(flags) {
 }
 
 function tell(kind, target, errno) {
-  const t = Date.now();
+  const t = now();
   if (t - since > 1000) { since = t; budget = maxReports; }
   if (budget-- > 0) report(kind, target.slice(0, 4096), errno);
 }

@@ -1,0 +1,242 @@
+package build
+
+// A bundler can't be bounded from inside the process that runs it: a source file that is nested deep
+// enough, or one that never ends, takes the process with it. What the site's sources are is decided
+// by strangers, so the bundling is done in a child. If it dies, each function gets a child of its
+// own, and the guilty one is told from the others.
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/site"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// childName is the argv[0] by which this program bundles functions for another.
+const childName = "weir-bundle-functions"
+
+// Bounds of one child.
+const (
+	maxMemory = 2 << 30 // bytes beyond what the process has at its start
+	maxStack  = 256 << 20
+	maxTime   = 5 * time.Minute
+)
+
+// job is what a child is told on its standard input.
+type job struct {
+	Dir   string   // the site
+	Names []string // of the functions to build
+}
+
+// wire is an output as a child sends it: one JSON object a line, in any order.
+type wire struct {
+	Name, Entry, Export string
+	Files               map[string]wireFile
+	Policy              *policy.Policy
+	Warnings            []string
+	Errors              []weir.Error // with the cause's text in Message
+}
+
+type wireFile struct {
+	Path string
+	Data []byte
+}
+
+// init makes every program that can build a site also the child. Were it a call that main must not
+// forget, forgetting it would run main again, once for every build.
+func init() {
+	if len(os.Args) > 0 && os.Args[0] == childName {
+		os.Exit(child(os.Stdin, os.Stdout))
+	}
+}
+
+func child(stdin io.Reader, stdout io.Writer) (status int) {
+	debug.SetMaxStack(maxStack)
+	limit := dataSize() + maxMemory
+	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
+		return 1
+	}
+	var j job
+	if err := json.NewDecoder(stdin).Decode(&j); err != nil {
+		return 1
+	}
+	s, err := site.Load(j.Dir)
+	if err != nil {
+		return 1 // it changed since the parent read it; the parent will read it again
+	}
+	wanted := map[string]bool{}
+	for _, n := range j.Names {
+		wanted[n] = true
+	}
+	var mu sync.Mutex
+	out := json.NewEncoder(stdout)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for _, f := range s.Functions {
+		if !wanted[f.Name] {
+			continue
+		}
+		wg.Go(func() {
+			slots <- struct{}{}
+			w := buildFunction(context.Background(), s, f).wire()
+			<-slots
+			mu.Lock()
+			defer mu.Unlock()
+			if out.Encode(w) != nil {
+				status = 1
+			}
+		})
+	}
+	wg.Wait()
+	return status
+}
+
+// dataSize gives the bytes that count against RLIMIT_DATA now (VmData in proc_pid_status(5)).
+func dataSize() uint64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, after, _ := strings.Cut(string(status), "VmData:")
+	line, _, _ := strings.Cut(after, "kB")
+	n, _ := strconv.ParseUint(strings.TrimSpace(line), 10, 64)
+	return n << 10
+}
+
+// buildAll builds every function of s, in their order.
+func buildAll(ctx context.Context, s *site.Site) ([]output, error) {
+	names := make([]string, len(s.Functions))
+	for i, f := range s.Functions {
+		names[i] = f.Name
+	}
+	done, err := runChild(ctx, s.Dir, names)
+	out := make([]output, len(names))
+	for i, name := range names {
+		w, ok := done[name]
+		if !ok && len(names) > 1 { // the child died; whose fault was it?
+			var alone map[string]wire
+			alone, err = runChild(ctx, s.Dir, []string{name})
+			w, ok = alone[name]
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if out[i] = w.output(); !ok {
+			out[i] = output{name: name, err: broken(s.Rel(s.Functions[i].Main), "it can't be bundled: "+died(err),
+				"look for a file that is nested too deeply, too large or not a regular file, also among its packages")}
+		}
+	}
+	return out, nil
+}
+
+// died says why a child gave no result.
+func died(err error) string {
+	var exit *exec.ExitError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("bundling takes longer than %s", maxTime)
+	case errors.As(err, &exit) && exit.ExitCode() == 2: // Go's own for out of memory and stack overflow
+		return "bundling takes too much memory"
+	}
+	return "the bundler ended without a result"
+}
+
+// runChild builds functions of the site in dir and gives those that were finished. The error says
+// how the child ended.
+func runChild(ctx context.Context, dir string, names []string) (map[string]wire, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	in, err := json.Marshal(job{dir, names})
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Args = []string{childName}
+	// A binary with the race detector would otherwise sleep for a second when it ends.
+	cmd.Env = []string{"GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0"}
+	cmd.Dir = "/"
+	cmd.Stdin = strings.NewReader(string(in))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // the child dies with the thread that started it
+	defer runtime.UnlockOSThread()
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	done := map[string]wire{}
+	for dec := json.NewDecoder(bufio.NewReader(pipe)); ; {
+		var w wire
+		if dec.Decode(&w) != nil {
+			break
+		}
+		done[w.Name] = w
+	}
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return done, err
+}
+
+func (o output) wire() wire {
+	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Files: map[string]wireFile{}, Policy: o.policy, Warnings: o.warnings}
+	for name, f := range o.files {
+		w.Files[name] = wireFile{f.path, f.data}
+	}
+	w.addErrors(o.err)
+	return w
+}
+
+func (w *wire) addErrors(err error) {
+	if err == nil {
+		return
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range several.Unwrap() {
+			w.addErrors(e)
+		}
+		return
+	}
+	e := weir.Error{Code: weir.ErrorCode(err), Message: err.Error()}
+	var known *weir.Error
+	if errors.As(err, &known) {
+		e = *known
+		if e.Err != nil {
+			e.Message += ": " + e.Err.Error()
+			e.Err = nil
+		}
+	}
+	w.Errors = append(w.Errors, e)
+}
+
+func (w wire) output() output {
+	o := output{name: w.Name, entry: w.Entry, export: w.Export, files: tree{}, policy: w.Policy, warnings: w.Warnings}
+	for name, f := range w.Files {
+		o.files[name] = source{path: f.Path, data: f.Data}
+	}
+	var errs []error
+	for i := range w.Errors {
+		errs = append(errs, &w.Errors[i])
+	}
+	if len(errs) == 1 {
+		o.err = errs[0]
+	} else {
+		o.err = errors.Join(errs...)
+	}
+	return o
+}
