@@ -223,7 +223,7 @@ func (l *Launcher) Start(ctx context.Context, s *Spec) (*Process, error) {
 		group.remove()
 		return nil, explain(s.Name, &walls.Failure{Wall: walls.Namespaces, What: "creating a process in new ones", Text: err.Error(), Errno: errnoOf(err)})
 	}
-	p := &Process{first: f, group: group, done: make(chan struct{})}
+	p := &Process{first: f, group: group, ended: make(chan struct{}), done: make(chan struct{})}
 	err = group.add(f.pid)
 	if err == nil {
 		_, err = f.raise(ctx, cfg, &p.received)
@@ -237,6 +237,10 @@ func (l *Launcher) Start(ctx context.Context, s *Spec) (*Process, error) {
 		f.wait()
 		group.remove()
 		return nil, explain(s.Name, err)
+	}
+	if !l.cgroups.has(memoryController) {
+		limit := s.Limits.WithDefaults().Memory
+		p.watchers.Go(func() { p.watchMemory(limit) })
 	}
 	p.follow(l.ended)
 	return p, nil

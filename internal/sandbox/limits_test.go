@@ -48,6 +48,17 @@ func TestMemory(t *testing.T) {
 	})
 }
 
+// TestSharedMemory counts too, though no rlimit bounds it.
+func TestSharedMemory(t *testing.T) {
+	both(t, func(t *testing.T, l *Launcher, _ bool) {
+		s := probeSpec(t, "shared-memory")
+		s.Limits.Memory = limited
+		if got := run(t, l, s); got.exit.Cause != "memory" {
+			t.Errorf("%+v %s", got.exit, got.out)
+		}
+	})
+}
+
 // TestMemoryWithinTheLimit: what a function of that size needs is there.
 func TestMemoryWithinTheLimit(t *testing.T) {
 	both(t, func(t *testing.T, l *Launcher, _ bool) {

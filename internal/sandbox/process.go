@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +23,11 @@ type Process struct {
 	attempts *attempts
 	watchers sync.WaitGroup
 
-	done chan struct{} // closed when nothing of the sandbox is left
-	exit Exit
-	used Usage
+	ended      chan struct{} // closed when the program has ended
+	done       chan struct{} // closed when nothing of the sandbox is left
+	exit       Exit
+	used       Usage
+	overMemory atomic.Bool // killed for it by this process
 }
 
 // follow watches the process until its end, and then calls ended.
@@ -46,12 +49,13 @@ func (p *Process) follow(ended func(*Process)) {
 // reap waits for the end and frees what the sandbox held.
 func (p *Process) reap() {
 	ws, ru := p.first.wait()
+	close(p.ended)
 	p.exit = Exit{Code: ws.ExitStatus()}
 	if ws.Signaled() {
 		p.exit = Exit{Code: -1, Signal: unix.SignalName(ws.Signal())}
 	}
 	// A child that was killed so may have left the program alive.
-	if ws.Signaled() && ws.Signal() == unix.SIGKILL && p.group.outOfMemory() {
+	if ws.Signaled() && ws.Signal() == unix.SIGKILL && (p.group.outOfMemory() || p.overMemory.Load()) {
 		p.exit.Cause = "memory"
 	}
 	p.used = Usage{CPU: time.Duration(ru.Utime.Nano() + ru.Stime.Nano())}

@@ -246,6 +246,8 @@ static void processes(void) {
 	S("fork-bomb", ({ int n = 0; while (n < 5000 && fork() >= 0) n++; write(3, "x", 1); pause(); -1; }));
 	S("fork-exec", ({ int st = -1; if (!fork()) { execl(argv_[0], argv_[0], "setns", "socket-unix", "memfd", NULL); _exit(9); } wait(&st); st; }));
 	S("daemon", ({ if (!fork()) { setsid(); if (!fork()) { close(1); close(2); for (;;) pause(); } _exit(0); } wait(0); }));
+	S("shared-memory", ({ char *m = mmap(0, 900 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		for (int i = 0; i < 90; i++) { memset(m + ((long)i << 20) * 10, 1, 10 << 20); usleep(10000); } 0; }));
 	S("crash", ({ abort(); 0; }));
 }
 
