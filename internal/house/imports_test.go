@@ -59,7 +59,7 @@ var house = map[string]struct {
 		why: "public HTTP reaches functions only through its Invoker: no way round invoke and its records"},
 	"internal/server": {own: []string{"internal/weir", "internal/policy", "internal/policy/tomlpolicy", "internal/site", "internal/build",
 		"internal/sandbox", "internal/runtime", "internal/egress", "internal/instance", "internal/invoke", "internal/gateway", "internal/record"},
-		third: []string{"github.com/fsnotify/fsnotify", "github.com/joho/godotenv"}, why: "the only place where the parts are joined"},
+		third: []string{"github.com/fsnotify/fsnotify"}, why: "the only place where the parts are joined"},
 	"internal/demo": {own: []string{"internal/weir", "internal/server", "internal/egress", "internal/instance", "internal/record"},
 		third: []string{"golang.org/x/net"}, why: "the demo uses Weir as everybody else does: through the server"},
 	"internal/cli": {own: []string{"internal/weir", "internal/server", "internal/demo", "internal/egress", "internal/gateway", "internal/instance",

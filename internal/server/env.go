@@ -3,15 +3,10 @@ package server
 // The site's variables: from .env files only, never from the environment of Weir itself.
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-
-	"github.com/joho/godotenv"
-
-	"github.com/weir-run/weir/internal/weir"
 )
 
 // environment gives the site's variables: of its .env file, if it has one, then of every
@@ -24,14 +19,9 @@ func (d *Dev) environment(dir string) (map[string]string, error) {
 		files = append([]string{own}, files...)
 	}
 	for _, f := range files {
-		more, err := godotenv.Read(f)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f}, Message: "no such file", Remedy: "check --env-file"}
-		}
+		more, err := readDotenv(f)
 		if err != nil {
-			// The parser's text quotes the line it stumbled on, and that may be a secret.
-			return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f},
-				Message: "not a file of variables", Remedy: "write one NAME=value on each line, values with blanks in quotes"}
+			return nil, err
 		}
 		maps.Copy(env, more)
 	}
