@@ -36,7 +36,12 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 		lambdaError(w, http.StatusMethodNotAllowed, "InvalidRequestContentException", "invocations are POST requests")
 		return
 	}
-	inv, err := g.lambdaInvocation(w, r, name, id)
+	limits, err := g.Functions.Lookup(name)
+	if err != nil {
+		lambdaFail(w, err)
+		return
+	}
+	inv, err := lambdaInvocation(w, r, name, id, limits)
 	if err != nil {
 		lambdaFail(w, err)
 		return
@@ -61,6 +66,9 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 		functionError(w, runtimeError(err, id, start))
 	case res.Error != nil:
 		functionError(w, res.Error)
+	case exceeds(res.Payload, limits.Response):
+		functionError(w, &weir.FunctionError{Type: "Function.ResponseSizeTooLarge", Trace: []string{},
+			Message: fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes)", limits.Response)})
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(res.Payload)
@@ -92,12 +100,21 @@ func lambdaName(u *url.URL) (string, bool) {
 	return parts[0], true
 }
 
-func (g *gateway) lambdaInvocation(w http.ResponseWriter, r *http.Request, name, id string) (weir.Invocation, error) {
-	inv := weir.Invocation{ID: id, Function: name}
-	limits, err := g.Functions.Lookup(name)
-	if err != nil {
-		return inv, err
+// exceeds tells whether a result is larger than it may be: its body, if it is an HTTP answer, else
+// all of it.
+func exceeds(payload json.RawMessage, limit int64) bool {
+	if int64(len(payload)) <= limit {
+		return false
 	}
+	var answer struct{ Body *string }
+	if json.Unmarshal(payload, &answer) == nil && answer.Body != nil {
+		return int64(len(*answer.Body)) > limit
+	}
+	return true
+}
+
+func lambdaInvocation(w http.ResponseWriter, r *http.Request, name, id string, limits weir.Limits) (weir.Invocation, error) {
+	inv := weir.Invocation{ID: id, Function: name}
 	body, err := readBody(w, r, limits.Request, name)
 	if err != nil {
 		return inv, err

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"regexp"
@@ -110,5 +111,22 @@ func TestLambdaErrors(t *testing.T) {
 				t.Errorf("%s", body)
 			}
 		})
+	}
+}
+
+// TestLambdaResultsAreBounded: by the body of an HTTP answer, else by all of the result.
+func TestLambdaResultsAreBounded(t *testing.T) {
+	const limit = 100
+	for payload, want := range map[string]bool{
+		`{"statusCode":200,"body":"` + strings.Repeat("x", 101) + `"}`:                     true,
+		`{"statusCode":200,"body":"` + strings.Repeat("x", 100) + `","headers":{"a":"b"}}`: false,
+		`{"statusCode":200,"body":"` + strings.Repeat(`\n`, 100) + `"}`:                    false,
+		`{"data":"` + strings.Repeat("x", 100) + `"}`:                                      true,
+		`"` + strings.Repeat("x", 98) + `"`:                                                false,
+		`{"body":null,"data":"` + strings.Repeat("x", 100) + `"}`:                          true,
+	} {
+		if got := exceeds(json.RawMessage(payload), limit); got != want {
+			t.Errorf("%s: %v", payload, got)
+		}
 	}
 }
