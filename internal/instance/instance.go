@@ -128,6 +128,7 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Write:    eng.Grants(policy.Write),
 		Ports:    eng.Ports(),
 		Loopback: eng.Loopback(),
+		Reserve:  runtime.Reserve(cfg.Node),
 		Limits:   in.limits,
 	}
 	if eng.Policy().Addons {

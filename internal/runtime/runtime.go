@@ -50,6 +50,15 @@ func Argv(n Node, l weir.Limits) []string {
 	return []string{n.Path, "--use-openssl-ca", fmt.Sprintf("--max-old-space-size=%d", heap), ShimDir + "/main.cjs"}
 }
 
+// Reserve gives how much writable memory Node maps without using it, in bytes: since version 24, V8
+// maps half a gigabyte for the process and for each of its workers. Eight workers are allowed for.
+func Reserve(n Node) int64 {
+	if n.Major < 24 {
+		return 0
+	}
+	return 9 * 512 << 20
+}
+
 // Environ gives the variables that Node needs before the shim runs. SSL_CERT_FILE makes OpenSSL
 // trust the sandbox's authority (openssl-env(7)); io_uring is refused in a sandbox, and libuv need
 // not find out.

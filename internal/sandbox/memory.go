@@ -13,7 +13,7 @@ import (
 )
 
 // memoryEvery is how often it looks. In between, a sandbox can go over its limit.
-const memoryEvery = 100 * time.Millisecond
+const memoryEvery = 25 * time.Millisecond
 
 // watchMemory ends the sandbox when its processes hold more than limit, in bytes.
 func (p *Process) watchMemory(limit int64) {

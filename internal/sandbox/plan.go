@@ -196,7 +196,7 @@ func (p *planner) addLimits() {
 		c.Pinned = pin(c.CPUs)
 	}
 	if !cg.has(memoryController) {
-		c.Data = uint64(l.Memory + ownData)
+		c.Data = uint64(l.Memory + ownData + p.spec.Reserve)
 	}
 	c.Rlimits = []walls.Rlimit{
 		{Resource: unix.RLIMIT_CORE, Value: 0},

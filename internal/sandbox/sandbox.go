@@ -59,6 +59,9 @@ type Spec struct {
 	// the ports that are caught on 127.0.0.0/8 and ::1 as well; all others belong to the
 	// function's own servers there.
 	Ports, Loopback []uint16
+	// Reserve is how much writable memory the program maps without using it, besides its stacks, in
+	// bytes. Where no cgroup bounds memory, it is allowed on top of the limit.
+	Reserve int64
 	// Limits bound memory, CPU, /tmp, processes and files. Zero fields mean the defaults.
 	Limits weir.Limits
 }

@@ -4,7 +4,14 @@ const cp = require('child_process'), fs = require('fs');
 const out = (r) => { if (r.error) throw r.error; return r.stdout; };
 const child = (k) => new Promise((resolve, reject) => { k.on('error', reject); k.on('message', resolve); k.stdout?.on('data', resolve); k.on('exit', (c) => reject(new Error('exit ' + c))); });
 
+// Node 24 takes other arguments here, and crashes on these by itself.
+const internals = Number(process.versions.node.split('.')[0]) < 24 && {
+  binding: () => { const r = process.binding('spawn_sync').spawn({ file: '/bin/sh', args: ['sh', '-c', 'echo x'], envPairs: [], stdio: [{ type: 'pipe', readable: true, writable: false }, { type: 'pipe', readable: false, writable: true }, { type: 'pipe', readable: false, writable: true }] }); if (r.error) throw new Error(r.error); return r.output; },
+  wrap: () => new Promise((resolve, reject) => { const { Process } = process.binding('process_wrap'); const p = new Process(); p.onexit = resolve; const rc = p.spawn({ file: '/bin/sh', args: ['sh'], stdio: [{ type: 'ignore' }, { type: 'ignore' }, { type: 'ignore' }] }); if (rc) reject(new Error('rc ' + rc)); }),
+};
+
 exports.handler = answer({
+  ...internals,
   exec: () => cp.execSync('echo ' + MARK),
   spawn: () => child(cp.spawn('/bin/sh', ['-c', 'echo x'])),
   spawnSync: () => out(cp.spawnSync('/bin/echo', ['x'])),
@@ -12,8 +19,6 @@ exports.handler = answer({
   node: () => out(cp.spawnSync(process.execPath, ['-e', 'console.log(1)'])),
   fork: () => child(cp.fork(__filename, { silent: true })),
   cluster: () => { const c = require('cluster'); c.setupPrimary({ exec: __filename, silent: true }); return child(c.fork()); },
-  binding: () => { const r = process.binding('spawn_sync').spawn({ file: '/bin/sh', args: ['sh', '-c', 'echo x'], envPairs: [], stdio: [{ type: 'pipe', readable: true, writable: false }, { type: 'pipe', readable: false, writable: true }, { type: 'pipe', readable: false, writable: true }] }); if (r.error) throw new Error(r.error); return r.output; },
-  wrap: () => new Promise((resolve, reject) => { const { Process } = process.binding('process_wrap'); const p = new Process(); p.onexit = resolve; const rc = p.spawn({ file: '/bin/sh', args: ['sh'], stdio: [{ type: 'ignore' }, { type: 'ignore' }, { type: 'ignore' }] }); if (rc) reject(new Error('rc ' + rc)); }),
   shellFromTmp: () => { fs.writeFileSync('/tmp/x.sh', '#!/bin/sh\necho x', { mode: 0o755 }); return cp.execFileSync('/tmp/x.sh'); },
   dlopenTmp: () => { fs.copyFileSync(process.execPath, '/tmp/x.node'); process.dlopen({ exports: {} }, '/tmp/x.node'); return 'loaded'; },
   dlopenBundle: () => { process.dlopen({ exports: {} }, '/var/task/functions/processes.js'); return 'loaded'; },
