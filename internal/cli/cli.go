@@ -51,6 +51,10 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	if errors.As(err, &silent) {
 		return silent.code
 	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		fmt.Fprintln(errw, "weir: interrupted")
+		return exitError
+	}
 	fmt.Fprintf(errw, "weir: %v\n", err)
 	return exitCode(err)
 }
@@ -89,7 +93,19 @@ write exactly the files, start exactly the programs and see exactly the variable
 its policy names, whatever any of its dependencies tries.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			err := fmt.Errorf("there is no command %q", args[0])
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				err = fmt.Errorf("%w; did you mean %s?", err, near[0])
+			}
+			return &usageError{err}
+		},
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s))
