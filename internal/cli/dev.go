@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,7 +38,15 @@ old build. When it serves, it prints one line on stdout: ready http://ADDR`,
 	return c
 }
 
+// gcPercent lets the heap grow to five times what is live before it is collected. The server's live
+// heap is a few megabytes, which at Go's default would be collected many times a second; each time
+// costs the requests in flight.
+const gcPercent = 400
+
 func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	d, closeAll, err := f.open(ctx, s, dir, listen)
 	if err != nil {
 		return err
