@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -137,6 +138,22 @@ func TestFailures(t *testing.T) {
 				t.Error("the answer has no id to look up in the log")
 			}
 		})
+	}
+}
+
+// TestCallerWhoHangsUpEndsNothing: an invocation that was accepted is carried out, as on Lambda, even
+// if an instance must be started for it.
+func TestCallerWhoHangsUpEndsNothing(t *testing.T) {
+	for _, target := range []string{"/.netlify/functions/fn", invocations} {
+		f := giving(`{"statusCode":200}`)
+		ctx, hangUp := context.WithCancel(t.Context())
+		f.invoke = func(weir.Invocation) (weir.Result, error) {
+			hangUp()
+			return weir.Result{Payload: json.RawMessage(`{"statusCode":200}`)}, f.ctx.Err()
+		}
+		if res := ask(f, request("POST", target, "{}").WithContext(ctx)); res.StatusCode != 200 || ctx.Err() == nil {
+			t.Errorf("%s: %d %s", target, res.StatusCode, text(t, res))
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package gateway
 // that any Lambda client can drive functions.
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -56,7 +57,7 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	start := time.Now()
-	res, err := g.Functions.Invoke(r.Context(), inv)
+	res, err := g.Functions.Invoke(context.WithoutCancel(r.Context()), inv)
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
 	switch {
 	case err != nil && weir.ErrorCode(err) == weir.NotFound:
@@ -93,7 +94,7 @@ func lambdaName(u *url.URL) (string, bool) {
 	}
 	parts := strings.Split(rest, ":")
 	for i, p := range parts {
-		if p == "function" && i+1 < len(parts) { // arn:aws:lambda:REGION:ACCOUNT:function:NAME, ACCOUNT:function:NAME
+		if p == "function" && i > 0 && i+1 < len(parts) { // arn:aws:lambda:REGION:ACCOUNT:function:NAME, ACCOUNT:function:NAME
 			return parts[i+1], true
 		}
 	}

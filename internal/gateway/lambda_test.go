@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -47,6 +48,15 @@ func TestLambdaNames(t *testing.T) {
 			t.Errorf("%s: %d %s", path, res.StatusCode, text(t, res))
 		case want != "" && (res.StatusCode != 200 || f.got[0].Function != want):
 			t.Errorf("%s: %d %+v", path, res.StatusCode, f.got)
+		}
+	}
+}
+
+// TestFunctionCalledFunction: the word that marks an ARN may be a name, too.
+func TestFunctionCalledFunction(t *testing.T) {
+	for _, name := range []string{"function", "function:$LATEST", "arn:aws:lambda:us-east-1:0:function:function", "0:function:function:1"} {
+		if got, ok := lambdaName(&url.URL{Path: lambdaPath + name + "/invocations"}); !ok || got != "function" {
+			t.Errorf("%s is %q", name, got)
 		}
 	}
 }

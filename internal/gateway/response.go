@@ -51,13 +51,9 @@ func writeResult(w http.ResponseWriter, r *http.Request, payload json.RawMessage
 	if err != nil || status < 200 || status > 599 {
 		return nonsense(name, "statusCode is %s, not a number from 200 to 599", printable(string(res.StatusCode)))
 	}
-	body, err := bodyOf(&res, name)
+	body, err := bodyOf(&res, limit, name)
 	if err != nil {
 		return err
-	}
-	if int64(len(body)) > limit {
-		return &weir.Error{Code: weir.Crashed, Message: fmt.Sprintf("what %s answered is too large: %d bytes, the limit is %d", name, len(body), limit),
-			Remedy: "answer less, or raise limits.response"}
 	}
 	headers, err := answerHeaders(&res, name)
 	if err != nil {
@@ -80,13 +76,19 @@ func writeResult(w http.ResponseWriter, r *http.Request, payload json.RawMessage
 	return nil
 }
 
-func bodyOf(res *result, name string) ([]byte, error) {
+// bodyOf gives the body as the client receives it. The limit counts it as the handler gave it, in
+// base64 if it is: as Netlify does, and as the Lambda Invoke API here.
+func bodyOf(res *result, limit int64, name string) ([]byte, error) {
 	if len(res.Body) == 0 || bytes.Equal(res.Body, []byte("null")) {
 		return nil, nil
 	}
 	var text string
 	if err := json.Unmarshal(res.Body, &text); err != nil {
 		return nil, nonsense(name, "body is not a string")
+	}
+	if int64(len(text)) > limit {
+		return nil, &weir.Error{Code: weir.Crashed, Message: fmt.Sprintf("what %s answered is too large: %d bytes, the limit is %d", name, len(text), limit),
+			Remedy: "answer less, or raise limits.response (binary bodies grow by a third when they become base64)"}
 	}
 	if !res.Base64 {
 		return []byte(text), nil

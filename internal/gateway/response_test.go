@@ -137,6 +137,28 @@ func TestAnswerTooLarge(t *testing.T) {
 	}
 }
 
+// TestSameAnswerSameLimit: an answer fits through both ways in or through neither; base64 counts as
+// the handler gives it.
+func TestSameAnswerSameLimit(t *testing.T) {
+	const limit = 100
+	for text, fits := range map[string]bool{
+		strings.Repeat("x", limit):   true,
+		strings.Repeat("x", limit+4): false,
+		strings.Repeat("ü", limit):   false,
+	} {
+		for _, base64 := range []bool{true, false} {
+			if base64 && strings.Contains(text, "ü") {
+				continue
+			}
+			payload := fmt.Sprintf(`{"statusCode":200,"body":%q,"isBase64Encoded":%t}`, text, base64)
+			_, err := answer(t, "GET", payload, limit)
+			if (err == nil) != fits || exceeds(json.RawMessage(payload), limit) == fits {
+				t.Errorf("%.40s: %v by HTTP, too large by Lambda: %t", payload, err, exceeds(json.RawMessage(payload), limit))
+			}
+		}
+	}
+}
+
 func TestHeadHasLengthAndNoBody(t *testing.T) {
 	res, err := answer(t, "HEAD", `{"statusCode":200,"body":"hello"}`, 1<<20)
 	if err != nil {

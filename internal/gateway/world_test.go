@@ -18,6 +18,7 @@ type functions struct {
 	invoke func(weir.Invocation) (weir.Result, error)
 	limits weir.Limits
 	got    []weir.Invocation
+	ctx    context.Context // of the last call
 }
 
 func (f *functions) Lookup(name string) (weir.Limits, error) {
@@ -27,7 +28,8 @@ func (f *functions) Lookup(name string) (weir.Limits, error) {
 	return f.limits.WithDefaults(), nil
 }
 
-func (f *functions) Invoke(_ context.Context, inv weir.Invocation) (weir.Result, error) {
+func (f *functions) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, error) {
+	f.ctx = ctx
 	f.got = append(f.got, inv)
 	return f.invoke(inv)
 }
