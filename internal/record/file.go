@@ -4,10 +4,12 @@ package record
 // one line with O_APPEND costs a few microseconds, and then nothing can be lost by a queue.
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -18,11 +20,13 @@ const maxText = 2048
 
 // File appends records to a file, one JSON object a line. It is safe for concurrent use.
 type File struct {
-	mu  sync.Mutex
-	f   *os.File
-	err error // the first failure to write; later records are dropped and counted
-	bad int
 	agg *aggregator
+
+	mu   sync.Mutex
+	f    *os.File
+	rest []byte // what a line that was cut short still lacks
+	lost int    // records that could not be written and that no line in the file tells of
+	err  error  // why the first record of all was lost
 }
 
 // OpenFile opens path for appending, and makes it, readable by its owner only, if it isn't there.
@@ -40,9 +44,6 @@ func OpenFile(path string) (*File, error) {
 func (r *File) Denied(d Denial) { r.agg.add(d) }
 
 func (r *File) writeDenial(d Denial) {
-	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Nearest, &d.Rule, &d.Fix} {
-		*s = bounded(*s)
-	}
 	r.write(struct {
 		V    int    `json:"v"`
 		Type string `json:"type"`
@@ -64,15 +65,48 @@ func (r *File) write(v any) {
 	line, err := json.Marshal(v)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err == nil && r.err == nil {
-		_, err = r.f.Write(append(line, '\n'))
+	if err == nil {
+		err = r.append(append(line, '\n'))
 	}
-	if err != nil && r.err == nil {
-		r.err = err
+	if err != nil {
+		r.lost++
+		r.err = cmp.Or(r.err, err)
 	}
-	if r.err != nil {
-		r.bad++
+}
+
+// append writes a line. Before it goes what the last one still lacks and, if records were lost, a
+// line that says how many: a disk that was full for a while leaves no gap that nobody sees. The error
+// says that the line is lost. The caller holds the lock.
+func (r *File) append(line []byte) error {
+	var gap []byte
+	if r.lost > 0 {
+		told, err := json.Marshal(dropped{1, "dropped", time.Now(), r.lost})
+		if err != nil {
+			return err
+		}
+		gap = append(told, '\n')
 	}
+	out := slices.Concat(r.rest, gap, line)
+	n, err := r.f.Write(out)
+	switch begin := len(r.rest) + len(gap); {
+	case err == nil:
+		r.rest, r.lost = nil, 0
+	case n > begin: // inside the line: the next write ends it
+		r.rest, r.lost, err = out[n:], 0, nil
+	case n > len(r.rest):
+		r.rest, r.lost = out[n:begin], 0
+	default:
+		r.rest = r.rest[n:]
+	}
+	return err
+}
+
+// dropped is the line that stands for records that could not be written.
+type dropped struct {
+	V     int       `json:"v"`
+	Type  string    `json:"type"`
+	Time  time.Time `json:"time"`
+	Count int       `json:"count"`
 }
 
 // Close writes what is still counted and closes the file. Its error says that records were lost.
@@ -80,7 +114,14 @@ func (r *File) Close() error {
 	r.agg.close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return errors.Join(r.err, r.f.Close())
+	if len(r.rest) > 0 || r.lost > 0 {
+		r.err = cmp.Or(r.err, r.append(nil))
+	}
+	var err error
+	if r.err != nil {
+		err = fmt.Errorf("records were lost: %v", r.err)
+	}
+	return errors.Join(err, r.f.Close())
 }
 
 // bounded cuts a text at maxText, never inside a character.
@@ -93,86 +134,4 @@ func bounded(s string) string {
 		n--
 	}
 	return s[:n] + "…"
-}
-
-// window is how long equal denials are counted before they become one line.
-const window = time.Second
-
-// maxKeys bounds how many different denials are told apart within one window.
-const maxKeys = 1024
-
-// aggregator lets the first of equal denials through at once, counts the others, and gives them as
-// one when the window ends: a flood costs little and nothing is lost silently.
-type aggregator struct {
-	emit func(Denial)
-	mu   sync.Mutex
-	seen map[string]*Denial // counted since the first; Count 0: only the first so far
-	stop chan struct{}
-	done sync.WaitGroup
-}
-
-func newAggregator(emit func(Denial)) *aggregator {
-	a := &aggregator{emit: emit, seen: map[string]*Denial{}, stop: make(chan struct{})}
-	a.done.Add(1)
-	go a.run()
-	return a
-}
-
-func (a *aggregator) run() {
-	defer a.done.Done()
-	tick := time.NewTicker(window)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			a.flush()
-		case <-a.stop:
-			a.flush()
-			return
-		}
-	}
-}
-
-func (a *aggregator) add(d Denial) {
-	key := strings.Join([]string{d.Function, d.Request, d.Kind, d.Method, d.Target, d.Reason}, "\x00")
-	a.mu.Lock()
-	if c, ok := a.seen[key]; ok {
-		c.Count++
-		c.Last = d.Time
-		a.mu.Unlock()
-		return
-	}
-	if len(a.seen) >= maxKeys {
-		key = d.Function + "\x00" + d.Kind
-		if c, ok := a.seen[key]; ok {
-			c.Count++
-			c.Last = d.Time
-			a.mu.Unlock()
-			return
-		}
-		d.Target, d.Method, d.Nearest, d.Rule, d.Fix = "(many)", "", "", "", ""
-		d.Reason = "too many different denials to record one by one"
-	}
-	first := d
-	a.seen[key] = &first
-	a.mu.Unlock()
-	a.emit(d)
-}
-
-// flush writes what was counted and starts a new window.
-func (a *aggregator) flush() {
-	a.mu.Lock()
-	seen := a.seen
-	a.seen = map[string]*Denial{}
-	a.mu.Unlock()
-	for _, d := range seen {
-		if d.Count > 0 {
-			a.emit(*d)
-		}
-	}
-}
-
-func (a *aggregator) close() {
-	close(a.stop)
-	a.done.Wait()
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -198,7 +199,7 @@ func TestTooManyDifferentDenialsLoseNoCount(t *testing.T) {
 		a.add(Denial{Function: fmt.Sprint("fn", i%2), Kind: "http", Target: fmt.Sprint(i), Nearest: "n", Fix: "f"})
 	}
 	a.flush()
-	if len(out) != maxKeys+4 { // both functions: a first and a count
+	if len(out) != 2*maxKeys+4 { // both functions: those told apart, a first of the others and a count
 		t.Errorf("%d lines", len(out))
 	}
 	sum := 0
@@ -208,13 +209,59 @@ func TestTooManyDifferentDenialsLoseNoCount(t *testing.T) {
 	if sum != n {
 		t.Errorf("%d denials, want %d", sum, n)
 	}
-	if d := out[maxKeys]; d.Target != "(many)" || d.Reason == "" || d.Fix != "" || d.Nearest != "" {
+	if d := out[2*maxKeys]; d.Target != "(many)" || d.Reason == "" || d.Fix != "" || d.Nearest != "" {
 		t.Errorf("overflow: %+v", d)
 	}
 	out = nil
 	a.add(Denial{Function: "fn0", Kind: "http", Target: "again"})
 	if len(out) != 1 || out[0].Target != "again" {
 		t.Errorf("a new window still counts the old one: %+v", out)
+	}
+}
+
+// TestAdvisoryWordHidesNoFact: code inside a process may tell of anything, so what it tells must not
+// take in what the kernel saw.
+func TestAdvisoryWordHidesNoFact(t *testing.T) {
+	got := written(t, func(f *File) {
+		d := Denial{Time: noon, Function: "fn", Request: "r", Kind: "exec", Target: "/bin/sh", Reason: "no rule names it", Source: Shim}
+		f.Denied(d)
+		d.Source = Kernel
+		f.Denied(d)
+	})
+	if len(got) != 2 || !strings.Contains(got[1], `"source":"kernel"`) {
+		t.Errorf("the fact is missing:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestDenialsOfTwoInstancesAreToldApart(t *testing.T) {
+	got := written(t, func(f *File) { // at import: no request tells them apart
+		f.Denied(Denial{Time: noon, Function: "fn", Instance: "i1", Kind: "read", Target: "/x"})
+		f.Denied(Denial{Time: noon, Function: "fn", Instance: "i2", Kind: "read", Target: "/x"})
+	})
+	if len(got) != 2 || !strings.Contains(got[1], `"instance":"i2"`) {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// TestFloodCrowdsOutNothing: neither another function's denials nor the facts about its own function.
+func TestFloodCrowdsOutNothing(t *testing.T) {
+	var out []Denial
+	a := newAggregator(func(d Denial) { out = append(out, d) })
+	a.close() // no window ends during the test
+	for i := range 2 * maxKeys {
+		a.add(Denial{Function: "noisy", Instance: "i1", Request: "r", Kind: "read", Target: fmt.Sprint(i), Source: Shim})
+	}
+	if d := out[len(out)-1]; d.Target != "(many)" || d.Source != Shim || d.Request != "" || d.Instance != "" {
+		t.Errorf("one line for denials of many requests says %+v", d)
+	}
+	for _, d := range []Denial{
+		{Function: "noisy", Kind: "read", Target: "/fact", Source: Kernel},
+		{Function: "quiet", Kind: "read", Target: "/quiet", Source: Shim},
+	} {
+		a.add(d)
+		if last := out[len(out)-1]; last != d {
+			t.Errorf("%+v was recorded as %+v", d, last)
+		}
 	}
 }
 
@@ -283,6 +330,88 @@ func TestCloseTellsOfLostRecords(t *testing.T) {
 	if err := f.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// TestFullDiskLeavesNoSilentGap lets writes fail after each number of bytes, and the next ones succeed:
+// every record is there or counted, and every line is whole.
+func TestFullDiskLeavesNoSilentGap(t *testing.T) {
+	for room := range uint64(400) {
+		path := filepath.Join(t.TempDir(), "records")
+		f, err := OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Invoked(Invocation{Function: "before"})
+		for range 2 { // the disk fills up a second time while the gap is told
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			withFileSize(t, uint64(info.Size())+room, func() {
+				for range 3 {
+					f.Invoked(Invocation{Function: "full"})
+				}
+			})
+		}
+		f.Invoked(Invocation{Function: "after"})
+		got, n := lines(t, path), 0
+		for _, l := range got {
+			var v struct {
+				Type  string
+				Count int
+			}
+			if err := json.Unmarshal([]byte(l), &v); err != nil {
+				t.Fatal(err)
+			}
+			n += v.Count
+			if v.Type == "invocation" {
+				n++
+			}
+		}
+		if n != 8 || !strings.Contains(got[len(got)-1], `"function":"after"`) {
+			t.Fatalf("room for %d bytes: %d of 8 records accounted for in\n%s", room, n, strings.Join(got, "\n"))
+		}
+		err = f.Close()
+		if lost := strings.Contains(strings.Join(got, ""), `"dropped"`); lost != (err != nil) {
+			t.Fatalf("room for %d bytes: error %v", room, err)
+		}
+	}
+}
+
+func TestCloseEndsWhatIsOpen(t *testing.T) {
+	for room, want := range map[uint64]string{0: `"type":"dropped"`, 9: `"type":"invocation"`} {
+		path := filepath.Join(t.TempDir(), "records")
+		f, err := OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		withFileSize(t, room, func() { f.Invoked(Invocation{Function: "fn"}) })
+		if err := f.Close(); (err != nil) != (room == 0) {
+			t.Errorf("room for %d bytes: error %v", room, err)
+		}
+		if got := lines(t, path); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("room for %d bytes: got %q", room, got)
+		}
+	}
+}
+
+// withFileSize lets no file of this process grow beyond size while do runs: the kernel then cuts a
+// write(2) short, as a full disk does.
+func withFileSize(t *testing.T, size uint64, do func()) {
+	t.Helper()
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	do()
 }
 
 func TestLogTellsPeople(t *testing.T) {

@@ -40,7 +40,7 @@ func (d Denial) String() string {
 	if d.Method != "" {
 		fmt.Fprintf(&b, "%s ", d.Method)
 	}
-	fmt.Fprintf(&b, "%s: %s", bounded(d.Target), d.Reason)
+	fmt.Fprintf(&b, "%s: %s", d.Target, d.Reason)
 	if d.Nearest != "" {
 		fmt.Fprintf(&b, "; nearest rule: %s", d.Nearest)
 		if d.Rule != "" {
@@ -59,7 +59,7 @@ func (d Denial) String() string {
 // Invoked tells of an invocation that did not end well.
 func (r *Log) Invoked(i Invocation) {
 	if i.Outcome != "ok" {
-		r.logger.Error("invocation failed", "function", i.Function, "request", i.Request, "outcome", i.Outcome, "error", i.Error)
+		r.logger.Error("invocation failed", "function", i.Function, "request", i.Request, "outcome", i.Outcome, "error", bounded(i.Error))
 	}
 }
 

@@ -1,0 +1,126 @@
+package record
+
+// A flood of denials must cost little, and must hide nothing: neither what came with it nor who saw
+// it. Equal denials are counted, and no function can crowd out what another one tried.
+
+import (
+	"sync"
+	"time"
+)
+
+// window is how long equal denials are counted before they become one line.
+const window = time.Second
+
+// maxKeys bounds how many different denials of one function, seen by one source, are told apart
+// within one window.
+const maxKeys = 1024
+
+// key is what equal denials share. Source is part of it: code inside a process, whose word is
+// advisory, can tell of anything, and a fact must never be counted under its word.
+type key struct {
+	function, instance, request, kind, method, target, reason string
+	source                                                    Source
+}
+
+// origin is whose denials share one bound. What code inside a process tells can't crowd out the
+// facts about it, nor can one function crowd out another.
+type origin struct {
+	function string
+	source   Source
+}
+
+// aggregator lets the first of equal denials through at once, counts the others, and gives them as
+// one when the window ends: a flood costs little and nothing is lost silently.
+type aggregator struct {
+	emit func(Denial)
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu   sync.Mutex
+	seen map[key]*Denial // counted since the first; Count 0: only the first so far
+	keys map[origin]int  // how many different ones are told apart
+}
+
+func newAggregator(emit func(Denial)) *aggregator {
+	a := &aggregator{emit: emit, stop: make(chan struct{}), seen: map[key]*Denial{}, keys: map[origin]int{}}
+	a.done.Go(a.run)
+	return a
+}
+
+func (a *aggregator) run() {
+	tick := time.NewTicker(window)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			a.flush()
+		case <-a.stop:
+			a.flush()
+			return
+		}
+	}
+}
+
+// add gives a denial on at once, its texts cut to their bounds, or counts it.
+func (a *aggregator) add(d Denial) {
+	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Nearest, &d.Rule, &d.Fix} {
+		*s = bounded(*s)
+	}
+	if a.first(&d) {
+		a.emit(d)
+	}
+}
+
+// first tells whether a denial is the first of its kind in this window, and counts it if not. One
+// that finds no room becomes one of many.
+func (a *aggregator) first(d *Denial) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.counted(d) {
+		return false
+	}
+	from := origin{d.Function, d.Source}
+	if a.keys[from] >= maxKeys {
+		*d = Denial{Time: d.Time, Function: d.Function, Kind: d.Kind, Source: d.Source, Target: "(many)",
+			Reason: "too many different denials to record one by one"}
+		if a.counted(d) {
+			return false
+		}
+	} else {
+		a.keys[from]++
+	}
+	kept := *d
+	a.seen[keyOf(d)] = &kept
+	return true
+}
+
+func (a *aggregator) counted(d *Denial) bool {
+	c, ok := a.seen[keyOf(d)]
+	if ok {
+		c.Count++
+		c.Last = d.Time
+	}
+	return ok
+}
+
+func keyOf(d *Denial) key {
+	return key{d.Function, d.Instance, d.Request, d.Kind, d.Method, d.Target, d.Reason, d.Source}
+}
+
+// flush gives what was counted and starts a new window.
+func (a *aggregator) flush() {
+	a.mu.Lock()
+	seen := a.seen
+	a.seen, a.keys = map[key]*Denial{}, map[origin]int{}
+	a.mu.Unlock()
+	for _, d := range seen {
+		if d.Count > 0 {
+			a.emit(*d)
+		}
+	}
+}
+
+func (a *aggregator) close() {
+	close(a.stop)
+	a.done.Wait()
+}
