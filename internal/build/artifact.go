@@ -28,6 +28,12 @@ import (
 
 const manifestName = "manifest.json"
 
+// The beginnings of the names of what is no artifact yet, or no longer.
+const (
+	newPrefix = ".new-"
+	oldPrefix = ".old-"
+)
+
 // content is manifest.json. Format changes whenever its meaning does.
 type content struct {
 	Format    int
@@ -57,11 +63,12 @@ func write(ctx context.Context, stateDir string, built []output) (*Artifact, err
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		return nil, err
 	}
-	tmp, err := os.MkdirTemp(store, ".new-")
+	tmp, held, err := scratch(store)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
+	defer held.Close()
 	if err := os.Chmod(tmp, 0o755); err != nil { // the sandbox's user reads it
 		return nil, err
 	}
@@ -109,13 +116,10 @@ func settle(tmp, dir string) (*Artifact, error) {
 		if err == nil {
 			return a, nil
 		}
-		damaged, err := os.MkdirTemp(filepath.Dir(dir), ".damaged-")
-		if err != nil {
-			return nil, err
+		if errors.Is(err, errGone) {
+			continue
 		}
-		err = os.Rename(dir, filepath.Join(damaged, "artifact"))
-		os.RemoveAll(damaged)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := discard(dir); err != nil {
 			return nil, err
 		}
 	}
@@ -215,9 +219,26 @@ func makeDirs(dir string) error {
 var validID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Open reads the artifact in dir and checks every file of it: one that is missing, changed or not
-// the artifact's is an error. The result has no broken functions and no policies, which an artifact
-// does not hold.
+// the artifact's is an error. The result must be closed; it has no broken functions and no policies,
+// which an artifact does not hold.
 func Open(dir string) (*Artifact, error) {
+	held, err := lease(dir)
+	if err != nil {
+		return nil, err
+	}
+	a, err := open(dir)
+	if err != nil {
+		held.Close()
+		return nil, err
+	}
+	a.held = held
+	return a, nil
+}
+
+// Close gives the artifact back. It is removed unless somebody else has it.
+func (a *Artifact) Close() { end(a.held, a.Dir) }
+
+func open(dir string) (*Artifact, error) {
 	id := filepath.Base(dir)
 	manifest, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if err != nil {

@@ -24,13 +24,15 @@ type Options struct {
 	StateDir string // artifacts are put into its folder "artifacts"; made if need be
 }
 
-// Artifact is a built site.
+// Artifact is a built site. It lasts until Close.
 type Artifact struct {
 	ID        string // SHA-256 of the content of all functions, in hexadecimal
 	Dir       string // the artifact's folder, absolute
 	Publish   string // the site's own publish folder, not a copy: static files are served live; "" for none
 	Functions []Function
 	Warnings  []string // one line each, for the site's author
+
+	held *os.File // see lease
 }
 
 // Function is one built function.
@@ -43,7 +45,7 @@ type Function struct {
 // Build builds every function of s and writes the artifact, or finds that the same one is there
 // already. Functions come in the order of s.Functions. What is wrong with one function is its Err,
 // a *weir.Error with the position; Build itself fails only if the artifact can't be written or ctx
-// ends. Builds may run at the same time, in one process or several.
+// ends. The artifact must be closed. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
 	built, err := buildAll(ctx, s)
 	if err != nil {

@@ -49,7 +49,7 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 	}
 	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
 	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles,
-		Log: printLines(s.err), Logger: logger}
+		Log: printLines(s.err), Logger: logger, Progress: s.err}
 	var err error
 	if o.StateDir, err = stateDir(); err != nil {
 		return nil, nil, err

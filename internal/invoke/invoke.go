@@ -52,8 +52,8 @@ func NewDispatcher(r record.Recorder) *Dispatcher {
 }
 
 // Swap makes backends, by the functions' names, the current ones. Invocations in flight finish on
-// the old ones, which are then closed. It does not wait for that.
-func (d *Dispatcher) Swap(backends map[string]Backend) {
+// the old ones, which are then closed; after that, after is called. Swap does not wait for any of it.
+func (d *Dispatcher) Swap(backends map[string]Backend, after func()) {
 	d.mu.Lock()
 	old := d.set
 	d.set = &set{backends: backends}
@@ -65,12 +65,13 @@ func (d *Dispatcher) Swap(backends map[string]Backend) {
 			closing.Go(b.Close)
 		}
 		closing.Wait()
+		after()
 	})
 }
 
 // Close takes all functions away and waits until every backend is closed.
 func (d *Dispatcher) Close() {
-	d.Swap(nil)
+	d.Swap(nil, func() {})
 	d.old.Wait()
 }
 

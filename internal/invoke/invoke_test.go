@@ -56,7 +56,7 @@ func giving(payload string) *backend {
 func TestUnknownNameAndSuggestion(t *testing.T) {
 	d := NewDispatcher(&record.Memory{})
 	defer d.Close()
-	d.Swap(map[string]Backend{"hello": giving("1"), "stripe-webhook": giving("1"), "a": giving("1")})
+	d.Swap(map[string]Backend{"hello": giving("1"), "stripe-webhook": giving("1"), "a": giving("1")}, func() {})
 	for name, remedy := range map[string]string{
 		"helo": "did you mean hello?", "helloo": "did you mean hello?", "hallo": "did you mean hello?", "ehllo": "did you mean hello?",
 		"ello": "did you mean hello?", "stripe_webhook": "did you mean stripe-webhook?", "stripe-webhooks": "did you mean stripe-webhook?",
@@ -79,7 +79,7 @@ func TestLookupGivesLimits(t *testing.T) {
 	b.limits = weir.Limits{Memory: 7}
 	d := NewDispatcher(&record.Memory{})
 	defer d.Close()
-	d.Swap(map[string]Backend{"fn": b})
+	d.Swap(map[string]Backend{"fn": b}, func() {})
 	if l, err := d.Lookup("fn"); err != nil || l.Memory != 7 {
 		t.Errorf("%+v %v", l, err)
 	}
@@ -94,7 +94,7 @@ func TestOldBackendServesUntilItsLastInvocation(t *testing.T) {
 		return weir.Result{Payload: json.RawMessage(`"old"`)}, InstanceInfo{}, nil
 	})
 	d := NewDispatcher(&record.Memory{})
-	d.Swap(map[string]Backend{"fn": old})
+	d.Swap(map[string]Backend{"fn": old}, func() {})
 	results := make(chan string)
 	for range 2 {
 		go func() {
@@ -103,7 +103,8 @@ func TestOldBackendServesUntilItsLastInvocation(t *testing.T) {
 		}()
 		<-started
 	}
-	d.Swap(map[string]Backend{"fn": giving(`"new"`)})
+	after := make(chan struct{})
+	d.Swap(map[string]Backend{"fn": giving(`"new"`)}, func() { close(after) })
 	if res, err := d.Invoke(t.Context(), weir.Invocation{Function: "fn"}); err != nil || string(res.Payload) != `"new"` {
 		t.Errorf("after the swap: %s %v", res.Payload, err)
 	}
@@ -114,6 +115,8 @@ func TestOldBackendServesUntilItsLastInvocation(t *testing.T) {
 	select {
 	case <-old.closed:
 		t.Fatal("closed with an invocation in flight")
+	case <-after:
+		t.Fatal("told to be over with an invocation in flight")
 	default:
 	}
 	release <- struct{}{}
@@ -121,6 +124,7 @@ func TestOldBackendServesUntilItsLastInvocation(t *testing.T) {
 		t.Errorf("in flight: %s", r)
 	}
 	<-old.closed
+	<-after
 	d.Close()
 	if old.late.Load() {
 		t.Error("a closed backend was used")
@@ -135,7 +139,7 @@ func TestSwapUnderLoadDropsNothing(t *testing.T) {
 		all = append(all, b)
 		return map[string]Backend{"fn": b}
 	}
-	d.Swap(next())
+	d.Swap(next(), func() {})
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
 	for range 8 {
@@ -154,7 +158,7 @@ func TestSwapUnderLoadDropsNothing(t *testing.T) {
 		})
 	}
 	for range 500 {
-		d.Swap(next())
+		d.Swap(next(), func() {})
 	}
 	close(stop)
 	clients.Wait()
@@ -174,7 +178,7 @@ func TestSwapUnderLoadDropsNothing(t *testing.T) {
 func TestCloseWaits(t *testing.T) {
 	d := NewDispatcher(&record.Memory{})
 	a, b := giving("1"), giving("2")
-	d.Swap(map[string]Backend{"a": a, "b": b})
+	d.Swap(map[string]Backend{"a": a, "b": b}, func() {})
 	d.Close()
 	<-a.closed
 	<-b.closed
@@ -209,7 +213,7 @@ func TestOutcomes(t *testing.T) {
 			d.Swap(map[string]Backend{"fn": newBackend(func(_ context.Context, inv weir.Invocation) (weir.Result, InstanceInfo, error) {
 				seen = inv
 				return c.res, c.info, c.err
-			})})
+			})}, func() {})
 			if _, err := d.Invoke(t.Context(), weir.Invocation{Function: "fn"}); err != c.err {
 				t.Errorf("error %v", err)
 			}
@@ -230,7 +234,7 @@ func TestInvocationKeepsItsID(t *testing.T) {
 	m := &record.Memory{}
 	d := NewDispatcher(m)
 	defer d.Close()
-	d.Swap(map[string]Backend{"fn": giving("1")})
+	d.Swap(map[string]Backend{"fn": giving("1")}, func() {})
 	if _, err := d.Invoke(t.Context(), weir.Invocation{ID: "mine", Function: "fn"}); err != nil {
 		t.Fatal(err)
 	}

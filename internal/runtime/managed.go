@@ -34,6 +34,8 @@ var releases = map[string]release{
 const (
 	maxTarball = 128 << 20 // bytes
 	maxBinary  = 256 << 20 // bytes
+	// defaultRegistry is npm's own. The digest, not the registry, is what is trusted.
+	defaultRegistry = "https://registry.npmjs.org"
 )
 
 // managedNode gives the managed Node of this machine's architecture, fetching it if it isn't there.
@@ -46,14 +48,10 @@ func managedNode(ctx context.Context, o NodeOptions) (Node, error) {
 	if _, err := os.Stat(path); err == nil {
 		return inspect(ctx, path)
 	}
-	registry, err := npmRegistry()
-	if err != nil {
-		return Node{}, noNode(err)
-	}
 	if o.Progress != nil {
 		fmt.Fprintf(o.Progress, "no Node.js on the PATH: fetching %s@%s\n", r.name, r.version)
 	}
-	tarball, err := download(ctx, registry, r)
+	tarball, err := download(ctx, npmRegistry(), r)
 	if err != nil {
 		return Node{}, noNode(err)
 	}
@@ -69,10 +67,10 @@ func noNode(err error) error {
 }
 
 // npmRegistry gives the base URL of the registry that npm would use, without a slash at the end.
-func npmRegistry() (string, error) {
+func npmRegistry() string {
 	for _, name := range []string{"NPM_CONFIG_REGISTRY", "npm_config_registry"} {
 		if v := os.Getenv(name); v != "" {
-			return strings.TrimRight(v, "/"), nil
+			return strings.TrimRight(v, "/")
 		}
 	}
 	files := []string{"/etc/npmrc"}
@@ -86,11 +84,11 @@ func npmRegistry() (string, error) {
 		}
 		for line := range strings.Lines(string(b)) {
 			if key, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == "registry" {
-				return strings.TrimRight(strings.TrimSpace(value), "/"), nil
+				return strings.TrimRight(strings.TrimSpace(value), "/")
 			}
 		}
 	}
-	return "", errors.New("no npm registry is configured (set NPM_CONFIG_REGISTRY, or registry= in ~/.npmrc)")
+	return defaultRegistry
 }
 
 // download gives the tarball of a release, its digest verified.

@@ -54,6 +54,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	dep := &deployment{site: s, artifact: artifact, backends: map[string]invoke.Backend{}}
 	engines, err := compile(artifact, policies)
 	if err != nil {
+		dep.close()
 		return nil, err
 	}
 	for _, f := range artifact.Functions {
@@ -66,6 +67,14 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.backends[name] = backend{d.pool(f, engines[name], env)}
 	}
 	return dep, nil
+}
+
+// close gives the artifact back, when no backend uses it any more. Before the first deployment there
+// is nothing to give back.
+func (dep *deployment) close() {
+	if dep != nil {
+		dep.artifact.Close()
+	}
 }
 
 // pool prepares the instances of one function.

@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -40,6 +41,7 @@ type DevOptions struct {
 	Recorder   record.Recorder     // takes denials and invocations
 	Log        func(instance.Line) // takes what functions print
 	Logger     *slog.Logger
+	Progress   io.Writer // told about a download of Node; may be nil
 }
 
 // Dev serves one site. It is made by NewDev and must be closed.
@@ -53,7 +55,7 @@ type Dev struct {
 	watcher    *fsnotify.Watcher
 	listener   net.Listener
 	handler    atomic.Pointer[http.Handler] // of the current deployment
-	current    *deployment                  // owned by the goroutine that deploys
+	current    *deployment                  // owned by the goroutine that deploys; nil before the first
 }
 
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
@@ -66,7 +68,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 	if d.launcher, err = sandbox.NewLauncher(sandbox.Options{StateDir: o.StateDir}); err != nil {
 		return nil, err
 	}
-	if d.node, err = runtime.FindNode(ctx, runtime.NodeOptions{StateDir: o.StateDir, Path: o.NodePath}); err != nil {
+	if d.node, err = runtime.FindNode(ctx, runtime.NodeOptions{StateDir: o.StateDir, Path: o.NodePath, Progress: o.Progress}); err != nil {
 		return nil, err
 	}
 	if d.egress, err = egress.New(egress.Options{
@@ -128,7 +130,7 @@ func (d *Dev) Reload(ctx context.Context) error {
 		Verifier:  d.opts.Verifier,
 		Logger:    d.opts.Logger,
 	})
-	d.dispatcher.Swap(dep.backends)
+	d.dispatcher.Swap(dep.backends, d.current.close)
 	d.handler.Store(&h)
 	d.current = dep
 	return nil
@@ -187,6 +189,7 @@ func (d *Dev) Close() {
 		d.watcher.Close()
 	}
 	d.dispatcher.Close()
+	d.current.close()
 	d.egress.Close()
 	d.launcher.Close()
 }

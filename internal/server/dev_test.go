@@ -30,6 +30,7 @@ type served struct {
 	records *record.Memory
 	mu      sync.Mutex
 	lines   []instance.Line
+	end     func() // closes the server; called at the end of the test at the latest
 }
 
 // serve writes files and serves them as a site, with reload, until the test ends.
@@ -63,11 +64,12 @@ func serve(t testing.TB, files map[string]string) *served {
 	var running sync.WaitGroup
 	running.Go(func() { s.Serve(ctx) })
 	running.Go(func() { s.Watch(ctx) }) // at any time: changes since NewDev are waiting
-	t.Cleanup(func() {
+	s.end = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
 		s.Close()
 	})
+	t.Cleanup(s.end)
 	return s
 }
 
@@ -168,6 +170,29 @@ func waitFor(t *testing.T, done func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not happen in 20 s")
 		}
+	}
+}
+
+// TestReloadsLeaveNoOldBuild: however often the site changes, the disk holds the build that serves,
+// and nothing when the server has ended.
+func TestReloadsLeaveNoOldBuild(t *testing.T) {
+	s := serve(t, map[string]string{"netlify.toml": netlify, "functions/v.js": handler("v0")})
+	builds := func() int {
+		entries, err := os.ReadDir(filepath.Join(s.opts.StateDir, "artifacts"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	for i := range 3 {
+		body := fmt.Sprint("v", i+1)
+		s.write(t, "functions/v.js", handler(body))
+		waitFor(t, func() bool { _, got := s.get(t, "/.netlify/functions/v"); return got == body })
+	}
+	waitFor(t, func() bool { return builds() == 1 })
+	s.end()
+	if n := builds(); n > 0 {
+		t.Errorf("%d builds left behind", n)
 	}
 }
 
