@@ -49,6 +49,8 @@ func parseFileRule(r *Rule) (fileRule, error) {
 	switch {
 	case strings.ContainsAny(f.path, "*?[]{}"):
 		return f, invalid(fileRemedy, "%q has a wildcard that the kernel can't hold", r.Pattern)
+	case r.Kind == Write && f == fileRule{path: tmpDir}:
+		return f, invalid("write "+quote(tmpDir+"/**"), "%s is a directory, and this rule would be about a file of that name", tmpDir)
 	case r.Kind == Write && below(f.path, bundleDir):
 		return f, invalid("write to /tmp instead, which needs a rule for /tmp/**", "%s is the bundle, which is never writable", bundleDir)
 	}

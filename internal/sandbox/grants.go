@@ -106,7 +106,9 @@ func (p *planner) addGrants() error {
 			return e
 		}
 		if within(g.path, tmpTarget) {
-			p.tmpGrant(g)
+			if err := p.tmpGrant(g); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := p.hostGrant(g, true); err != nil {
@@ -129,15 +131,19 @@ func (p *planner) addGrants() error {
 	return nil
 }
 
-// tmpGrant makes part of the private /tmp writable. The grant of exactly /tmp is one of a file
-// of that name, which can't be.
-func (p *planner) tmpGrant(g grant) {
+// tmpGrant makes part of the private /tmp writable.
+func (p *planner) tmpGrant(g grant) error {
 	switch {
 	case g.dir:
 		p.cfg.TmpWritable = append(p.cfg.TmpWritable, g.path+"/")
-	case g.path != tmpTarget:
+	case g.path == tmpTarget:
+		e := invalid("write grant %s: it is a directory", g)
+		e.Remedy = "write " + g.path + "/** for all that is in it"
+		return e
+	default:
 		p.cfg.TmpWritable = append(p.cfg.TmpWritable, g.path)
 	}
+	return nil
 }
 
 // hostGrant binds a path of the host, unless it is bound already.

@@ -25,9 +25,9 @@ const policyFile = "weir.toml"
 
 // deployment is one build of the site with everything that serves it.
 type deployment struct {
-	site     *site.Site
 	artifact *build.Artifact
 	backends map[string]invoke.Backend
+	warnings []string // one line each, for the site's author
 }
 
 // deploy builds the site and prepares every function. Nothing is started yet. A fault of one
@@ -51,11 +51,15 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		return nil, err
 	}
 	d.recorder.SetValues(env)
-	dep := &deployment{site: s, artifact: artifact, backends: map[string]invoke.Backend{}}
+	dep := &deployment{artifact: artifact, backends: map[string]invoke.Backend{}}
 	engines, err := compile(artifact, policies)
 	if err != nil {
 		dep.close()
 		return nil, err
+	}
+	dep.warnings = slices.Concat(s.Warnings, artifact.Warnings)
+	if policies != nil {
+		dep.warnings = append(dep.warnings, policies.Unmatched(functionNames(s))...)
 	}
 	for _, f := range artifact.Functions {
 		name := f.Bundle.Function
@@ -67,6 +71,14 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.backends[name] = backend{d.pool(f, engines[name], env)}
 	}
 	return dep, nil
+}
+
+func functionNames(s *site.Site) []string {
+	var names []string
+	for _, f := range s.Functions {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // close gives the artifact back, when no backend uses it any more. Before the first deployment there
@@ -97,10 +109,15 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, env map[string]string) 
 
 // loadPolicies reads weir.toml; a site without one has no policies.
 func loadPolicies(dir string) (*tomlpolicy.File, error) {
-	b, err := os.ReadFile(filepath.Join(dir, policyFile))
+	path := filepath.Join(dir, policyFile)
+	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: policyFile}, Message: "is not a regular file"}
+	}
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: policyFile}, Message: "can't be read", Err: err}
 	}

@@ -120,7 +120,7 @@ func (d *Dev) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range append(dep.site.Warnings, dep.artifact.Warnings...) {
+	for _, w := range dep.warnings {
 		d.opts.Logger.Warn(w)
 	}
 	h := gateway.New(gateway.Options{

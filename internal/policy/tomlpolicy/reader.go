@@ -102,7 +102,7 @@ func (r *reader) section(name string, e *entry) {
 		r.bad(e.pos, `write a name, or a glob such as "admin-*"; * is any characters`, "%q is not the name of a function", name)
 		return
 	}
-	s := &section{name: name, settings: map[string]setting{}}
+	s := &section{name: name, pos: e.pos, settings: map[string]setting{}}
 	r.file.sections = append(r.file.sections, s)
 	for _, key := range e.value.table.keys {
 		r.sectionKey(s, key, e.value.table.entries[key])

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/weir-run/weir/internal/policy"
@@ -39,6 +38,7 @@ type File struct {
 // section is one [functions.NAME], with what its keys do to a policy.
 type section struct {
 	name     string
+	pos      weir.Position
 	settings map[string]setting // by key; of limits by "limits.timeout" and so on
 }
 
@@ -46,20 +46,6 @@ type section struct {
 type setting struct {
 	pos   weir.Position
 	apply func(*policy.Policy)
-}
-
-// Load reads a file. A file that can't be read gives an error that matches os.ErrNotExist and its
-// kin; for others see Parse.
-func Load(path string) (*File, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		var reason *os.PathError
-		if errors.As(err, &reason) {
-			err = reason.Err
-		}
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "can't be read", Err: err}
-	}
-	return Parse(path, data)
 }
 
 // Parse reads the content of a file; name is for positions. Each error is a *weir.Error with file,
@@ -90,14 +76,21 @@ func Parse(name string, data []byte) (*File, error) {
 	return nil, errors.Join(errs...)
 }
 
-// Sections gives the names and globs of functions that the file has a section for, as written, in
-// the order of the file.
-func (f *File) Sections() []string {
-	names := make([]string, len(f.sections))
-	for i, s := range f.sections {
-		names[i] = s.name
+// Unmatched gives a warning for each section that is about none of the functions, likely for a slip of
+// the pen.
+func (f *File) Unmatched(functions []string) []string {
+	var out []string
+	for _, s := range f.sections {
+		if slices.ContainsFunc(functions, func(name string) bool { return matchName(s.name, name) }) {
+			continue
+		}
+		w := fmt.Sprintf("%s: [functions.%s] is about no function of this site", s.pos, s.name)
+		if near := policy.Suggest(s.name, functions); near != "" {
+			w += fmt.Sprintf("; did you mean %s?", near)
+		}
+		out = append(out, w)
 	}
-	return names
+	return out
 }
 
 // For gives the policy of a function. If no section is about it, the policy has no Source and allows

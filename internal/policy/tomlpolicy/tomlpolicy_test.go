@@ -5,9 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,14 +33,31 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
+func load(t *testing.T, file string) (*File, error) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Parse(file, data)
+}
+
+func names(f *File) []string {
+	var out []string
+	for _, s := range f.sections {
+		out = append(out, s.name)
+	}
+	return out
+}
+
 func TestGood(t *testing.T) {
 	file := "testdata/good/full.toml"
-	f, err := Load(file)
+	f, err := load(t, file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "sections %q\n", f.Sections())
+	fmt.Fprintf(&out, "sections %q\n", names(f))
 	for _, name := range []string{"charge", "dotted", "admin-x", "admin-x-report", "other"} {
 		p, err := f.For(name)
 		if err != nil {
@@ -64,7 +81,7 @@ func TestBad(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			f, err := Load(file)
+			f, err := load(t, file)
 			if err == nil {
 				_, err = f.For("charge")
 			}
@@ -80,10 +97,15 @@ func TestBad(t *testing.T) {
 	}
 }
 
-func TestMissingFile(t *testing.T) {
-	_, err := Load(filepath.Join(t.TempDir(), "weir.toml"))
-	if !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v", err)
+func TestSectionsAboutNoFunctionAreTold(t *testing.T) {
+	f, err := Parse("weir.toml", []byte("[functions.charge]\n[functions.chrage]\n[functions.\"admin-*\"]\n[functions.\"*\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"weir.toml:2:12: [functions.chrage] is about no function of this site; did you mean charge?",
+		"weir.toml:3:12: [functions.admin-*] is about no function of this site"}
+	if got := f.Unmatched([]string{"charge", "hello"}); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -180,7 +202,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		for _, name := range append(file.Sections(), "charge") {
+		for _, name := range append(names(file), "charge") {
 			p, err := file.For(name)
 			if err != nil {
 				continue
