@@ -52,8 +52,9 @@ type instance struct {
 
 	// Owned by whoever took the instance from the pool, or by the pool's lock while it is idle.
 	idleSince time.Time
-	cpuSeen   time.Duration
-	burns     int
+	idleSeen  time.Time     // idleSince at the last look
+	cpuSeen   time.Duration // at the last look
+	burns     int           // looks in a row at which it had used CPU
 }
 
 // newInstance starts a sandbox and loads the function's code in it. onEnd is called once, when

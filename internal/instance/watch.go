@@ -51,20 +51,23 @@ func (p *Pool) sweep(now time.Time) {
 // burning tells whether an idle instance has used CPU steadily since it became idle.
 func (in *instance) burning() bool {
 	u, err := in.proc.Usage()
-	if err != nil {
-		return false
-	}
-	used := u.CPU - in.cpuSeen
-	in.cpuSeen = u.CPU
-	if float64(used) < idleShare*float64(watchEvery) {
-		in.burns = 0
-		return false
-	}
-	in.burns++
-	if in.burns < idlePatience {
+	if err != nil || !in.burned(u.CPU) {
 		return false
 	}
 	in.cfg.Logger.Warn("instance ended: it used CPU although no invocation was in flight",
 		"function", in.cfg.Function, "instance", in.id)
 	return true
+}
+
+// burned takes a look at the CPU that an idle instance has used in its life. What it used before it
+// became idle for the last time is not held against it.
+func (in *instance) burned(total time.Duration) bool {
+	used := total - in.cpuSeen
+	in.cpuSeen = total
+	if !in.idleSince.Equal(in.idleSeen) || float64(used) < idleShare*float64(watchEvery) {
+		in.idleSeen, in.burns = in.idleSince, 0
+		return false
+	}
+	in.burns++
+	return in.burns >= idlePatience
 }

@@ -1,0 +1,180 @@
+package instance
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weir-run/weir/internal/egress"
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/runtime"
+	"github.com/weir-run/weir/internal/sandbox"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	os.Exit(m.Run())
+}
+
+// newPool makes a pool for a function with this source, of at most max instances.
+func newPool(t *testing.T, max int, limits weir.Limits, source string) *Pool {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "weir-instance-") // t.TempDir is its owner's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	bundle := filepath.Join(dir, "bundle")
+	for _, d := range []string{dir, bundle} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(bundle, "f.js"), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	launcher, err := sandbox.NewLauncher(sandbox.Options{StateDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := runtime.FindNode(t.Context(), runtime.NodeOptions{StateDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := egress.New(egress.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eng, err := policy.Compile(&policy.Policy{Function: "f", Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPool(Config{Function: "f", Bundle: weir.Bundle{Function: "f", Dir: bundle, Entry: "f.js", Export: "handler"}, Engine: eng,
+		Node: node, Launcher: launcher, Egress: out.Function("f", eng), Recorder: &record.Memory{}, Max: max,
+		Log: func(Line) {}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	t.Cleanup(func() {
+		p.Close()
+		out.Close()
+		launcher.Close()
+	})
+	return p
+}
+
+// invoke runs one invocation and gives the code of its error, and whether an instance was started.
+func invoke(t *testing.T, p *Pool, event string) (weir.Code, Info) {
+	res, info, err := p.Invoke(t.Context(), weir.Invocation{ID: "r", Function: "f", Event: json.RawMessage(event)})
+	if err == nil && res.Error != nil {
+		t.Errorf("the handler threw %+v", res.Error)
+	}
+	return weir.ErrorCode(err), info
+}
+
+const tame = "exports.handler = async () => 1;\n"
+
+func TestIdleInstanceEndsInTime(t *testing.T) {
+	p := newPool(t, 2, weir.Limits{}, tame)
+	_, first := invoke(t, p, "{}")
+	p.sweep(time.Now().Add(DefaultIdle - time.Second))
+	if _, again := invoke(t, p, "{}"); again.Instance != first.Instance || again.Cold {
+		t.Errorf("the instance ended too early: %+v, then %+v", first, again)
+	}
+	p.sweep(time.Now().Add(DefaultIdle + time.Second))
+	if code, other := invoke(t, p, "{}"); other.Instance == first.Instance || !other.Cold || code != "" {
+		t.Errorf("the instance did not end: %+v, then %+v", first, other)
+	}
+}
+
+// TestWhatWorksDoesNotBurn: only CPU that is used while nobody calls counts, however the looks fall.
+func TestWhatWorksDoesNotBurn(t *testing.T) {
+	start := time.Now()
+	for name, c := range map[string]struct {
+		busy bool // it is called between two looks
+		used time.Duration
+		want int // looks until it is ended, 0: never
+	}{
+		"called all the time":   {true, time.Second, 0},
+		"burns":                 {false, time.Second, idlePatience + 1},
+		"burns a little":        {false, 100 * time.Millisecond, 0},
+		"is called and at rest": {true, 0, 0},
+	} {
+		in := &instance{idleSince: start}
+		got := 0
+		for look := 1; look <= 100 && got == 0; look++ {
+			if c.busy {
+				in.idleSince = start.Add(time.Duration(look))
+			}
+			if in.burned(time.Duration(look) * c.used) {
+				got = look
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: ended at look %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestNoSlotIsLost: with room for one instance, every kind of end leaves room for the next.
+func TestNoSlotIsLost(t *testing.T) {
+	p := newPool(t, 1, weir.Limits{Timeout: 500 * time.Millisecond}, `exports.handler = async (e) => {
+  if (e.how === 'exit') process.exit(1);
+  if (e.how === 'never') return new Promise(() => { setInterval(() => {}, 1000); });
+  return 1;
+};
+`)
+	for range 2 {
+		for how, want := range map[string]weir.Code{"exit": weir.Crashed, "never": weir.TimedOut, "": ""} {
+			if code, _ := invoke(t, p, `{"how":"`+how+`"}`); code != want {
+				t.Errorf("%q: %q, want %q", how, code, want)
+			}
+		}
+	}
+	broken := newPool(t, 1, weir.Limits{}, "throw new Error('not today');\n")
+	for range 3 {
+		if code, _ := invoke(t, broken, "{}"); code != weir.Broken {
+			t.Errorf("a function that throws at import: %q", code)
+		}
+	}
+}
+
+// TestWhoFindsNoInstanceWaits: for one that becomes free, or until the time of an invocation is over.
+func TestWhoFindsNoInstanceWaits(t *testing.T) {
+	p := newPool(t, 1, weir.Limits{Timeout: 2 * time.Second}, "exports.handler = async (e) => new Promise((r) => setTimeout(r, e.ms, 1));\n")
+	invoke(t, p, `{"ms":0}`)
+	var callers sync.WaitGroup
+	codes := make(chan weir.Code, 4)
+	for range 4 {
+		callers.Go(func() {
+			code, info := invoke(t, p, `{"ms":50}`)
+			if code == "" && info.Cold {
+				t.Error("a second instance was started")
+			}
+			codes <- code
+		})
+	}
+	callers.Wait()
+	for range 4 {
+		if code := <-codes; code != "" {
+			t.Errorf("a caller who waited got %q", code)
+		}
+	}
+	for range 3 { // two of them don't get their turn in time
+		callers.Go(func() { code, _ := invoke(t, p, `{"ms":1500}`); codes <- code })
+	}
+	callers.Wait()
+	got := map[weir.Code]int{}
+	for range 3 {
+		got[<-codes]++
+	}
+	if got[""] != 2 && got[""] != 1 || got[weir.Unavailable] != 3-got[""] {
+		t.Errorf("three callers of 1.5 s each got %v", got)
+	}
+}
