@@ -1,12 +1,21 @@
 package sandbox
 
-// Refused system calls that arrive from the kernel: answer at once, then record. The answer is
-// always an error, never "continue": nothing that was looked at here could change afterwards and
-// pass.
+// System calls that arrive from the kernel to be answered here.
+//
+// Those that are refused: answer at once, then record. And execve: the program itself is executed by
+// the first process, once, and then never again; its children may execute what Landlock and the mounts
+// let them. For a thread of the program that executes something becomes its first thread, and the
+// kernel then forgets that the program is to die with the supervisor (pr_set_pdeathsig(2const)). Who
+// calls can't change while the call waits, so "continue" is safe: nothing in memory was looked at.
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -66,14 +75,72 @@ func (a *attempts) serve() {
 		if err != nil || ended {
 			return
 		}
-		name, errno := walls.Refusal(int(n.nr), n.args)
-		raw.Control(func(fd uintptr) { answer(int(fd), n.id, errno) })
-		a.record(name, int(n.pid))
+		if n.nr == unix.SYS_EXECVE && a.byChild(raw, &n) {
+			raw.Control(func(fd uintptr) { proceed(int(fd), n.id) })
+		} else {
+			name, errno := walls.Refusal(int(n.nr), n.args)
+			raw.Control(func(fd uintptr) { answer(int(fd), n.id, errno) })
+			a.record(name, int(n.pid))
+		}
 		now := time.Now()
 		tokens = min(attemptBurst, tokens+float64(now.Sub(last)/attemptPause)) - 1
 		last = now
 		if tokens < 0 {
 			time.Sleep(attemptPause)
+		}
+	}
+}
+
+// byChild tells whether a call comes from another process than the program. It doesn't if that can't
+// be found out.
+func (a *attempts) byChild(raw syscall.RawConn, n *notification) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.pid))
+	if err != nil {
+		return false
+	}
+	_, after, ok := bytes.Cut(b, []byte("\nTgid:"))
+	line, _, _ := bytes.Cut(after, []byte("\n"))
+	process, err := strconv.Atoi(string(bytes.TrimSpace(line)))
+	if !ok || err != nil || process == a.program {
+		return false
+	}
+	// The number may be another's by now, unless the call still waits.
+	valid := false
+	raw.Control(func(fd uintptr) {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, uintptr(unsafe.Pointer(&n.id)))
+		valid = errno == 0
+	})
+	return valid
+}
+
+// admit lets the first process execute the program. It returns when that has begun, or when there is
+// nothing left to wait for; ctx bounds it.
+func admit(ctx context.Context, records *os.File) error {
+	raw, err := records.SyscallConn()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { records.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for {
+		var n notification
+		var ok, ended bool
+		err := raw.Read(func(fd uintptr) bool {
+			n, ok, ended = next(int(fd))
+			return ok || ended
+		})
+		if err != nil || ended {
+			return err
+		}
+		if n.nr != unix.SYS_EXECVE {
+			_, errno := walls.Refusal(int(n.nr), n.args)
+			raw.Control(func(fd uintptr) { answer(int(fd), n.id, errno) })
+			continue
+		}
+		begun := false
+		raw.Control(func(fd uintptr) { begun = proceed(int(fd), n.id) })
+		if begun {
+			return nil // else a signal came in between, and the call comes again
 		}
 	}
 }
@@ -125,8 +192,16 @@ func next(fd int) (n notification, ok, ended bool) {
 	}
 }
 
-func answer(fd int, id uint64, errno unix.Errno) {
-	r := response{id: id, errno: -int32(errno)}
-	// It fails when the caller died in between.
-	unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r)))
+func answer(fd int, id uint64, errno unix.Errno) { respond(fd, response{id: id, errno: -int32(errno)}) }
+
+// proceed lets the kernel carry out the call. It tells whether that was in time.
+func proceed(fd int, id uint64) bool {
+	return respond(fd, response{id: id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE})
+}
+
+// respond answers a call. It tells whether the caller still waited: it may have died, or a signal may
+// have made it call anew.
+func respond(fd int, r response) bool {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r)))
+	return errno == 0
 }

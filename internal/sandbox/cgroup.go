@@ -147,8 +147,8 @@ func writable(dir, prefix, file string) bool {
 	return unix.Access(filepath.Join(d, file), unix.W_OK) == nil
 }
 
-// removeLeftOvers removes the groups of supervisors that are gone. Their sandboxes ended with
-// them.
+// removeLeftOvers removes the groups of supervisors that are gone. Their sandboxes ended with them;
+// should one not have, it ends now.
 func removeLeftOvers(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -167,7 +167,13 @@ func removeLeftOvers(dir string) {
 		if start, err := startTimeOf(pid); err == nil && start == f[1] {
 			continue
 		}
-		unix.Rmdir(filepath.Join(dir, e.Name()))
+		left := filepath.Join(dir, e.Name())
+		for _, process := range words(left, "cgroup.procs") {
+			if n, err := strconv.Atoi(process); err == nil && n > 0 {
+				unix.Kill(n, unix.SIGKILL)
+			}
+		}
+		unix.Rmdir(left)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestTheRootHoldsNothingElse(t *testing.T) {
 	expect(t, got, map[string]string{
 		"root":   ".proc,dev,etc,lib,lib64,opt,proc,tmp,usr,var|.proc,dev,etc,lib,opt,proc,tmp,usr,var",
 		"etc":    "group,hostname,hosts,nsswitch.conf,passwd,resolv.conf",
-		"dev":    "fd,full,null,random,stderr,stdin,stdout,urandom,zero",
+		"dev":    "fd,full,null,random,stderr,stdin,stdout,urandom",
 		"proc":   "cpuinfo,loadavg,meminfo,self,stat,thread-self,uptime,version",
 		"bundle": "function", "content": "CA", "cwd": "/var/task", "uid": "1000:1000:1000|1000:1000:65534,1000",
 		"hostname": "testtherootholdsnothingelse", "user": "function", "pids": "1,1",

@@ -42,7 +42,7 @@ type Launcher struct {
 }
 
 // mode is what of the walls that have a fallback can be raised.
-type mode struct{ captureAll, procfs, records bool }
+type mode struct{ captureAll, procfs, records, sysctls bool }
 
 // known is a program whose parts were found before.
 type known struct {
@@ -55,7 +55,7 @@ type known struct {
 // the wall and the remedy; Diagnose gives the state of all walls from it.
 func NewLauncher(o Options) (*Launcher, error) {
 	l := &Launcher{opts: o, staged: map[stamp]string{}, programs: map[string]known{}, running: map[*Process]bool{}}
-	l.mode = mode{captureAll: !o.AnyPorts, procfs: true, records: true}
+	l.mode = mode{captureAll: !o.AnyPorts, procfs: true, records: true, sysctls: true}
 	l.cgroups = &cgroups{}
 	if !o.NoCgroups {
 		l.cgroups = findCgroups()
@@ -64,7 +64,7 @@ func NewLauncher(o Options) (*Launcher, error) {
 	if o.AnyPorts {
 		found.add(walls.Failure{Wall: walls.Capture, What: "nftables", Text: "not used, as asked for"})
 	}
-	// Each round gives up at least one wall for its fallback, of which there are three.
+	// Each round gives up at least one wall for its fallback, of which there are four.
 	for {
 		report, err := l.probe()
 		if err != nil {
@@ -98,6 +98,8 @@ func (m *mode) giveUp(wall string) bool {
 		b = &m.procfs
 	case walls.Records:
 		b = &m.records
+	case walls.Sysctls:
+		b = &m.sysctls
 	default:
 		return false
 	}
@@ -223,7 +225,7 @@ func (l *Launcher) Start(ctx context.Context, s *Spec) (*Process, error) {
 		group.remove()
 		return nil, explain(s.Name, &walls.Failure{Wall: walls.Namespaces, What: "creating a process in new ones", Text: err.Error(), Errno: errnoOf(err)})
 	}
-	p := &Process{first: f, group: group, ended: make(chan struct{}), done: make(chan struct{})}
+	p := &Process{first: f, group: group, forks: cfg.Fork, ended: make(chan struct{}), done: make(chan struct{})}
 	err = group.add(f.pid)
 	if err == nil {
 		_, err = f.raise(ctx, cfg, &p.received)

@@ -48,15 +48,47 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// TestSharedMemory counts too, though no rlimit bounds it.
+// TestSharedMemory counts too, or there is none, as no rlimit bounds it.
 func TestSharedMemory(t *testing.T) {
-	both(t, func(t *testing.T, l *Launcher, _ bool) {
+	both(t, func(t *testing.T, l *Launcher, cgroups bool) {
 		s := probeSpec(t, "shared-memory")
 		s.Limits.Memory = limited
-		if got := run(t, l, s); got.exit.Cause != "memory" {
+		if got := run(t, l, s); cgroups && got.exit.Cause != "memory" || !cgroups && got.answers()["shared-memory"] != "EPERM" {
 			t.Errorf("%+v %s", got.exit, got.out)
 		}
 	})
+}
+
+// TestBuffersAreBounded: what the kernel holds for a connection that nobody reads is no memory of the
+// function's, so it must be little.
+func TestBuffersAreBounded(t *testing.T) {
+	s := nodeSpec(t, `const net = require('net'), chunk = Buffer.alloc(1 << 20);
+		const server = net.createServer({ pauseOnConnect: true }, () => {}).listen(0, '127.0.0.1', () => {
+			const c = net.connect(server.address().port, '127.0.0.1', () => {
+				let sent = 0, full = 0;
+				const fill = () => {
+					try { for (;;) { sent += fs.writeSync(c._handle.fd, chunk); full = 0; } } catch (e) { if (e.code !== 'EAGAIN') throw e; }
+					if (full++ < 20) return setImmediate(fill); // the receiver's half moves on meanwhile
+					console.log(sent); process.exit();
+				};
+				fill();
+			});
+		});`)
+	var sent int
+	if got := run(t, launcher(t, Options{}), s); true {
+		fmt.Sscan(got.out, &sent)
+		if sent == 0 || sent > 1<<20 {
+			t.Errorf("one connection took %d bytes: %+v %s", sent, got.exit, got.out)
+		}
+	}
+}
+
+func TestMemoryIsLookedAtInTime(t *testing.T) {
+	for left, want := range map[int64]time.Duration{0: memoryOften, 1 << 20: memoryOften, memoryGrowth / 8: time.Second / 8, 8 << 30: memorySeldom} {
+		if got := memoryWait(left); got != want {
+			t.Errorf("%d bytes left: %s, want %s", left, got, want)
+		}
+	}
 }
 
 // TestMemoryWithinTheLimit: what a function of that size needs is there.

@@ -6,40 +6,62 @@ package sandbox
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 )
 
-// memoryEvery is how often it looks. In between, a sandbox can go over its limit.
-const memoryEvery = 25 * time.Millisecond
+// How often it looks: the farther from its limit a sandbox is, the longer it takes to get there.
+const (
+	memoryOften  = 25 * time.Millisecond
+	memorySeldom = 500 * time.Millisecond
+	// memoryGrowth is more than any sandbox fills in a second, in bytes: a core writes to new pages at
+	// half of that.
+	memoryGrowth = 4 << 30
+)
 
-// watchMemory ends the sandbox when its processes hold more than limit, in bytes.
+// watchMemory ends the sandbox when its processes hold more than limit, in bytes. Between two looks, it
+// can go over it.
 func (p *Process) watchMemory(limit int64) {
-	tick := time.NewTicker(memoryEvery)
-	defer tick.Stop()
+	next := time.NewTimer(memoryOften)
+	defer next.Stop()
 	for {
 		select {
 		case <-p.ended:
 			return
-		case <-tick.C:
-			if memoryBelow(p.first.pid) > limit {
-				p.overMemory.Store(true)
-				p.Kill()
-				return
+		case <-next.C:
+		}
+		used := memoryOf(p.first.pid)
+		if p.forks {
+			for pid := range below(p.first.pid) {
+				used += memoryOf(pid)
 			}
 		}
+		if used > limit {
+			p.overMemory.Store(true)
+			p.Kill()
+			return
+		}
+		next.Reset(memoryWait(limit - used))
 	}
 }
 
-// memoryBelow gives what a process and all its descendants hold in memory that is no file's, in
-// bytes. What several of them share counts for each.
-func memoryBelow(pid int) int64 {
-	sum := memoryOf(pid)
+// memoryWait gives when to look again at a sandbox that has so many bytes left.
+func memoryWait(left int64) time.Duration {
+	return min(max(time.Duration(float64(left)/memoryGrowth*float64(time.Second)), memoryOften), memorySeldom)
+}
+
+// below gives all descendants of a process.
+func below(pid int) iter.Seq[int] {
+	return func(yield func(int) bool) { walk(pid, yield) }
+}
+
+func walk(pid int, yield func(int) bool) bool {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil {
-		return sum
+		return true
 	}
 	for _, f := range tasks {
 		b, err := os.ReadFile(f)
@@ -47,15 +69,16 @@ func memoryBelow(pid int) int64 {
 			continue // the thread has ended
 		}
 		for _, child := range bytes.Fields(b) {
-			if n, err := strconv.Atoi(string(child)); err == nil {
-				sum += memoryBelow(n)
+			if n, err := strconv.Atoi(string(child)); err == nil && !(yield(n) && walk(n, yield)) {
+				return false
 			}
 		}
 	}
-	return sum
+	return true
 }
 
-// memoryOf reads RssAnon and RssShmem (proc_pid_status(5)), 0 for a process that has ended.
+// memoryOf gives what a process holds in memory that is no file's (RssAnon and RssShmem,
+// proc_pid_status(5)), in bytes; 0 for one that has ended. What several share counts for each.
 func memoryOf(pid int) (sum int64) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

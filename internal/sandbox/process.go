@@ -19,6 +19,7 @@ import (
 type Process struct {
 	first    *first
 	group    *group
+	forks    bool // it may have children
 	received received
 	attempts *attempts
 	watchers sync.WaitGroup
@@ -93,7 +94,8 @@ func (p *Process) Wait() Exit {
 	return p.exit
 }
 
-// Usage says what the sandbox has used. After its end, Memory is zero.
+// Usage says what the sandbox has used: the program, the children that it waited for and those that
+// run. After its end, Memory is zero.
 func (p *Process) Usage() (Usage, error) {
 	select {
 	case <-p.done:
@@ -101,6 +103,13 @@ func (p *Process) Usage() (Usage, error) {
 	default:
 	}
 	u, err := usageOf(p.first.pid)
+	if p.forks {
+		for pid := range below(p.first.pid) {
+			if child, err := usageOf(pid); err == nil {
+				u.CPU += child.CPU
+			}
+		}
+	}
 	if err != nil {
 		select {
 		case <-p.done:

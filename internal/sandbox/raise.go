@@ -30,7 +30,7 @@ func (f *first) raise(ctx context.Context, cfg *walls.Config, got *received) (*w
 		return nil, err
 	}
 	// A failure to send means that the process is gone; reading says more about it.
-	last, err := f.reports(got)
+	last, err := f.reports(ctx, cfg.Probe, got)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("the walls were not raised in time: %w", context.Cause(ctx))
 	}
@@ -39,7 +39,7 @@ func (f *first) raise(ctx context.Context, cfg *walls.Config, got *received) (*w
 
 // reports reads until the control socket closes. It gives the report that said that every wall
 // stands.
-func (f *first) reports(got *received) (*walls.Report, error) {
+func (f *first) reports(ctx context.Context, probe bool, got *received) (*walls.Report, error) {
 	var last *walls.Report
 	b := make([]byte, 64<<10)
 	oob := make([]byte, unix.CmsgSpace(4*walls.MaxFDs))
@@ -73,6 +73,11 @@ func (f *first) reports(got *received) (*walls.Report, error) {
 		switch {
 		case r.Done:
 			last = r
+			if got.records != nil && !probe {
+				if err := admit(ctx, got.records); err != nil {
+					return nil, err
+				}
+			}
 		case len(r.Failures) > 0:
 			return nil, &r.Failures[0]
 		}

@@ -79,11 +79,11 @@ type Exit struct {
 	Cause string
 }
 
-// Usage is what a sandbox used so far. Without cgroups it counts the program itself and the
-// children that ended, not those that still run.
+// Usage is what a sandbox used so far. Children that nobody waited for don't count any more once they
+// have ended.
 type Usage struct {
 	CPU    time.Duration
-	Memory int64 // bytes
+	Memory int64 // bytes; without cgroups, of the program itself
 }
 
 // Attempt is one system call that the kernel refused and that is worth a record.

@@ -46,7 +46,8 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | u
 
 // needed are the capabilities, within its own user namespace only, with which the first process
 // raises the walls. It gives them up before it becomes the program.
-var needed = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SETPCAP}
+var needed = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SETPCAP,
+	unix.CAP_SYS_RESOURCE}
 
 // first is a running first process that waits for its configuration.
 type first struct {
@@ -128,8 +129,11 @@ func newFirst(pid, pidfd int, ours *os.File) (*first, error) {
 // attributes says what the process is to be created with.
 func (id identity) attributes(pidfd *int, group int) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{
-		Cloneflags:  namespaces,
-		Pdeathsig:   syscall.SIGKILL,
+		Cloneflags: namespaces,
+		Pdeathsig:  syscall.SIGKILL,
+		// kill(2) and setpriority(2) find a process group by its members, whatever namespace the caller
+		// is in: the supervisor must not be one of them.
+		Setsid:      true,
 		PidFD:       pidfd,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: inside, HostID: id.uid, Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: inside, HostID: id.gid, Size: 1}},

@@ -77,8 +77,10 @@ func (s *survey) walls() []Wall {
 		procfs := Wall{Name: walls.Procfs, State: InForce, Detail: "each sandbox sees itself and its children"}
 		s.fallback(&procfs, walls.Procfs, "functions run without /proc/self; process.memoryUsage() fails there")
 		records := Wall{Name: walls.Records, State: InForce, Detail: "refused system calls are recorded"}
-		s.fallback(&records, walls.Records, "system calls are refused, but not recorded")
-		out = append(out, procfs, records)
+		s.fallback(&records, walls.Records, "system calls are refused, but not recorded; a function with native libraries can outlive Weir if Weir is killed")
+		sysctls := Wall{Name: walls.Sysctls, State: InForce, Detail: "buffers of connections and watches of files are bounded"}
+		s.fallback(&sysctls, walls.Sysctls, "files can't be watched, and only the host's tcp_rmem and tcp_wmem bound what connections hold")
+		out = append(out, procfs, records, sysctls)
 	}
 	return append(out, s.cgroups.walls()...)
 }
@@ -166,6 +168,8 @@ func remedy(f walls.Failure) string {
 		return "use a kernel with CONFIG_SECCOMP_FILTER; in a container, allow the seccomp call"
 	case walls.Records:
 		return "use Linux 5.9 or later, and no outer sandbox that listens to system calls itself"
+	case walls.Sysctls:
+		return "mount /proc/sys writable (docker run --security-opt systempaths=unconfined)"
 	case walls.Grants, walls.Program:
 		if denied {
 			return "let the user that functions run as read it (chmod o+r) and reach it (chmod o+x on each directory above)"

@@ -7,12 +7,14 @@
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -167,6 +169,46 @@ static int pass(void) {
 	return sendmsg(3, &m, 0);
 }
 
+// exec_from_thread executes the program anew from its second thread, which then becomes the first.
+static void *exec_again(void *result) {
+	*(int *)result = execl(argv_[0], argv_[0], "tmp-write", NULL);
+	*((int *)result + 1) = errno;
+	return 0;
+}
+
+static int exec_from_thread(void) {
+	pthread_t t;
+	int r[2] = {0, 0};
+	pthread_create(&t, 0, exec_again, r);
+	pthread_join(t, 0);
+	errno = r[1];
+	return r[0];
+}
+
+// in_child gives what a call gives in a child process.
+static int in_child(int (*call)(void)) {
+	int st = 0, pid = fork();
+	if (pid < 0) return -1;
+	if (!pid) { errno = 0; _exit(call() < 0 ? errno : 0); }
+	waitpid(pid, &st, 0);
+	errno = WEXITSTATUS(st);
+	return errno ? -1 : 0;
+}
+
+static int exec_shell(void) { return execl("/bin/sh", "sh", NULL); }
+static int exec_tmp(void) { return put("/tmp/run", "#!/bin/sh\n", 0755) ? 0 : execl("/tmp/run", "run", NULL); }
+static int exec_library(void) { return execl("/lib/x86_64-linux-gnu/libc.so.6", "libc", NULL); }
+static int exec_loader(void) { return execl("/lib64/ld-linux-x86-64.so.2", "ld", copy(argv_[0], "/tmp/self") ? "" : "/tmp/self", "core", NULL); }
+
+// file_mode makes a file with a mode, by open or by chmod.
+static int file_mode(int mode, int by_open) {
+	unlink("/tmp/mode");
+	int f = open("/tmp/mode", O_CREAT | O_WRONLY, by_open ? mode : 0600);
+	if (f < 0) return -1;
+	close(f);
+	return by_open ? 0 : chmod("/tmp/mode", mode);
+}
+
 static int flood(void) {
 	for (int i = 0; i < 1000; i++) syscall(SYS_ptrace, 0, 0, 0, 0);
 	return 0;
@@ -214,8 +256,14 @@ static void processes(void) {
 	T("clone3", syscall(435, 0, 0));
 	T("execveat", syscall(SYS_execveat, AT_FDCWD, argv_[0], 0, 0, 0));
 	T("memfd", syscall(SYS_memfd_create, "x", 0));
-	T("exec-shell", execl("/bin/sh", "sh", NULL));
-	T("exec-loader-lib", execl("/lib/x86_64-linux-gnu/libc.so.6", "libc", NULL));
+	T("exec-shell", exec_shell());
+	T("exec-loader-lib", exec_library());
+	S("exec-from-thread", exec_from_thread());
+	S("child-exec-shell", in_child(exec_shell));
+	S("child-exec-tmp", in_child(exec_tmp));
+	S("child-exec-library", in_child(exec_library));
+	T("priority-of-group", setpriority(PRIO_PGRP, 0, 1));
+	T("priority-of-user", setpriority(PRIO_USER, 0, 1));
 	T("ptrace", ptrace(PTRACE_TRACEME, 0, 0, 0));
 	T("process_vm_readv", syscall(SYS_process_vm_readv, 1, 0, 0, 0, 0, 0));
 	T("process_vm_writev", syscall(SYS_process_vm_writev, 1, 0, 0, 0, 0, 0));
@@ -242,12 +290,12 @@ static void processes(void) {
 	S("flood", flood());
 	S("x32", syscall(0x40000000 | 39));
 	S("i386", ({ long r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(20)); r; }));
-	S("loader", execl("/lib64/ld-linux-x86-64.so.2", "ld", copy(argv_[0], "/tmp/self") ? "" : "/tmp/self", "core", NULL));
+	S("loader", in_child(exec_loader));
 	S("fork-bomb", ({ int n = 0; while (n < 5000 && fork() >= 0) n++; write(3, "x", 1); pause(); -1; }));
 	S("fork-exec", ({ int st = -1; if (!fork()) { execl(argv_[0], argv_[0], "setns", "socket-unix", "memfd", NULL); _exit(9); } wait(&st); st; }));
 	S("daemon", ({ if (!fork()) { setsid(); if (!fork()) { close(1); close(2); for (;;) pause(); } _exit(0); } wait(0); }));
 	S("shared-memory", ({ char *m = mmap(0, 900 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		for (int i = 0; i < 90; i++) { memset(m + ((long)i << 20) * 10, 1, 10 << 20); usleep(10000); } 0; }));
+		for (int i = 0; m != MAP_FAILED && i < 90; i++) { memset(m + ((long)i << 20) * 10, 1, 10 << 20); usleep(10000); } m == MAP_FAILED ? -1 : 0; }));
 	S("crash", ({ abort(); 0; }));
 }
 
@@ -318,7 +366,14 @@ static void files(void) {
 	T("device-tty", open("/dev/tty", O_RDWR));
 	T("ptmx", open("/dev/ptmx", O_RDWR));
 	T("tmp-write", put("/tmp/ok", "x", 0644));
-	T("tmp-exec", put("/tmp/run", "#!/bin/sh\n", 0755) ? 0 : execl("/tmp/run", "run", NULL));
+	T("tmp-exec", exec_tmp());
+	T("setuid-open", file_mode(04755, 1));
+	T("setgid-chmod", file_mode(02755, 0));
+	T("openat2", syscall(437, AT_FDCWD, "/tmp/x", stack, 24));
+	T("lease", fcntl(open("/etc/hosts", O_RDONLY), F_SETLEASE, F_RDLCK));
+	T("dnotify", fcntl(open("/etc", O_RDONLY), F_NOTIFY, DN_CREATE));
+	T("watch-twice", inotify_init1(0) < 0 ? -2 : inotify_init1(0));
+	T("zero", open("/dev/zero", O_RDONLY));
 	T("tmp-map-exec", put("/tmp/lib", "xxxx", 0755) ? 0 : map_exec("/tmp/lib"));
 	T("tmp-race", race());
 	S("reopen-stdout", open("/proc/self/fd/1", O_RDWR));

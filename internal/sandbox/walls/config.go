@@ -37,6 +37,7 @@ type Config struct {
 	Execute []string // what may be executed
 	Fork    bool     // child processes may be started
 	Records bool     // the supervisor answers and records some refused system calls
+	Sysctls bool     // the namespaces' own sysctls bound what the kernel holds for the sandbox
 
 	Rlimits []Rlimit
 	Data    uint64 // RLIMIT_DATA, bytes; 0: none

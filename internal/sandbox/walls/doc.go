@@ -24,5 +24,6 @@ const (
 	Landlock   = "Landlock"
 	Seccomp    = "seccomp"
 	Records    = "system call records"
+	Sysctls    = "kernel memory" // bounded by sysctls of the sandbox's own namespaces
 	Program    = "program"
 )

@@ -4,9 +4,34 @@ package walls
 
 import (
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
+
+// ownSysctls bound what the kernel holds on behalf of a sandbox and no memory limit counts. They
+// belong to its network namespace (ip-sysctl.rst: minimum, default and maximum of a socket's buffer,
+// in bytes; without them, a thousand connections hold more than a gigabyte) and to its user namespace
+// (inotify(7); the host's own limit is for all sandboxes together and may be that of this user).
+var ownSysctls = []struct{ file, value string }{
+	{"/proc/sys/net/ipv4/tcp_rmem", "4096 131072 262144"},
+	{"/proc/sys/net/ipv4/tcp_wmem", "4096 16384 131072"},
+	{"/proc/sys/user/max_inotify_instances", "1"},
+	{"/proc/sys/user/max_inotify_watches", "1024"},
+}
+
+// sysctls sets them, while the host's /proc is still there and so are the capabilities that it takes.
+func (r *raiser) sysctls() *Failure {
+	if !r.cfg.Sysctls {
+		return nil
+	}
+	for _, s := range ownSysctls {
+		if err := os.WriteFile(s.file, []byte(s.value), 0); err != nil {
+			return failure(Sysctls, "writing "+s.file, err)
+		}
+	}
+	return nil
+}
 
 // limits sets the resource limits, but for RLIMIT_DATA, and the processors to run on.
 func (r *raiser) limits() *Failure {

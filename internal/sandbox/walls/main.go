@@ -57,7 +57,7 @@ type raiser struct {
 // find all that is missing.
 func (r *raiser) raise() {
 	steps := []func() *Failure{
-		r.begin, r.network, r.mounts, r.prepare, r.limits, r.privileges, r.landlock, r.seccomp,
+		r.begin, r.network, r.sysctls, r.mounts, r.prepare, r.limits, r.privileges, r.landlock, r.seccomp,
 	}
 	for _, step := range steps {
 		if f := step(); f != nil {

@@ -20,8 +20,9 @@ const scaffold = "/proc"
 // realProc is where the process's own part of the real /proc is mounted; see fillProc.
 const realProc = "/.proc"
 
-// devices are the device files that exist inside.
-var devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+// devices are the device files that exist inside. /dev/zero is not among them: mapped as shared, it is
+// memory that no rlimit counts.
+var devices = []string{"/dev/null", "/dev/full", "/dev/random", "/dev/urandom"}
 
 // mounts builds the root and moves into it.
 func (r *raiser) mounts() *Failure {

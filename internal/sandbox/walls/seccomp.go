@@ -39,15 +39,25 @@ func argument(n uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: offArgs +
 // wideArgument is the upper half of a 64-bit argument.
 func wideArgument(n uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: offArgs + 8*n + 4, Size: 4} }
 
-// filter assembles the program. fork allows child processes; records hands refused calls of
-// interest to the supervisor instead of answering them here.
-func filter(fork, records bool) ([]bpf.RawInstruction, error) {
-	table := verdicts(fork, func(e unix.Errno) bpf.RetConstant {
-		if records {
-			return bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF}
-		}
-		return refuse(e)
-	})
+// latitude says in what the filters of sandboxes differ.
+type latitude struct {
+	fork    bool // child processes may be started
+	records bool // the supervisor answers refused calls of interest, and decides about execve
+	shared  bool // anonymous memory may be shared: a cgroup bounds it
+	inotify bool // files may be watched: a sysctl bounds that
+}
+
+// notable makes the refusal of a call that is worth a record.
+func (l latitude) notable(e unix.Errno) bpf.RetConstant {
+	if l.records {
+		return bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF}
+	}
+	return refuse(e)
+}
+
+// filter assembles the program.
+func filter(l latitude) ([]bpf.RawInstruction, error) {
+	table := verdicts(l)
 	p := body{
 		bpf.LoadAbsolute{Off: offArch, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: auditArch, SkipTrue: 1},
@@ -107,9 +117,8 @@ func search(spans []span) body {
 	return append(append(p, below...), above...)
 }
 
-// verdicts gives what becomes of each call. notable makes the refusal of a call that is worth a
-// record.
-func verdicts(fork bool, notable func(unix.Errno) bpf.RetConstant) map[int]body {
+// verdicts gives what becomes of each call.
+func verdicts(l latitude) map[int]body {
 	t := map[int]body{}
 	for _, nr := range slices.Concat(allowed, allowedHere) {
 		t[nr] = allow
@@ -118,23 +127,45 @@ func verdicts(fork bool, notable func(unix.Errno) bpf.RetConstant) map[int]body 
 		t[nr] = body{refuse(unix.EPERM)}
 	}
 	for _, c := range slices.Concat(recorded, recordedHere) {
-		t[c.nr] = body{notable(c.errno)}
+		t[c.nr] = body{l.notable(c.errno)}
 	}
 	for nr := range forksHere {
 		t[nr] = allow
-		if !fork {
-			t[nr] = body{notable(forkErrno)}
+		if !l.fork {
+			t[nr] = body{l.notable(forkErrno)}
 		}
 	}
-	t[unix.SYS_CLONE] = cloneBody(fork, notable)
-	t[unix.SYS_SOCKET] = socketBody(notable)
+	argumentRules(t, l)
+	for nr, mode := range modeHere {
+		t[nr] = noSetID(mode)
+	}
+	if l.records {
+		t[unix.SYS_EXECVE] = body{bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF}}
+	}
+	if !l.inotify {
+		for _, nr := range inotifyHere {
+			t[nr] = body{refuse(unix.EMFILE)}
+		}
+	}
+	return t
+}
+
+// argumentRules are for the calls that are allowed with some arguments only.
+func argumentRules(t map[int]body, l latitude) {
+	t[unix.SYS_CLONE] = cloneBody(l)
+	t[unix.SYS_SOCKET] = socketBody(l.notable)
 	t[unix.SYS_SOCKETPAIR] = onlyValues(0, []uint32{unix.AF_UNIX}, refuse(unix.EAFNOSUPPORT))
 	t[unix.SYS_IOCTL] = onlyValues(1, ioctls, refuse(unix.ENOTTY))
 	t[unix.SYS_PRCTL] = onlyValues(0, prctls, refuse(unix.EPERM))
 	t[unix.SYS_PRLIMIT64] = onlyValues(0, []uint32{0}, refuse(unix.EPERM))           // its own limits only
 	t[unix.SYS_PERSONALITY] = onlyValues(0, []uint32{1<<32 - 1}, refuse(unix.EPERM)) // asking only
 	t[unix.SYS_SCHED_SETSCHEDULER] = onlyValues(1, []uint32{unix.SCHED_NORMAL, unix.SCHED_BATCH, unix.SCHED_IDLE}, refuse(unix.EPERM))
-	return t
+	t[unix.SYS_SETPRIORITY] = onlyValues(0, []uint32{unix.PRIO_PROCESS}, refuse(unix.EPERM))
+	t[unix.SYS_FCNTL] = notValues(1, []uint32{unix.F_SETLEASE, unix.F_NOTIFY}, refuse(unix.EPERM)) // they would hold up the host's processes
+	t[unix.SYS_SETSOCKOPT] = setsockoptBody()
+	if !l.shared {
+		t[unix.SYS_MMAP] = mmapBody()
+	}
 }
 
 // onlyValues allows a call whose argument n, an int, is one of the values.
@@ -146,21 +177,71 @@ func onlyValues(n uint32, values []uint32, otherwise bpf.Instruction) body {
 	return append(p, otherwise)
 }
 
+// notValues allows a call unless its argument n, an int, is one of the values.
+func notValues(n uint32, values []uint32, otherwise bpf.Instruction) body {
+	p := body{argument(n)}
+	for _, v := range values {
+		p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: v, SkipTrue: 1}, otherwise)
+	}
+	return append(p, allow[0])
+}
+
+// setsockoptBody answers that a socket's buffer was resized and leaves it as it is, as a kernel does
+// whose maximum is its default: where no cgroup counts them, large buffers are memory without a bound.
+func setsockoptBody() body {
+	p := body{argument(1), bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOL_SOCKET, SkipTrue: 1}, allow[0]}
+	return append(p, notValues(2, []uint32{unix.SO_SNDBUF, unix.SO_RCVBUF}, refuse(0))...)
+}
+
+// mmapBody refuses anonymous memory that is shared: no rlimit counts it, and after
+// madvise(MADV_DONTNEED) nothing shows whose it is.
+func mmapBody() body {
+	const both = unix.MAP_SHARED | unix.MAP_ANONYMOUS
+	return body{
+		argument(3),
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: both},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: both, SkipTrue: 1},
+		refuse(unix.EPERM),
+		allow[0],
+	}
+}
+
+// modeArgument says which arguments of a call are the mode of a file and, if it has any, the flags
+// that say whether the mode counts. Index -1: it has none.
+type modeArgument struct{ mode, flags int }
+
+// noSetID allows a call unless it makes a setuid or setgid file: in a directory of the host that a
+// function may write, it would be one of the host's.
+func noSetID(m modeArgument) body {
+	p := body{
+		argument(uint32(m.mode)),
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.S_ISUID | unix.S_ISGID, SkipTrue: 1},
+		allow[0],
+	}
+	if m.flags >= 0 {
+		p = append(p,
+			argument(uint32(m.flags)),
+			bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.O_CREAT | unix.O_TMPFILE&^unix.O_DIRECTORY, SkipTrue: 1},
+			allow[0])
+	}
+	return append(p, refuse(unix.EPERM))
+}
+
 // newNamespaces are the flags of clone(2) that make namespaces, all within its lower 32 bits.
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-// cloneBody allows threads, and processes if fork says so, but no namespaces.
-func cloneBody(fork bool, notable func(unix.Errno) bpf.RetConstant) body {
+// cloneBody allows threads, and processes if l says so, but no namespaces.
+func cloneBody(l latitude) body {
 	p := body{
 		wideArgument(0),
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 2},
 		argument(0),
 		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: newNamespaces, SkipFalse: 1},
-		notable(unix.EPERM),
+		l.notable(unix.EPERM),
 	}
-	if !fork {
-		p = append(p, bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.CLONE_THREAD, SkipTrue: 1}, notable(forkErrno))
+	if !l.fork {
+		p = append(p, bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.CLONE_THREAD, SkipTrue: 1}, l.notable(forkErrno))
 	}
 	return append(p, allow[0])
 }
@@ -207,6 +288,8 @@ func Refusal(nr int, args [6]uint64) (name string, errno unix.Errno) {
 		return name, forkErrno
 	}
 	switch nr {
+	case unix.SYS_EXECVE:
+		return "execve", unix.EPERM
 	case unix.SYS_CLONE:
 		if args[0]&newNamespaces != 0 || args[0]>>32 != 0 {
 			return "clone(CLONE_NEW…)", unix.EPERM
@@ -237,11 +320,13 @@ func familyName(f uint32) string {
 // seccomp installs the filter on this thread, and hands the supervisor the descriptor at which
 // refused calls arrive.
 func (r *raiser) seccomp() *Failure {
-	listener, err := install(r.cfg.Fork, r.cfg.Records)
+	l := latitude{fork: r.cfg.Fork, records: r.cfg.Records, shared: r.cfg.Data == 0, inotify: r.cfg.Sysctls}
+	listener, err := install(l)
 	if err != nil && r.cfg.Records && r.cfg.Probe {
 		// Records may be what's missing, not the filter.
 		r.failed(failure(Records, "user notification", err))
-		listener, err = install(r.cfg.Fork, false)
+		l.records = false
+		listener, err = install(l)
 	}
 	if err != nil {
 		wall := Seccomp
@@ -261,8 +346,8 @@ func (r *raiser) seccomp() *Failure {
 }
 
 // install gives the listener, or -1 without records.
-func install(fork, records bool) (listener int, err error) {
-	raw, err := filter(fork, records)
+func install(l latitude) (listener int, err error) {
+	raw, err := filter(l)
 	if err != nil {
 		return -1, err
 	}
@@ -272,14 +357,14 @@ func install(fork, records bool) (listener int, err error) {
 	}
 	prog := unix.SockFprog{Len: uint16(len(insns)), Filter: &insns[0]}
 	var flags uintptr
-	if records {
+	if l.records {
 		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
 	}
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {
 		return -1, errno
 	}
-	if !records {
+	if !l.records {
 		return -1, nil
 	}
 	return int(fd), nil
