@@ -20,6 +20,8 @@ const (
 	lambdaPath    = "/2015-03-31/functions/"
 	// maxBody bounds what is read of the body of any request, whatever a function's limit says.
 	maxBody = 64 << 20
+	// maxLogged bounds what is logged of the message of an error, in bytes: the function chooses it.
+	maxLogged = 1 << 10
 )
 
 // Invoker runs functions by name. Errors are *weir.Error; NotFound if there is no such function.
@@ -122,7 +124,11 @@ func (g *gateway) clientContext(r *http.Request) []byte {
 // thrown answers with the error that the handler threw: its type and message, as Netlify does. The
 // stack is for the log.
 func (g *gateway) thrown(w http.ResponseWriter, id, name string, e *weir.FunctionError) {
-	g.Logger.Error("the function threw", "function", name, "request", id, "error", e.Type+": "+e.Message,
+	logged := e.Type + ": " + e.Message
+	if len(logged) > maxLogged {
+		logged = logged[:maxLogged] + "…"
+	}
+	g.Logger.Error("the function threw", "function", name, "request", id, "error", logged,
 		"trace", strings.Join(e.Trace, "\n"))
 	writeJSON(w, http.StatusInternalServerError, map[string]string{"errorType": e.Type, "errorMessage": e.Message})
 }

@@ -4,7 +4,7 @@ package instance
 //
 // A refused child process is seen twice: the kernel knows for certain that one was tried but not
 // which program, the shim knows the program but its word is advisory. The two are joined: the
-// record says what the shim says and that the kernel saw it.
+// record says what the shim says, and that the kernel confirms the attempt.
 
 import (
 	"fmt"
@@ -77,7 +77,7 @@ func (d *denials) reported(r runtime.Report) {
 	rec := record.Denial{Kind: r.Kind, Target: r.Target, Source: record.Shim}
 	if kind == policy.Exec && d.forks > 0 {
 		d.forks--
-		rec.Source = record.Kernel
+		rec.Confirmed = record.Kernel
 	}
 	req, err := policy.NewFile(kind, r.Target)
 	if err != nil {

@@ -54,7 +54,7 @@ type instance struct {
 	idleSince time.Time
 	idleSeen  time.Time     // idleSince at the last look
 	cpuSeen   time.Duration // at the last look
-	burns     int           // looks in a row at which it had used CPU
+	excess    time.Duration // CPU used since then beyond the share of an idle one
 }
 
 // newInstance starts a sandbox and loads the function's code in it. onEnd is called once, when
@@ -205,6 +205,9 @@ func (in *instance) invoke(inv weir.Invocation) (weir.Result, error) {
 	deadline := time.Now().Add(in.limits.Timeout)
 	res, err := in.conn.Invoke(inv, deadline)
 	if err == nil {
+		if res.Error != nil {
+			in.logs.charge(res.Error)
+		}
 		in.denials.flush()
 		in.egress.SetInvocation("")
 		return res, nil
@@ -234,6 +237,9 @@ func (in *instance) crash(err error, when string) error {
 	switch {
 	case exit.Cause == "memory":
 		e.Message = fmt.Sprintf("%s ran out of memory %s (limit %d MB)", in.cfg.Function, when, in.limits.Memory>>20)
+		e.Remedy = "use less memory or raise limits.memory"
+	case exit.Signal != "" && in.logs.heapFull():
+		e.Message = fmt.Sprintf("%s ran out of memory %s (V8's heap; limit %d MB)", in.cfg.Function, when, in.limits.Memory>>20)
 		e.Remedy = "use less memory or raise limits.memory"
 	case exit.Signal != "":
 		e.Message = fmt.Sprintf("%s was ended by %s %s", in.cfg.Function, exit.Signal, when)

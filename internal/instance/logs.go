@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 const (
@@ -41,6 +43,7 @@ type logs struct {
 	tag   Line  // function, instance and request of the lines being read
 	left  int64 // bytes that the current invocation may still print
 	limit int64
+	heap  bool // V8 has said that its heap is full, or the function has, to nobody's harm
 }
 
 func newLogs(sink func(Line), tag Line, limit int64) (*logs, error) {
@@ -72,7 +75,7 @@ func (l *logs) begin(request string) {
 	l.drain()
 	l.mu.Lock()
 	l.tag.Request = request
-	l.left = l.limit
+	l.left, l.heap = l.limit, false
 	l.mu.Unlock()
 }
 
@@ -115,6 +118,9 @@ func (l *logs) read(r *os.File, stream string) {
 		m, err := r.Read(buf[n:])
 		n += m
 		rest := buf[:n]
+		if l.spent() { // nothing of it is wanted: that it is lines costs nothing
+			rest = nil
+		}
 		for {
 			i := bytes.IndexByte(rest, '\n')
 			if i < 0 {
@@ -137,6 +143,35 @@ func (l *logs) read(r *os.File, stream string) {
 	}
 }
 
+// heapFull tells whether the program's last words were that its heap is full. V8 then aborts, which
+// alone looks like any other crash.
+func (l *logs) heapFull() bool {
+	l.drain()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heap
+}
+
+// spent tells whether the current invocation has printed all that it may.
+func (l *logs) spent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left < 0
+}
+
+// charge takes what will be logged of an error's trace from what the invocation may print, and cuts the
+// rest of it off.
+func (l *logs) charge(e *weir.FunctionError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, line := range e.Trace {
+		if l.left -= int64(len(line)) + 1; l.left < 0 {
+			e.Trace = e.Trace[:i]
+			return
+		}
+	}
+}
+
 // emit hands one line on while the invocation's budget lasts.
 func (l *logs) emit(stream string, text []byte) {
 	l.mu.Lock()
@@ -144,6 +179,7 @@ func (l *logs) emit(stream string, text []byte) {
 	if l.left < 0 {
 		return
 	}
+	l.heap = l.heap || stream == "stderr" && bytes.Contains(text, []byte("JavaScript heap out of memory"))
 	line := l.tag
 	line.Time = time.Now()
 	line.Stream = stream

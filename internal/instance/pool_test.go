@@ -93,26 +93,30 @@ func TestIdleInstanceEndsInTime(t *testing.T) {
 	}
 }
 
-// TestWhatWorksDoesNotBurn: only CPU that is used while nobody calls counts, however the looks fall.
+// TestWhatWorksDoesNotBurn: only CPU that is used while nobody calls counts, however the looks fall;
+// and a rest now and then hides nothing.
 func TestWhatWorksDoesNotBurn(t *testing.T) {
 	start := time.Now()
+	const second = time.Second
 	for name, c := range map[string]struct {
-		busy bool // it is called between two looks
-		used time.Duration
-		want int // looks until it is ended, 0: never
+		busy bool                         // it is called between two looks
+		used func(look int) time.Duration // since the look before
+		want int                          // looks until it is ended, 0: never
 	}{
-		"called all the time":   {true, time.Second, 0},
-		"burns":                 {false, time.Second, idlePatience + 1},
-		"burns a little":        {false, 100 * time.Millisecond, 0},
-		"is called and at rest": {true, 0, 0},
+		"called all the time":   {true, func(int) time.Duration { return second }, 0},
+		"called, with children": {true, func(int) time.Duration { return 4 * second }, 0},
+		"burns":                 {false, func(int) time.Duration { return second }, 12},
+		"burns a little":        {false, func(int) time.Duration { return second / 5 }, 0},
+		"finishes something":    {false, func(look int) time.Duration { return second * time.Duration(min(1, 8/look)) }, 0},
+		"burns and rests":       {false, func(look int) time.Duration { return second * time.Duration(min(1, look%9)) }, 13},
 	} {
 		in := &instance{idleSince: start}
-		got := 0
+		total, got := time.Duration(0), 0
 		for look := 1; look <= 100 && got == 0; look++ {
 			if c.busy {
 				in.idleSince = start.Add(time.Duration(look))
 			}
-			if in.burned(time.Duration(look) * c.used) {
+			if total += c.used(look); in.burned(total) {
 				got = look
 			}
 		}

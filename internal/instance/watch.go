@@ -7,10 +7,10 @@ import "time"
 
 const (
 	watchEvery = time.Second
-	// An idle instance may use a quarter of a core to finish what it began, but not for longer
-	// than this many looks in a row.
-	idleShare    = 0.25
-	idlePatience = 10
+	// An idle instance may use a quarter of a core to finish what it began, and some seconds beyond
+	// that, which it gets back as slowly.
+	idleShare = 0.25
+	idleBurst = 7500 * time.Millisecond
 )
 
 // watch looks after idle instances until the pool is closed.
@@ -64,10 +64,10 @@ func (in *instance) burning() bool {
 func (in *instance) burned(total time.Duration) bool {
 	used := total - in.cpuSeen
 	in.cpuSeen = total
-	if !in.idleSince.Equal(in.idleSeen) || float64(used) < idleShare*float64(watchEvery) {
-		in.idleSeen, in.burns = in.idleSince, 0
+	if !in.idleSince.Equal(in.idleSeen) {
+		in.idleSeen, in.excess = in.idleSince, 0
 		return false
 	}
-	in.burns++
-	return in.burns >= idlePatience
+	in.excess = max(0, in.excess+used-time.Duration(idleShare*float64(watchEvery)))
+	return in.excess > idleBurst
 }

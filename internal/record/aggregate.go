@@ -19,7 +19,7 @@ const maxKeys = 1024
 // advisory, can tell of anything, and a fact must never be counted under its word.
 type key struct {
 	function, instance, request, kind, method, target, reason string
-	source                                                    Source
+	source, confirmed                                         Source
 }
 
 // origin is whose denials share one bound. What code inside a process tells can't crowd out the
@@ -104,7 +104,7 @@ func (a *aggregator) counted(d *Denial) bool {
 }
 
 func keyOf(d *Denial) key {
-	return key{d.Function, d.Instance, d.Request, d.Kind, d.Method, d.Target, d.Reason, d.Source}
+	return key{d.Function, d.Instance, d.Request, d.Kind, d.Method, d.Target, d.Reason, d.Source, d.Confirmed}
 }
 
 // flush gives what was counted and starts a new window.

@@ -30,8 +30,10 @@ type Denial struct {
 	Rule     string    `json:"rule,omitempty"`    // where that rule stands, FILE:LINE
 	Fix      string    `json:"fix,omitempty"`     // the smallest line that would allow it
 	Source   Source    `json:"source"`
-	Count    int       `json:"count,omitempty"` // how many more like the one recorded first
-	Last     time.Time `json:"last,omitzero"`   // when the last of them was
+	// Confirmed is who, besides Source, saw that something of this kind was tried, but not what.
+	Confirmed Source    `json:"confirmed,omitempty"`
+	Count     int       `json:"count,omitempty"` // how many more like the one recorded first
+	Last      time.Time `json:"last,omitzero"`   // when the last of them was
 }
 
 // Invocation is one call of a function and how it ended.

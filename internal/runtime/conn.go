@@ -146,7 +146,30 @@ func (c *Conn) load(l LoadRequest, deadline time.Time, root string) error {
 	if err := json.Unmarshal(f.payload, &e.FunctionError); err != nil || f.kind != outFailed {
 		return errors.New("the runtime answered out of turn")
 	}
+	bound(&e.FunctionError)
 	return e
+}
+
+// What is kept of an error, in bytes: it is shown to people and written to the log, and who gives it is
+// hostile.
+const (
+	maxErrorType    = 256
+	maxErrorMessage = 16 << 10
+	maxErrorTrace   = 16 << 10 // all lines together
+)
+
+// bound cuts an error to what is kept of it.
+func bound(e *weir.FunctionError) {
+	cut := func(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }
+	e.Type, e.Message = cut(e.Type, maxErrorType), cut(e.Message, maxErrorMessage)
+	left := maxErrorTrace
+	for i, line := range e.Trace {
+		e.Trace[i] = cut(line, left)
+		if left -= len(e.Trace[i]) + 1; left <= 0 {
+			e.Trace = e.Trace[:i+1]
+			break
+		}
+	}
 }
 
 // maxPayload bounds what the handler may give, as JSON: JSON's escapes can double a body, and
@@ -180,6 +203,7 @@ func (c *Conn) Invoke(inv weir.Invocation, deadline time.Time) (weir.Result, err
 		if err := json.Unmarshal(f.payload, e); err != nil {
 			return weir.Result{}, fmt.Errorf("the error is not JSON: %w", err)
 		}
+		bound(e)
 		return weir.Result{Error: e}, nil
 	case outTooLarge:
 		return weir.Result{}, tooLarge(inv.Function)

@@ -362,3 +362,31 @@ exports.handler = async () => {
 		t.Errorf("reports of what is no denial: %v", got)
 	}
 }
+
+// TestErrorsAreBounded: hostile code replaces what the shim bounds errors with, so they are bounded
+// outside, too.
+func TestErrorsAreBounded(t *testing.T) {
+	const big = `const slice = String.prototype.slice;
+		String.prototype.slice = function (...a) { return a[1] === 16384 ? String(this) : slice.apply(this, a); };
+		const e = new Error('m'.repeat(100000)); e.name = 'n'.repeat(20000); e.stack = ('y'.repeat(3000) + '\n').repeat(60);`
+	check := func(when string, e *weir.FunctionError) {
+		n := 0
+		for _, l := range e.Trace {
+			n += len(l)
+		}
+		if n == 0 || n > maxErrorTrace || len(e.Message) != maxErrorMessage || len(e.Type) != maxErrorType {
+			t.Errorf("%s: a type of %d bytes, a message of %d and a trace of %d", when, len(e.Type), len(e.Message), n)
+		}
+	}
+	res, err := must(t, "exports.handler = async () => { "+big+" throw e; };").invoke(t, "{}")
+	if err != nil || res.Error == nil {
+		t.Fatalf("%+v %v", res, err)
+	}
+	check("an invocation", res.Error)
+	_, err = start(t, big+" throw e;")
+	var failed *LoadError
+	if !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	check("the load", &failed.FunctionError)
+}

@@ -23,8 +23,9 @@ const (
 	outReport   = 6
 	outTooLarge = 7
 
-	maxReport  = 64 << 10 // bytes of a report
-	maxGarbage = 1 << 20  // bytes that are no frames, after which the process is given up
+	maxReport  = 64 << 10  // bytes of a report
+	maxGarbage = 1 << 20   // bytes that are no frames, after which the process is given up
+	keptBuffer = 256 << 10 // bytes: a buffer that one large answer made longer is not kept
 )
 
 type frame struct {
@@ -47,6 +48,9 @@ type scanner struct {
 func (s *scanner) feed(b []byte) {
 	n := min(s.drop, int64(len(b)))
 	s.drop -= n
+	if s.off == len(s.buf) && cap(s.buf) > keptBuffer {
+		s.buf, s.off = nil, 0
+	}
 	s.buf = append(s.buf[:copy(s.buf, s.buf[s.off:])], b[n:]...)
 	s.off = 0
 }

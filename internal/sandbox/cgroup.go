@@ -35,12 +35,17 @@ type cgroups struct {
 	unified string            // version 2: this process's group, with the controllers enabled; "" without
 	legacy  map[string]string // version 1: controller to this process's group
 	prefix  string            // of this supervisor's groups
-	next    atomic.Uint64
 }
 
 // groupPrefix begins the name of every group: "weir-PID-STARTTIME-N". Pid and start time tell
 // whether the supervisor that made it still lives.
 const groupPrefix = "weir-"
+
+// groups counts the groups that this process has made, whichever Launcher did.
+var groups atomic.Uint64
+
+// groupName gives the name of a new group.
+func groupName(prefix string) string { return prefix + strconv.FormatUint(groups.Add(1), 10) }
 
 // findCgroups looks for controllers that can be used, by making a group with each.
 func findCgroups() *cgroups {
@@ -139,7 +144,7 @@ func legacyLimit(controller string) string {
 
 // writable tells whether a group with the file can be made in dir.
 func writable(dir, prefix, file string) bool {
-	d := filepath.Join(dir, prefix+"probe")
+	d := filepath.Join(dir, groupName(prefix))
 	if err := os.Mkdir(d, 0o755); err != nil {
 		return false
 	}
@@ -205,7 +210,7 @@ type group struct {
 // create makes a group that holds the limits.
 func (c *cgroups) create(l weir.Limits) (*group, error) {
 	g := &group{dirs: map[string]string{}}
-	name := c.prefix + strconv.FormatUint(c.next.Add(1), 10)
+	name := groupName(c.prefix)
 	var err error
 	if c.unified != "" {
 		err = g.makeUnified(filepath.Join(c.unified, name), l)

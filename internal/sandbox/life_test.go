@@ -89,6 +89,29 @@ func TestSupervisorKilled(t *testing.T) {
 	}
 }
 
+// TestUsageCountsChildren: what a child burns is the sandbox's, while the program itself is at rest.
+func TestUsageCountsChildren(t *testing.T) {
+	s := nodeSpec(t, "require('child_process').spawn('/bin/sh', ['-c', 'while :; do :; done'], { detached: true, stdio: 'ignore' }).unref(); setInterval(() => {}, 1000)")
+	s.Exec = []string{"/bin/sh"}
+	p := start(t, launcher(t, Options{}), s)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		alone, err := usageOf(p.Pid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := p.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all.CPU > alone.CPU+time.Second/2 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the sandbox used %s, the program %s", all.CPU, alone.CPU)
+		}
+	}
+}
+
 func TestKill(t *testing.T) {
 	p := start(t, launcher(t, Options{}), nodeSpec(t, forever))
 	fd, err := unix.PidfdOpen(p.Pid(), 0)

@@ -25,8 +25,12 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// shutdownTime bounds how long the server waits for requests in flight when it is told to stop.
-const shutdownTime = 5 * time.Second
+// How long the server waits when it is told to stop: for requests in flight, and then for invocations
+// whose callers are gone. Together it is less than what process managers grant (Docker: 10 s).
+const (
+	shutdownTime = 5 * time.Second
+	closeTime    = 2 * time.Second
+)
 
 // DevOptions says how to serve one site for development.
 type DevOptions struct {
@@ -182,13 +186,16 @@ func (d *Dev) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Close ends every function and frees what the server held.
+// Close ends every function and frees what the server held. Invocations still in flight are given a
+// moment to end by themselves.
 func (d *Dev) Close() {
 	d.listener.Close()
 	if d.watcher != nil {
 		d.watcher.Close()
 	}
+	late := time.AfterFunc(closeTime, func() { d.launcher.Close() })
 	d.dispatcher.Close()
+	late.Stop()
 	d.current.close()
 	d.egress.Close()
 	d.launcher.Close()

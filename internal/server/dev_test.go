@@ -250,6 +250,29 @@ func TestSlowImportIsCutOff(t *testing.T) {
 	waiting.Wait()
 }
 
+// TestStuckFunctionDoesNotHoldUpTheEnd: a server that is told to stop waits for what is in flight, but
+// not for the whole time that a function may take.
+func TestStuckFunctionDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{"netlify.toml": netlify, "functions/loop.js": "exports.handler = async () => { console.log('in'); for (;;); };\n"})
+	var caller sync.WaitGroup
+	caller.Go(func() {
+		if r, err := http.Get("http://" + s.Addr() + "/.netlify/functions/loop"); err == nil {
+			r.Body.Close()
+		}
+	})
+	waitFor(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.lines) > 0 })
+	start := time.Now()
+	s.end()
+	if took := time.Since(start); took > 30*time.Second { // its own time-out is a minute
+		t.Errorf("it took %s", took)
+	}
+	caller.Wait()
+	if i := s.records.Invocations(); len(i) != 1 || i[0].Outcome != "crashed" {
+		t.Errorf("records %+v", i)
+	}
+}
+
 // TestBusyInstancesAreNotShared: an instance takes one invocation at a time, and more are started on
 // demand.
 func TestBusyInstancesAreNotShared(t *testing.T) {

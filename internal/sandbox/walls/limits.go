@@ -3,6 +3,7 @@ package walls
 // Limits of resources and the giving up of every privilege.
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -26,11 +27,21 @@ func (r *raiser) sysctls() *Failure {
 		return nil
 	}
 	for _, s := range ownSysctls {
-		if err := os.WriteFile(s.file, []byte(s.value), 0); err != nil {
+		if err := setSysctl(s.file, s.value); err != nil {
 			return failure(Sysctls, "writing "+s.file, err)
 		}
 	}
 	return nil
+}
+
+// setSysctl writes a file of the kernel's; it creates none.
+func setSysctl(file, value string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }
 
 // limits sets the resource limits, but for RLIMIT_DATA, and the processors to run on.
