@@ -102,6 +102,29 @@ func TestNothingOutsideOfTheSiteGetsIntoAnArtifact(t *testing.T) {
 	}
 }
 
+// A computed path that climbs out of the site must not make the build walk the machine, and the error,
+// which callers of the function may read, must not tell what there is.
+func TestComputedPathsDoNotShowTheMachine(t *testing.T) {
+	const climb = "exports.handler = async (a) => require('../../../../../../../../../../../' + a + '/loot.json');\n"
+	dir := newSite(t, "-- host/"+loot+"/loot.json --\n{}\n-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\n"+
+		"-- site/functions/f.js --\n"+climb+
+		"-- site/functions/g.js --\nexports.handler = async (a) => require(`../../host/${a}/loot.json`);\n"+
+		"-- site/functions/h.js --\nexports.handler = async (a) => require( /**/ '../../host/' + a + '/loot.json');\n"+
+		"-- site/functions/p.js --\nexports.handler = require('p').handler;\n"+
+		"-- site/node_modules/p/package.json --\n{}\n-- site/node_modules/p/index.js --\n"+climb+"-- SITE --\nsite\n")
+	a := build(t, dir, t.TempDir())
+	for _, f := range a.Functions {
+		switch name := f.Bundle.Function; {
+		case name == "p" && f.Err != nil:
+			t.Errorf("a package that may never do it breaks its function: %v", f.Err)
+		case name != "p" && f.Err == nil:
+			t.Errorf("%s is served", name)
+		case name != "p" && (strings.Contains(f.Err.Error(), loot) || !strings.Contains(f.Err.Error(), "of the site")):
+			t.Errorf("%s: %v", name, f.Err)
+		}
+	}
+}
+
 // A dependency could read the site's own secrets if its import put them into the bundle.
 func TestAPackageCannotPullTheSitesOwnFilesIn(t *testing.T) {
 	dir := newSite(t, `

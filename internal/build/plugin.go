@@ -177,7 +177,11 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 		if of, ok := p.owner(a.Path); ok {
 			p.flag(of.dir)
 		}
-		return api.OnLoadResult{Errors: []api.Message{{Text: fmt.Sprintf("%s can't be read: %s", p.site.Rel(a.Path), problem)}}}, nil
+		name := p.site.Rel(a.Path)
+		if !within(p.site.Root, a.Path) {
+			name = "a file" // callers of the function may read this, and what there is on the machine is none of their business
+		}
+		return failed("%s can't be read: %s", name, problem), nil
 	}
 	switch filepath.Ext(a.Path) {
 	case ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx":
@@ -193,6 +197,14 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 	}
 	of, inPackage := p.owner(a.Path)
 	text := string(src)
+	switch dir, ok := climbs(text); {
+	case !ok || within(p.site.Root, filepath.Join(filepath.Dir(a.Path), dir)):
+	case inPackage:
+		p.flag(of.dir)
+		text = "" // not part of the bundle; the pass is made again without it
+	default:
+		return failed("%s: a computed require or import of %q leads out of the site", p.site.Rel(a.Path), dir+"..."), nil
+	}
 	if inPackage {
 		// Maps of packages are not used. One that is spoken of elsewhere in the source is a string of
 		// the package's, or a trap.
@@ -281,6 +293,10 @@ func relative(dir, name string) string {
 		rel = "./" + rel
 	}
 	return rel
+}
+
+func failed(format string, args ...any) api.OnLoadResult {
+	return api.OnLoadResult{Errors: []api.Message{{Text: fmt.Sprintf(format, args...)}}}
 }
 
 func refuse(format string, args ...any) api.OnResolveResult {

@@ -128,6 +128,20 @@ func skipBlank(src string, at int) int {
 	return at
 }
 
+// computed is a require or import of a path that begins with dots and is completed at run time.
+var computed = regexp.MustCompile("(?:require|import)\\s*\\(\\s*[\"'`]((?:\\.{1,2}/)+)[^\"'`]*(?:[\"'`]\\s*\\+|\\$\\{)")
+
+// climbs gives the dots of the computed path in a source that climb the highest. esbuild takes such a
+// path for a pattern, and walks the folder that it begins in for all that it may mean.
+func climbs(src string) (dots string, ok bool) {
+	for _, m := range computed.FindAllStringSubmatch(src, -1) {
+		if !ok || strings.Count(m[1], "..") > strings.Count(dots, "..") {
+			dots, ok = m[1], true
+		}
+	}
+	return dots, ok
+}
+
 // mapComment is a reference to a source map as esbuild reads it.
 var mapComment = regexp.MustCompile(`(?://|/\*)[#@][ \t]*sourceMappingURL=([^\s*]*)`)
 
