@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -75,7 +76,7 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Recorder = recorder
+	o.Recorder, o.Unwatched = recorder, f.written()
 	d, err := server.NewDev(ctx, o)
 	if err != nil {
 		closeRecords()
@@ -112,6 +113,21 @@ func (f *siteFlags) recorder(logger *slog.Logger) (record.Recorder, func(), erro
 			logger.Error("records are incomplete", "file", f.records, "error", err)
 		}
 	}, nil
+}
+
+// written gives the files that this process writes: the records, and what its output may be redirected
+// to. In the site's folder, each line would be a change of the site.
+func (f *siteFlags) written() []string {
+	var out []string
+	for _, fd := range []string{"1", "2"} {
+		if path, err := os.Readlink("/proc/self/fd/" + fd); err == nil && filepath.IsAbs(path) {
+			out = append(out, path)
+		}
+	}
+	if path, err := filepath.Abs(f.records); err == nil && f.records != "" {
+		out = append(out, path)
+	}
+	return out
 }
 
 func readFile(path, flag string) ([]byte, error) {

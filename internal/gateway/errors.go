@@ -40,10 +40,7 @@ func messageOf(err error) (message, remedy string) {
 	if !errors.As(err, &e) {
 		return "an internal error", "see the server's log"
 	}
-	if p := e.Pos.String(); p != "" {
-		return p + ": " + e.Message, e.Remedy
-	}
-	return e.Message, e.Remedy
+	return e.Told(), e.Remedy
 }
 
 // problem answers with an error as application/problem+json (RFC 9457).

@@ -124,13 +124,17 @@ func (g *gateway) clientContext(r *http.Request) []byte {
 // thrown answers with the error that the handler threw: its type and message, as Netlify does. The
 // stack is for the log.
 func (g *gateway) thrown(w http.ResponseWriter, id, name string, e *weir.FunctionError) {
-	logged := e.Type + ": " + e.Message
+	g.logThrown(id, name, e)
+	writeJSON(w, http.StatusInternalServerError, map[string]string{"errorType": e.Type, "errorMessage": e.Message})
+}
+
+func (g *gateway) logThrown(id, name string, e *weir.FunctionError) {
+	logged := e.Error()
 	if len(logged) > maxLogged {
 		logged = logged[:maxLogged] + "…"
 	}
 	g.Logger.Error("the function threw", "function", name, "request", id, "error", logged,
 		"trace", strings.Join(e.Trace, "\n"))
-	writeJSON(w, http.StatusInternalServerError, map[string]string{"errorType": e.Type, "errorMessage": e.Message})
 }
 
 // fail answers with an error of Weir's own.

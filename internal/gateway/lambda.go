@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -66,6 +67,7 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 		g.Logger.Error("no answer", "function", name, "request", id, "error", err)
 		functionError(w, runtimeError(err, id, start))
 	case res.Error != nil:
+		g.logThrown(id, name, res.Error)
 		functionError(w, res.Error)
 	case exceeds(res.Payload, limits.Response):
 		functionError(w, &weir.FunctionError{Type: "Function.ResponseSizeTooLarge", Trace: []string{},
@@ -152,6 +154,10 @@ func runtimeError(err error, id string, start time.Time) *weir.FunctionError {
 		e.Type = "Function.ResponseSizeTooLarge"
 	case weir.Broken:
 		e.Type, e.Message = "Runtime.ImportModuleError", message
+		var thrown *weir.FunctionError
+		if errors.As(err, &thrown) {
+			return thrown
+		}
 	case weir.Unavailable:
 		e.Type, e.Message = "TooManyRequestsException", message
 	}

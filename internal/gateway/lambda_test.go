@@ -140,3 +140,18 @@ func TestLambdaResultsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestThrownAtImportKeepsItsType: what a function throws while it is loaded is told as on Lambda, by its
+// own type.
+func TestThrownAtImportKeepsItsType(t *testing.T) {
+	f := &functions{invoke: func(weir.Invocation) (weir.Result, error) {
+		return weir.Result{}, &weir.Error{Code: weir.Broken, Message: "fn can't be loaded",
+			Err: &weir.FunctionError{Type: "ConfigError", Message: "no key", Trace: []string{"ConfigError: no key"}}}
+	}}
+	if body := text(t, ask(f, request("POST", invocations, "{}"))); body != `{"errorType":"ConfigError","errorMessage":"no key","trace":["ConfigError: no key"]}` {
+		t.Errorf("by Lambda: %s", body)
+	}
+	if res := ask(f, request("GET", "/.netlify/functions/fn", "")); res.StatusCode != 502 || !strings.Contains(text(t, res), "fn can't be loaded: ConfigError: no key") {
+		t.Errorf("by HTTP: %d", res.StatusCode)
+	}
+}

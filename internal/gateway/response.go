@@ -47,6 +47,9 @@ func writeResult(w http.ResponseWriter, r *http.Request, payload json.RawMessage
 	if err := json.Unmarshal(payload, &res); err != nil {
 		return nonsense(name, "a field has another type than it may have")
 	}
+	if len(res.StatusCode) == 0 {
+		return nonsense(name, "there is no statusCode")
+	}
 	status, err := strconv.Atoi(strings.Trim(string(res.StatusCode), `"`))
 	if err != nil || status < 200 || status > 599 {
 		return nonsense(name, "statusCode is %s, not a number from 200 to 599", printable(string(res.StatusCode)))

@@ -160,8 +160,9 @@ func (in *instance) load() error {
 	var thrown *runtime.LoadError
 	switch {
 	case errors.As(err, &thrown):
-		e := &weir.Error{Code: weir.Broken, Message: fmt.Sprintf("%s can't be loaded: %s: %s",
-			in.cfg.Function, thrown.Type, thrown.Message), Err: err}
+		in.cfg.Logger.Error("the function can't be loaded", "function", in.cfg.Function, "instance", in.id,
+			"trace", strings.Join(thrown.Trace, "\n"))
+		e := &weir.Error{Code: weir.Broken, Message: in.cfg.Function + " can't be loaded", Err: err}
 		if len(in.cfg.Bundle.Addons) > 0 && !in.cfg.Engine.Policy().Addons {
 			e.Remedy = "it holds native libraries (" + in.cfg.Bundle.Addons[0] + "): allow them with addons = true"
 			in.denials.addon(in.cfg.Bundle.Addons[0])

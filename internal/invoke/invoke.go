@@ -155,7 +155,7 @@ func outcome(inv weir.Invocation, start time.Time, res weir.Result, info Instanc
 		r.Error = err.Error()
 		var e *weir.Error
 		if errors.As(err, &e) {
-			r.Error = e.Message
+			r.Error = e.Told()
 		}
 	case res.Error != nil:
 		r.Outcome = "error"

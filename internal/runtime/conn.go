@@ -49,7 +49,10 @@ type LoadRequest struct {
 // error or exports no handler.
 type LoadError struct{ weir.FunctionError }
 
-func (e *LoadError) Error() string { return e.Type + ": " + e.Message }
+func (e *LoadError) Error() string { return e.FunctionError.Error() }
+
+// Unwrap gives what was thrown.
+func (e *LoadError) Unwrap() error { return &e.FunctionError }
 
 // Conn is the channel to one process. Load comes first and once; then Invoke, one at a time. It is
 // read by whoever waits for an answer, and by nobody in between: no method may be called while

@@ -390,3 +390,11 @@ func TestErrorsAreBounded(t *testing.T) {
 	}
 	check("the load", &failed.FunctionError)
 }
+
+func TestStreamingIsRefusedInWords(t *testing.T) {
+	_, err := start(t, "exports.handler = awslambda.streamifyResponse(async () => {});")
+	var failed *LoadError
+	if !errors.As(err, &failed) || failed.Type != "Runtime.Unsupported" || !strings.Contains(failed.Message, "not supported by this version yet") {
+		t.Errorf("%v", err)
+	}
+}

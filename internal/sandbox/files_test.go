@@ -73,7 +73,7 @@ func TestTheRootHoldsNothingElse(t *testing.T) {
 		"root":   ".proc,dev,etc,lib,lib64,opt,proc,tmp,usr,var|.proc,dev,etc,lib,opt,proc,tmp,usr,var",
 		"etc":    "group,hostname,hosts,nsswitch.conf,passwd,resolv.conf",
 		"dev":    "fd,full,null,random,stderr,stdin,stdout,urandom",
-		"proc":   "cpuinfo,loadavg,meminfo,self,stat,thread-self,uptime,version",
+		"proc":   "cpuinfo,loadavg,meminfo,self,stat,thread-self,version",
 		"bundle": "function", "content": "CA", "cwd": "/var/task", "uid": "1000:1000:1000|1000:1000:65534,1000",
 		"hostname": "testtherootholdsnothingelse", "user": "function", "pids": "1,1",
 		"cpus": "1,1073741824", "env": "PATH,HOME",

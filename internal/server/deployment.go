@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"github.com/weir-run/weir/internal/build"
@@ -28,11 +29,20 @@ type deployment struct {
 	artifact *build.Artifact
 	backends map[string]invoke.Backend
 	warnings []string // one line each, for the site's author
+	made     madeOf
+}
+
+// madeOf is all that a deployment comes from: equal ones serve the same.
+type madeOf struct {
+	artifact, publish string
+	env               map[string]string
+	policies          map[string]*policy.Policy
+	faults            map[string]string // of broken functions
 }
 
 // deploy builds the site and prepares every function. Nothing is started yet. A fault of one
 // function is that function's: it answers with an error, the others go on. A fault of the site's
-// own files is an error here.
+// own files is an error here. It gives nil if the current deployment serves the same already.
 func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	s, err := site.Load(d.opts.Dir)
 	if err != nil {
@@ -53,7 +63,10 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	d.recorder.SetValues(env)
 	dep := &deployment{artifact: artifact, backends: map[string]invoke.Backend{}}
 	engines, err := compile(artifact, policies)
-	if err != nil {
+	if err == nil {
+		dep.made = whatMade(artifact, engines, env)
+	}
+	if err != nil || d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()
 		return nil, err
 	}
@@ -71,6 +84,18 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.backends[name] = backend{d.pool(f, engines[name], env)}
 	}
 	return dep, nil
+}
+
+func whatMade(a *build.Artifact, engines map[string]*policy.Engine, env map[string]string) madeOf {
+	m := madeOf{artifact: a.ID, publish: a.Publish, env: env, policies: map[string]*policy.Policy{}, faults: map[string]string{}}
+	for _, f := range a.Functions {
+		name := f.Bundle.Function
+		m.policies[name] = engines[name].Policy()
+		if f.Err != nil {
+			m.faults[name] = f.Err.Error()
+		}
+	}
+	return m
 }
 
 func functionNames(s *site.Site) []string {

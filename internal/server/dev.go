@@ -46,6 +46,7 @@ type DevOptions struct {
 	Log        func(instance.Line) // takes what functions print
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
+	Unwatched  []string  // absolute paths of files that this process writes: their changes mean nothing
 }
 
 // Dev serves one site. It is made by NewDev and must be closed.
@@ -89,7 +90,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 	}
 	d.dispatcher = invoke.NewDispatcher(d.recorder)
 	if err = d.newWatcher(); err == nil {
-		err = d.Reload(ctx)
+		_, err = d.Reload(ctx)
 	}
 	if err != nil {
 		d.Close()
@@ -118,11 +119,12 @@ func (d *Dev) Addr() string { return d.listener.Addr().String() }
 func (d *Dev) Functions() []string { return d.current.names() }
 
 // Reload builds the site anew and swaps it in; requests in flight finish on the old build. On an
-// error the old build goes on serving. It must not be called twice at a time.
-func (d *Dev) Reload(ctx context.Context) error {
+// error, and if nothing has changed that counts, the old build goes on serving. It must not be called
+// twice at a time.
+func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 	dep, err := d.deploy(ctx)
-	if err != nil {
-		return err
+	if err != nil || dep == nil {
+		return false, err
 	}
 	for _, w := range dep.warnings {
 		d.opts.Logger.Warn(w)
@@ -137,7 +139,7 @@ func (d *Dev) Reload(ctx context.Context) error {
 	d.dispatcher.Swap(dep.backends, d.current.close)
 	d.handler.Store(&h)
 	d.current = dep
-	return nil
+	return true, nil
 }
 
 // loopbackHost tells whether a Host header names this machine. Any other name reached us by DNS

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/sandbox"
@@ -31,10 +33,20 @@ type served struct {
 	mu      sync.Mutex
 	lines   []instance.Line
 	end     func() // closes the server; called at the end of the test at the latest
+	running sync.WaitGroup
+	ctx     context.Context
 }
 
 // serve writes files and serves them as a site, with reload, until the test ends.
 func serve(t testing.TB, files map[string]string) *served {
+	t.Helper()
+	s := serveStill(t, files)
+	s.running.Go(func() { s.Watch(s.ctx) }) // at any time: changes since NewDev are waiting
+	return s
+}
+
+// serveStill does so without reload.
+func serveStill(t testing.TB, files map[string]string) *served {
 	t.Helper()
 	root, err := os.MkdirTemp("", "weir-server-") // t.TempDir is its owner's alone
 	if err != nil {
@@ -61,12 +73,11 @@ func serve(t testing.TB, files map[string]string) *served {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { s.Serve(ctx) })
-	running.Go(func() { s.Watch(ctx) }) // at any time: changes since NewDev are waiting
+	s.ctx = ctx
+	s.running.Go(func() { s.Serve(ctx) })
 	s.end = sync.OnceFunc(func() {
 		cancel()
-		running.Wait()
+		s.running.Wait()
 		s.Close()
 	})
 	t.Cleanup(s.end)
@@ -154,9 +165,9 @@ func TestReloadDropsNothing(t *testing.T) {
 
 // TestBadChangeKeepsTheOldBuild: what can't be built or read is told, and the last good build serves.
 func TestBadChangeKeepsTheOldBuild(t *testing.T) {
-	s := serve(t, map[string]string{"netlify.toml": netlify, "functions/v.js": handler("good")})
+	s := serveStill(t, map[string]string{"netlify.toml": netlify, "functions/v.js": handler("good")})
 	s.write(t, "weir.toml", "[functions.v]\nhtpp = []\n")
-	if err := s.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "weir.toml:2:1") {
+	if _, err := s.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "weir.toml:2:1") {
 		t.Errorf("the bad policy: %v", err)
 	}
 	if status, body := s.get(t, "/.netlify/functions/v"); status != 200 || body != "good" {
@@ -169,6 +180,41 @@ func waitFor(t *testing.T, done func() bool) {
 	for deadline := time.Now().Add(20 * time.Second); !done(); {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not happen in 20 s")
+		}
+	}
+}
+
+// TestWhatDoesNotCountLeavesTheInstances: what changes nothing of the functions ends no warm instance,
+// and what Weir itself writes is no change at all.
+func TestWhatDoesNotCountLeavesTheInstances(t *testing.T) {
+	s := serveStill(t, map[string]string{"netlify.toml": netlify, "weir.toml": "[functions.v]\nenv = [\"A\"]\n", ".env": "A=1\n", "notes.txt": "",
+		"functions/v.js": "let n = 0; exports.handler = async () => ({ statusCode: 200, body: String(++n) });\n"})
+	if changed, err := s.Reload(t.Context()); changed || err != nil {
+		t.Errorf("nothing changed, and yet: %t %v", changed, err)
+	}
+	s.get(t, "/.netlify/functions/v")
+	s.write(t, "notes.txt", "a note")
+	if changed, err := s.Reload(t.Context()); changed || err != nil {
+		t.Errorf("a note was taken: %t %v", changed, err)
+	}
+	if _, body := s.get(t, "/.netlify/functions/v"); body != "2" {
+		t.Errorf("the instance was replaced: %s", body)
+	}
+	for file, content := range map[string]string{".env": "A=2\n", "weir.toml": "[functions.v]\n", "functions/v.js": handler("v2")} {
+		s.write(t, file, content)
+		if changed, err := s.Reload(t.Context()); !changed || err != nil {
+			t.Errorf("%s changed, and yet: %t %v", file, changed, err)
+		}
+	}
+	own, linked := filepath.Join(s.dir, "own.log"), filepath.Join(s.dir, "linked.log")
+	s.write(t, "own.log", "")
+	if err := os.Symlink(own, linked); err != nil {
+		t.Fatal(err)
+	}
+	s.opts.Unwatched = []string{linked}
+	for path, want := range map[string]bool{own: false, filepath.Join(s.dir, "notes.txt"): true} {
+		if got := s.matters(fsnotify.Event{Name: path, Op: fsnotify.Write}); got != want {
+			t.Errorf("a change of %s counts: %t", path, got)
 		}
 	}
 }

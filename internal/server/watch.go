@@ -5,7 +5,9 @@ package server
 import (
 	"context"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,11 +40,12 @@ func (d *Dev) Watch(ctx context.Context) error {
 			d.opts.Logger.Warn("watching the site's files", "error", err)
 		case <-due:
 			due = nil
-			if err := d.Reload(ctx); err != nil {
+			switch changed, err := d.Reload(ctx); {
+			case err != nil:
 				d.opts.Logger.Error("not reloaded; the last good build goes on serving", "error", err)
-				continue
+			case changed:
+				d.opts.Logger.Info("reloaded", "functions", strings.Join(d.Functions(), " "))
 			}
-			d.opts.Logger.Info("reloaded", "functions", strings.Join(d.Functions(), " "))
 		}
 	}
 }
@@ -79,11 +82,18 @@ func (d *Dev) watchTree(w *fsnotify.Watcher, root string) {
 
 // matters tells whether an event can change the build.
 func (d *Dev) matters(ev fsnotify.Event) bool {
-	if ev.Op == fsnotify.Chmod {
+	if ev.Op == fsnotify.Chmod || slices.ContainsFunc(d.opts.Unwatched, func(own string) bool { return sameFile(own, ev.Name) }) {
 		return false
 	}
 	name := filepath.Base(ev.Name)
 	return name == ".env" || !ignored(name) && !strings.HasSuffix(name, "~")
+}
+
+// sameFile tells whether two paths lead to one file, by whatever links.
+func sameFile(a, b string) bool {
+	one, err1 := os.Stat(a)
+	two, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(one, two)
 }
 
 // ignored names what is not watched: dependencies (too many; an install touches the lock file,

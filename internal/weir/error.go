@@ -52,6 +52,20 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Told gives what a caller of the function may read: "FILE:LINE:COLUMN: message", and what the function
+// threw, if that is the cause. Any other cause is internal.
+func (e *Error) Told() string {
+	told := e.Message
+	if p := e.Pos.String(); p != "" {
+		told = p + ": " + told
+	}
+	var thrown *FunctionError
+	if errors.As(e.Err, &thrown) {
+		told += ": " + thrown.Error()
+	}
+	return told
+}
+
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

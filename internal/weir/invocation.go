@@ -24,3 +24,6 @@ type FunctionError struct {
 	Message string   `json:"errorMessage"`
 	Trace   []string `json:"trace"`
 }
+
+// Error gives "TYPE: MESSAGE".
+func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }

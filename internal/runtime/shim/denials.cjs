@@ -11,7 +11,7 @@ const { getSystemErrorName: errorName } = require('node:util');
 const maxReports = 100; // of one process in one second
 const refusals = new Set(['ENOENT', 'EACCES', 'EPERM', 'EROFS']);
 // What every sandbox has, and what Node and common packages look for and do without.
-const own = /^\/(var\/task|tmp|dev|proc|sys|opt\/weir)(\/|$)|^\/(etc|usr\/lib|usr\/local)\/ssl\/|^\/usr\/bin\/ldd$|^\/etc\/(os-release|resolv\.conf|hosts|localtime|alpine-release)$|\/package\.json$/;
+const own = /^\/(var\/task|tmp|dev|proc|sys|opt\/weir)(\/|$)|^\/(etc|usr\/lib|usr\/local)\/ssl\/|^\/usr\/bin\/ldd$|^\/\.dockerenv$|^\/usr\/(local\/)?bin\/prebuilds$|^\/etc\/(os-release|resolv\.conf|hosts|localtime|alpine-release)$|\/package\.json$/;
 
 const READS = ['open', 'readFile', 'readdir', 'opendir', 'access', 'copyFile', 'cp'];
 const WRITES = ['writeFile', 'appendFile', 'mkdir', 'rm', 'rmdir', 'unlink', 'rename', 'symlink', 'link', 'truncate', 'chmod'];

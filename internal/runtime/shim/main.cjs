@@ -31,6 +31,13 @@ channel.onload = async (request) => {
   }
 };
 
+// What AWS gives to functions that stream. To use it is an error that says so, not one about a name.
+globalThis.awslambda = {
+  streamifyResponse() {
+    throw Object.assign(new Error('streaming answers are not supported by this version yet'), { name: 'Runtime.Unsupported' });
+  },
+};
+
 channel.oninvoke = (seq, meta, event) => runner.run(seq, meta, event);
 
 // setEnvironment makes process.env what the function may see. The values come over the channel, so

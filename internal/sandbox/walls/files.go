@@ -61,7 +61,6 @@ func (r *raiser) fillProc() error {
 		"stat":    stat.String(),
 		"meminfo": fmt.Sprintf("MemTotal:       %d kB\nMemFree:        %d kB\nMemAvailable:   %d kB\n", kb, kb, kb),
 		"version": "Linux version 0\n",
-		"uptime":  "0.00 0.00\n",
 		"loadavg": "0.00 0.00 0.00 1/1 1\n",
 	}
 	for name, text := range files {
