@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -38,6 +39,8 @@ type streams struct {
 func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// net/http writes there what an upstream sent out of turn: a body, which no log may hold.
+	log.SetOutput(io.Discard)
 	root := newRoot(&streams{in, out, errw})
 	root.SetArgs(args)
 	root.SetIn(in)

@@ -33,6 +33,8 @@ const (
 type conn struct {
 	net.Conn
 	sandbox *Sandbox
+	ctx     context.Context // ends with the connection
+	cancel  context.CancelFunc
 	hosts   []string // what it may call its peer; the first is the name, or the address that was dialled
 	literal bool     // an address was dialled, not a name
 	port    uint16
@@ -40,6 +42,8 @@ type conn struct {
 	head    []byte // read ahead
 	secure  bool   // TLS is ended here
 	sni     string // what the handshake named, if that was wrong
+	two     bool   // counted among the sandbox's HTTP/2 connections
+	crowded bool   // HTTP/2 was asked for and not offered: there are too many already
 	// answering is set while the HTTP/1 server has a request in hand.
 	answering atomic.Bool
 	told      atomic.Bool // something on it was recorded
@@ -66,6 +70,7 @@ func (c *conn) CloseWrite() error {
 // there was still the attempt to connect.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
+	c.cancel()
 	c.once.Do(func() {
 		c.sandbox.forget(c)
 		if c.service == policy.NoService && !c.told.Load() && c.port != dnsPort {
@@ -96,6 +101,7 @@ func (c *conn) authority() string {
 // serveConn serves one connection from its first byte.
 func (s *Sandbox) serveConn(nc net.Conn) {
 	c := &conn{Conn: nc, sandbox: s}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	if !s.keep(c) {
 		return
 	}
@@ -266,14 +272,21 @@ func (c *conn) splice() {
 		c.reset()
 		return
 	}
-	up, err := c.sandbox.function.dialHost(c.sandbox.ctx, c.hosts[i], c.port)
+	if !c.sandbox.splices.tryTake() {
+		c.sandbox.tooMany()
+		c.reset()
+		return
+	}
+	defer c.sandbox.splices.give()
+	up, err := c.sandbox.function.dialHost(c.ctx, c.hosts[i], c.port)
 	if err != nil {
 		c.unreachable(err)
 		c.reset()
 		return
 	}
 	defer up.Close()
-	sent, received := join(c.Conn, up)
+	defer c.watch()()
+	sent, received := join(c.ctx, c.Conn, up)
 	c.sandbox.function.egress.logger.Debug("tcp connection ended", "to", c.authority(), "sent", sent, "received", received)
 }
 
@@ -283,26 +296,33 @@ func (c *conn) unreachable(err error) {
 		c.write(record.Denial{Kind: "tcp", Target: c.authority(), Reason: filtered.Error()})
 		return
 	}
+	if errors.Is(err, errCrowded) {
+		c.sandbox.denials.writeOnce(record.Denial{Kind: "tcp", Target: c.authority(), Reason: err.Error()})
+		return
+	}
 	if !errors.Is(err, context.Canceled) {
 		c.sandbox.function.egress.logger.Debug("tcp connection failed", "to", c.authority(), "err", err)
 	}
 }
 
 // join copies both ways until both have ended. The end of one direction is passed on and leaves the
-// other open; an error ends both.
-func join(inside, outside net.Conn) (sent, received int64) {
+// other open; an error ends both, and so does the end of ctx.
+func join(ctx context.Context, inside, outside net.Conn) (sent, received int64) {
+	end := func() {
+		reset(inside)
+		reset(outside)
+	}
+	defer context.AfterFunc(ctx, end)()
 	var wg sync.WaitGroup
 	pass := func(to, from net.Conn, n *int64) {
 		defer func() {
 			if recover() != nil {
-				reset(to)
-				reset(from)
+				end()
 			}
 		}()
 		var err error
 		if *n, err = io.Copy(to, from); err != nil {
-			reset(to)
-			reset(from)
+			end()
 			return
 		}
 		closeWrite(to)

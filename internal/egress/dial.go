@@ -6,6 +6,7 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -70,6 +71,49 @@ func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 
 // dial connects to a host, for http.Transport, which gives "host:port" of a canonical URL.
 func (f *Function) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	ctx, cancel := whileWanted(ctx)
+	defer cancel()
+	return f.dialAddress(ctx, address)
+}
+
+// tlsDialer is dial with a TLS handshake.
+func (f *Function) tlsDialer(config *tls.Config) func(ctx context.Context, _, address string) (net.Conn, error) {
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		ctx, cancel := whileWanted(ctx)
+		defer cancel()
+		raw, err := f.dialAddress(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		c := config.Clone()
+		c.ServerName, _, _ = net.SplitHostPort(address)
+		conn := tls.Client(raw, c)
+		ctx, done := context.WithTimeout(ctx, dialTime)
+		defer done()
+		if err := conn.HandshakeContext(ctx); err != nil {
+			raw.Close()
+			return nil, err
+		}
+		return conn, nil
+	}
+}
+
+// requestKey is the key of a request's own context in that of its dial.
+type requestKey struct{}
+
+// whileWanted gives a context that ends with the request that a dial is for. http.Transport lets a
+// dial outlive its request: who begins requests and takes them back would have dials without end.
+func whileWanted(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	request, ok := ctx.Value(requestKey{}).(context.Context)
+	if !ok {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(request, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (f *Function) dialAddress(ctx context.Context, address string) (net.Conn, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -81,8 +125,8 @@ func (f *Function) dial(ctx context.Context, _, address string) (net.Conn, error
 	return f.dialHost(ctx, host, uint16(port))
 }
 
-// dialHost connects to a canonical host and port. The error is a *filteredError, a *resolveError, or
-// that of the network.
+// dialHost connects to a canonical host and port. The error is a *filteredError, a *resolveError,
+// errCrowded, or that of the network.
 func (f *Function) dialHost(ctx context.Context, host string, port uint16) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
@@ -90,21 +134,21 @@ func (f *Function) dialHost(ctx context.Context, host string, port uint16) (net.
 	if err != nil {
 		return nil, err
 	}
-	return dialFirst(ctx, addrs)
+	return f.dialFirst(ctx, addrs)
 }
 
 // dialFirst tries the addresses, the next one when an attempt fails or takes long, and gives the
-// first connection that stands.
-func dialFirst(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+// first connection that stands. An attempt beside another waits for no place.
+func (f *Function) dialFirst(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
-		conn net.Conn
+		conn *outside
 		err  error
 	}
 	results := make(chan result, len(addrs))
 	start := func(a netip.AddrPort) {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", a.String())
+		c, err := f.dialPlaced(ctx, a)
 		results <- result{c, err}
 	}
 	timer := time.NewTimer(dialStagger)
@@ -112,9 +156,14 @@ func dialFirst(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	var errs []error
 	for next, running := 0, 0; ; {
 		if next < len(addrs) {
-			go start(addrs[next])
-			next++
-			running++
+			switch err := f.takePlace(ctx, running == 0); {
+			case err == nil:
+				go start(addrs[next])
+				next++
+				running++
+			case running == 0:
+				return nil, err
+			}
 			timer.Reset(dialStagger)
 		}
 		select {

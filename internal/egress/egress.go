@@ -111,7 +111,7 @@ const (
 	upstreamIdleHost   = 64               // of one function to one host
 	upstreamHeaderSize = 256 << 10        // bytes of a response's header
 	continueTime       = time.Second      // to wait for an upstream's 100 (RFC 9110, section 10.1.1)
-	streamWindow       = 1 << 20          // bytes of an HTTP/2 stream on their way or not yet taken
+	streamWindow       = 256 << 10        // bytes of an HTTP/2 stream on their way or not yet taken
 	transportBuffer    = 16 << 10         // bytes of a connection's buffers; bodies go round them
 )
 
@@ -124,6 +124,7 @@ type Function struct {
 	pinned map[string]bool // names that rules name exactly
 	ports  []uint16        // ports that rules name
 	tcp    bool            // a rule of kind tcp exists
+	places places          // connections to upstreams
 	// A request leaves by the protocol that it came by: what one version can say and the other
 	// can't never has to be translated. WebSockets need HTTP/1.1.
 	http1 *http.Transport
@@ -132,29 +133,29 @@ type Function struct {
 
 // Function makes the outer end of a function that eng decides for.
 func (e *Egress) Function(name string, eng *policy.Engine) *Function {
-	f := &Function{egress: e, name: name, engine: eng, pinned: map[string]bool{}, ports: eng.Ports()}
+	f := &Function{egress: e, name: name, engine: eng, pinned: map[string]bool{}, ports: eng.Ports(), places: newPlaces()}
 	for _, h := range eng.Hosts() {
 		f.pinned[h] = true
 	}
 	f.tcp = slices.ContainsFunc(eng.Policy().Rules, func(r policy.Rule) bool { return r.Kind == policy.TCP })
-	f.http1, f.http2 = f.transport(false), f.transport(true)
+	f.http1, f.http2 = f.transport(), f.transport("h2", "http/1.1")
 	e.mu.Lock()
 	e.functions[f] = struct{}{}
 	e.mu.Unlock()
 	return f
 }
 
-// transport makes a pool of connections. It follows no redirect, keeps no cookie, uses no proxy and
-// adds no header.
-func (f *Function) transport(two bool) *http.Transport {
+// transport makes a pool of connections, whose TLS offers these protocols. It follows no redirect,
+// keeps no cookie, uses no proxy and adds no header.
+func (f *Function) transport(offer ...string) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(two)
+	protocols.SetHTTP2(len(offer) > 0)
 	return &http.Transport{
-		Proxy:                  nil,
-		DialContext:            f.dial,
-		TLSClientConfig:        &tls.Config{RootCAs: f.egress.roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
-		TLSHandshakeTimeout:    dialTime,
+		Proxy:       nil,
+		DialContext: f.dial,
+		DialTLSContext: f.tlsDialer(&tls.Config{RootCAs: f.egress.roots, MinVersion: tls.VersionTLS12,
+			NextProtos: offer, ClientSessionCache: tls.NewLRUClientSessionCache(64)}),
 		Protocols:              protocols,
 		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, SendPingTimeout: 30 * time.Second},
 		DisableCompression:     true,

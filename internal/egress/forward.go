@@ -28,6 +28,7 @@ const headerDelay = 5 * time.Millisecond
 
 // outgoing makes the request that is sent for one that was decided on.
 func outgoing(ctx context.Context, r *http.Request, req *policy.Request) (*http.Request, *body) {
+	ctx = context.WithValue(ctx, requestKey{}, ctx)
 	scheme := strings.Replace(req.URL.Scheme, "ws", "http", 1)
 	header, trailer := upstreamHeader(r)
 	out := &http.Request{
@@ -55,12 +56,19 @@ func outgoing(ctx context.Context, r *http.Request, req *policy.Request) (*http.
 
 // forward carries out an allowed request.
 func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Request) {
-	info := &informer{w: w, active: r.ProtoAtLeast(1, 1)}
+	info := &informer{w: w, active: r.ProtoAtLeast(1, 1), survive: c.sandbox.survive}
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: info.pass})
 	out, sent := outgoing(ctx, r, req)
 	transport := c.sandbox.function.http1
 	if r.ProtoMajor == 2 {
 		transport = c.sandbox.function.http2
+		http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
+	if sent != nil && r.ProtoMajor == 1 {
+		defer c.watch()()
+		if r.Header.Get("Expect") != "" {
+			sent.asked = info.proceed
+		}
 	}
 	resp, err := transport.RoundTrip(out)
 	info.stop()
@@ -69,7 +77,7 @@ func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Reque
 		return
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusSwitchingProtocols { // nobody asked for it
+	if !final(resp) {
 		c.failed(w, r, req, errBadAnswer)
 		return
 	}
@@ -82,15 +90,34 @@ func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Reque
 	}
 }
 
-// informer passes on responses that only inform (RFC 9110, section 15.2). 100 is not among them: the
-// server sends it when the body is asked for, which is when the upstream has sent its own.
+// final tells whether a response ends its request. What asks for another protocol was not asked for;
+// other statuses mean nothing (RFC 9110, section 15).
+func final(resp *http.Response) bool { return resp.StatusCode >= 200 && resp.StatusCode <= 999 }
+
+// informer passes on responses that only inform (RFC 9110, section 15.2). 100 is not among them: it
+// is sent when the body is asked for, which is when the upstream has sent its own. Both happen on
+// goroutines of the transport, at the same time if the upstream likes, and with nobody to catch a
+// panic.
 type informer struct {
-	mu     sync.Mutex
-	w      http.ResponseWriter
-	active bool
+	mu      sync.Mutex
+	w       http.ResponseWriter
+	active  bool
+	survive func()
+}
+
+// proceed asks an HTTP/1 client for its body. The server would do so by itself when the body is read,
+// but without regard to what else is being written.
+func (i *informer) proceed() {
+	defer i.survive()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.active {
+		i.w.WriteHeader(http.StatusContinue)
+	}
 }
 
 func (i *informer) pass(code int, header textproto.MIMEHeader) error {
+	defer i.survive()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if !i.active || code == http.StatusContinue {
@@ -180,6 +207,9 @@ func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response) bool 
 		}
 		switch {
 		case err == io.EOF:
+			if n > 0 && r.ProtoMajor == 2 {
+				rc.Flush() // a client that takes nothing is waited for here, not where nobody counts it
+			}
 			return true
 		case err != nil:
 			return false
@@ -202,6 +232,10 @@ func (c *conn) failed(w http.ResponseWriter, r *http.Request, req *policy.Reques
 		rec.Reason = filtered.Error()
 		rec.Fix = c.sandbox.function.reach(filtered)
 		c.refuse(w, r, http.StatusBadGateway, rec)
+		return
+	}
+	if errors.Is(err, errCrowded) {
+		respond(w, r, problem{Status: http.StatusServiceUnavailable, Detail: req.URL.Authority() + ": " + err.Error()})
 		return
 	}
 	respond(w, r, problem{Status: http.StatusBadGateway, Detail: req.URL.Authority() + ": " + describe(err)})

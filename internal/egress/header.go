@@ -28,6 +28,11 @@ var withheld = set(
 	"x-forwarded-prefix", "x-forwarded-method", "forwarded",
 	"x-host", "x-http-host-override", "x-host-override", "x-http-path-override", "x-http-uri-override",
 	"x-url-scheme", "x-http-destinationurl",
+	"x-envoy-original-dst-host", "x-forwarded-request-uri", "x-original-request-uri", "x-original-forwarded-host",
+	"x-rewrite-path", "x-real-url", "base-url", "request-uri", "http-url", "proxy-url",
+	"x-override-method", "x-http-verb", "x-verb", "http-method-override", "method-override", "http-method",
+	"x-middleware-rewrite", "x-middleware-subrequest", "x-matched-path", "x-invoke-path", "x-now-route-matches", // Next.js
+	"destination", // WebDAV: where COPY and MOVE write (RFC 4918, section 10.3)
 )
 
 // ofConnection are the headers of a response that are not passed on to the sandbox.
@@ -112,12 +117,17 @@ func upstreamHeader(r *http.Request) (header, trailer http.Header) {
 // body passes on a request's body, and at its end the trailers that were announced.
 type body struct {
 	io.ReadCloser
-	from *http.Request
-	to   http.Header
-	done bool
+	from  *http.Request
+	to    http.Header
+	asked func() // to be called before the first Read
+	done  bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	if b.asked != nil {
+		b.asked()
+		b.asked = nil
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF && !b.done {
 		b.done = true

@@ -30,13 +30,11 @@ func (e *Egress) handle(w http.ResponseWriter, r *http.Request) {
 		// Or the server would read the rest of the request before it sends a response.
 		http.NewResponseController(w).EnableFullDuplex()
 	}
-	select {
-	case c.sandbox.requests <- struct{}{}:
-		defer func() { <-c.sandbox.requests }()
-	default:
-		respond(w, r, problem{Status: http.StatusServiceUnavailable, Detail: "this sandbox has too many requests in flight"})
+	if !c.sandbox.requests.tryTake() {
+		c.tooMany(w, r)
 		return
 	}
+	defer c.sandbox.requests.give()
 	req, rejected := c.read(r)
 	if rejected != nil {
 		c.refuse(w, r, rejected.status, record.Denial{Kind: rejected.kind, Method: shown(r.Method), Target: c.target(r), Reason: rejected.reason})
@@ -57,6 +55,16 @@ func (e *Egress) handle(w http.ResponseWriter, r *http.Request) {
 	default:
 		c.forward(w, r, &req)
 	}
+}
+
+// tooMany answers a request beyond those that a sandbox may have in flight. Answers take room, too:
+// who doesn't take them is cut off.
+func (c *conn) tooMany(w http.ResponseWriter, r *http.Request) {
+	if !c.sandbox.refusals.tryTake() {
+		panic(http.ErrAbortHandler)
+	}
+	defer c.sandbox.refusals.give()
+	respond(w, r, problem{Status: http.StatusServiceUnavailable, Detail: "this sandbox has too many requests in flight"})
 }
 
 // rejection is a request that is refused whatever the policy says.
@@ -111,9 +119,17 @@ func (c *conn) misdirected(r *http.Request, req *policy.Request) (status int, re
 	return 0, ""
 }
 
-// target gives what was asked for, as far as a request that can't be read has it, without the query.
+// target gives what was asked for, as far as a request that can't be read has it, without what may
+// hold secrets: a query, a fragment, and user information wherever a client may have put it.
 func (c *conn) target(r *http.Request) string {
-	path, _, _ := strings.Cut(r.RequestURI, "?")
+	path := r.RequestURI
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i]
+	}
+	plain := strings.HasPrefix(path, "/")
+	if !plain || strings.HasPrefix(path, "//") || strings.HasPrefix(path, `/\`) { // perhaps an authority
+		path = path[strings.LastIndexByte(path, '@')+1:]
+	}
 	if !strings.HasPrefix(path, "/") {
 		path = "/ (" + path + ")"
 	}

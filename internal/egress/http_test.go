@@ -160,6 +160,9 @@ func TestSchemeIsExact(t *testing.T) {
 func TestHeadersThatReplaceTheRequestAreWithheld(t *testing.T) {
 	bad := []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_HTTP_Method_Override", "x.http.method.override",
 		"X-Original-URL", "X_Original_URL", "X-Rewrite-URL", "X-Forwarded-Host", "X-FORWARDED_HOST", "X-Forwarded-Proto", "X-Forwarded-Prefix",
+		"X-Original-Request-URI", "X-Forwarded-Request-URI", "X-Original-Forwarded-Host", "X-Real-URL", "X-Rewrite-Path", "Base-URL",
+		"Request-URI", "HTTP-URL", "Proxy-URL", "X-Override-Method", "X-HTTP-Verb", "Method-Override", "HTTP_Method_Override", "Destination",
+		"X-Envoy-Original-Dst-Host", "X-Middleware-Rewrite", "X-Middleware-Subrequest", "X-Matched-Path", "X-Invoke-Path", "X-Now-Route-Matches",
 		"Forwarded", "X-Host", "Content_Length", "Transfer_Encoding", "HTTP2-Settings", "Proxy-Authorization", "Proxy-Connection", "Keep-Alive"}
 	for _, two := range []bool{false, true} {
 		w := newWorld(t, config{rules: []string{charge}})

@@ -16,16 +16,31 @@ import (
 
 // TestManyConnections: beyond the limit they are reset, with one record, and places become free.
 func TestManyConnections(t *testing.T) {
+	addr := scripted(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "")
+	w := newWorld(t, config{rules: []string{"GET http://db.test/"}, resolve: []string{"*.test=" + addr}})
+	manyConnections(t, w, 80, maxConns)
+}
+
+// TestManySplices: those of tcp rules have a limit of their own.
+func TestManySplices(t *testing.T) {
 	w := newWorld(t, config{rules: []string{"tcp db.test:5432"}, resolve: []string{"*.test=" + echo(t)}})
+	manyConnections(t, w, 5432, maxSplices)
+}
+
+// manyConnections fills the limit with connections that have had an answer.
+func manyConnections(t *testing.T, w *world, port uint16, limit int) {
+	t.Helper()
 	addr, _ := w.sandbox.names.address("db.test", pinned)
-	to := netip.AddrPortFrom(addr, 5432)
+	to := netip.AddrPortFrom(addr, port)
+	const request = "GET / HTTP/1.1\r\nHost: db.test\r\n\r\n"
 	var open []net.Conn
-	for range maxConns {
+	for range limit {
 		c, err := w.conns.dial(to)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		io.WriteString(c, request)
 		if err := readFull(c, make([]byte, 11)); err != nil {
 			t.Fatal(err)
 		}
@@ -38,8 +53,14 @@ func TestManyConnections(t *testing.T) {
 		}
 		expectReset(t, "one too many", c)
 	}
-	if n := len(w.records.all()); n != 1 {
-		t.Errorf("%d records of the flood", n)
+	flood := 0
+	for _, d := range w.records.all() {
+		if d.Target == "(further connections)" {
+			flood++
+		}
+	}
+	if flood != 1 {
+		t.Errorf("%d records of the flood", flood)
 	}
 	open[0].Close()
 	for end := time.Now().Add(10 * time.Second); ; {
@@ -48,6 +69,7 @@ func TestManyConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		io.WriteString(c, request)
 		if readFull(c, make([]byte, 11)) == nil {
 			break
 		}

@@ -57,12 +57,16 @@ func respond(w http.ResponseWriter, r *http.Request, p problem) {
 	if unread {
 		h.Set("Connection", "close")
 	}
+	rc := http.NewResponseController(w)
+	if r.ProtoMajor == 2 { // the client need not take it, and until then it would stay here
+		rc.SetWriteDeadline(time.Now().Add(refusalTime))
+		defer rc.Flush()
+	}
 	w.WriteHeader(p.Status)
 	w.Write(body)
 	if !unread {
 		return
 	}
-	rc := http.NewResponseController(w)
 	rc.Flush()
 	rc.SetReadDeadline(time.Now().Add(lingerTime))
 	if r.Header.Get("Expect") == "" { // else the body was never asked for

@@ -22,6 +22,9 @@ import (
 const (
 	maxConns    = 512
 	maxRequests = 512
+	maxRefusals = 64  // requests beyond maxRequests that are told so
+	maxHTTP2    = 20  // connections; more than that speak HTTP/1.1
+	maxSplices  = 256 // connections by a tcp rule: six descriptors each, as the kernel copies through pipes
 )
 
 // acceptPause is the wait after the system failed to give a connection or datagram.
@@ -33,8 +36,10 @@ type Sandbox struct {
 	ca       *authority
 	names    *names
 	denials  *denials
-	ipv6     atomic.Bool   // the sandbox has IPv6 to connect with
-	requests chan struct{} // HTTP requests being served
+	ipv6     atomic.Bool // the sandbox has IPv6 to connect with
+	requests places      // HTTP requests being served
+	refusals places      // HTTP requests beyond that, which are being refused
+	splices  places      // connections by a tcp rule
 	ctx      context.Context
 	cancel   context.CancelFunc
 
@@ -42,6 +47,7 @@ type Sandbox struct {
 	closed bool
 	open   map[io.Closer]struct{} // listeners and connections
 	conns  int
+	http2  int // connections of HTTP/2
 }
 
 // Sandbox makes the outer end of one instance of the function, with an authority of its own.
@@ -55,7 +61,9 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 		ca:       ca,
 		names:    newNames(),
 		denials:  &denials{recorder: f.egress.recorder, function: f.name, instance: instance},
-		requests: make(chan struct{}, maxRequests),
+		requests: make(places, maxRequests),
+		refusals: make(places, maxRefusals),
+		splices:  make(places, maxSplices),
 		open:     map[io.Closer]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -140,8 +148,7 @@ func (s *Sandbox) accept(l net.Listener) {
 			}
 		}
 		if !s.admit() {
-			s.denials.writeOnce(record.Denial{Kind: "tcp", Target: "(further connections)",
-				Reason: "this sandbox has too many connections open"})
+			s.tooMany()
 			reset(c)
 			continue
 		}
@@ -162,12 +169,39 @@ func (s *Sandbox) admit() bool {
 	return true
 }
 
+// tooMany records that a connection found no room.
+func (s *Sandbox) tooMany() {
+	s.denials.writeOnce(record.Denial{Kind: "tcp", Target: "(further connections)",
+		Reason: "this sandbox has too many connections open"})
+}
+
+// admitHTTP2 counts a connection that may speak HTTP/2; false if there are too many. The requests on
+// it are not counted before they are whole, nor after they are answered, so their connections are.
+func (s *Sandbox) admitHTTP2(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.two {
+		return true
+	}
+	if s.http2 >= maxHTTP2 {
+		c.crowded = true
+		return false
+	}
+	s.http2++
+	c.two = true
+	return true
+}
+
 // forget undoes keep and admit for a connection that ended.
-func (s *Sandbox) forget(c io.Closer) {
+func (s *Sandbox) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
 	s.conns--
+	if c.two {
+		c.two = false
+		s.http2--
+	}
 }
 
 // survive keeps a fault in serving one sandbox from ending the others.

@@ -5,6 +5,7 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,8 +22,10 @@ const (
 	maxHeader   = 64 << 10         // bytes of a request's header
 	headerTime  = 30 * time.Second // for a request's header to arrive
 	idleTime    = 10 * time.Minute // between requests; longer than clients keep connections
-	maxStreams  = 250              // HTTP/2 requests at once on one connection
+	maxHeader2  = 32 << 10         // … in HTTP/2, where a connection has many of them at once
+	maxStreams  = 100              // HTTP/2 requests at once on one connection (RFC 9113, section 6.5.2)
 	writeStall  = 2 * time.Minute  // an HTTP/2 client that takes nothing
+	refusalTime = 5 * time.Second  // for an HTTP/2 client to take a refusal
 	frameBuffer = 1 << 20          // bytes of HTTP/2 requests' bodies not yet taken, for one connection
 )
 
@@ -31,7 +34,7 @@ type connKey struct{}
 // startServers starts the two servers. That of HTTP/1 gets connections whose TLS is done already.
 func (e *Egress) startServers() {
 	e.http1, e.http2 = newConnQueue(), newConnQueue()
-	start := func(q *connQueue, set func(*http.Protocols, bool), connOf func(net.Conn) *conn, state func(net.Conn, http.ConnState)) {
+	start := func(q *connQueue, connOf func(net.Conn) *conn, configure func(*http.Server)) {
 		s := &http.Server{
 			Handler:                      http.HandlerFunc(e.handle),
 			DisableGeneralOptionsHandler: true,
@@ -41,25 +44,31 @@ func (e *Egress) startServers() {
 			Protocols:                    new(http.Protocols),
 			HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: writeStall,
 				MaxReceiveBufferPerConnection: frameBuffer, MaxReceiveBufferPerStream: frameBuffer / 4},
-			ErrorLog:  slog.NewLogLogger(e.logger.Handler(), slog.LevelDebug),
-			ConnState: state,
-			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				return context.WithValue(ctx, connKey{}, connOf(c))
+			ErrorLog: slog.NewLogLogger(e.logger.Handler(), slog.LevelDebug),
+			// Requests end with their connection and its sandbox, even where the server is not looking.
+			ConnContext: func(_ context.Context, nc net.Conn) context.Context {
+				c := connOf(nc)
+				return context.WithValue(c.ctx, connKey{}, c)
 			},
 		}
-		set(s.Protocols, true)
+		configure(s)
 		e.servers = append(e.servers, s)
 		go s.Serve(q)
 	}
-	start(e.http1, (*http.Protocols).SetHTTP1,
-		func(c net.Conn) *conn { return c.(*http1Conn).captured },
-		func(c net.Conn, s http.ConnState) {
-			if s == http.StateIdle {
+	start(e.http1, func(c net.Conn) *conn { return c.(*http1Conn).captured }, func(s *http.Server) {
+		s.Protocols.SetHTTP1(true)
+		s.ConnState = func(c net.Conn, state http.ConnState) {
+			if state == http.StateIdle {
 				c.(*http1Conn).captured.answering.Store(false)
 			}
-		})
-	start(e.http2, (*http.Protocols).SetHTTP2,
-		func(c net.Conn) *conn { return c.(interface{ NetConn() net.Conn }).NetConn().(*conn) }, nil)
+		}
+	})
+	start(e.http2, func(c net.Conn) *conn { return c.(*tls.Conn).NetConn().(*conn) }, func(s *http.Server) {
+		s.Protocols.SetHTTP2(true)
+		s.MaxHeaderBytes = maxHeader2
+		// Also of what the server refuses by itself. Who carries a request out lifts it.
+		s.WriteTimeout = refusalTime
+	})
 }
 
 // connQueue is a net.Listener of connections that were accepted elsewhere.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/weir-run/weir/internal/policy"
@@ -22,6 +23,7 @@ const handshakeTime = 10 * time.Second
 // resume: the keys of tickets belong to it. A resumed session proves nothing here but that its
 // holder was here before, so every connection is checked by itself.
 func (e *Egress) configureTLS() {
+	var only1 *tls.Config
 	e.tls = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
@@ -30,23 +32,29 @@ func (e *Egress) configureTLS() {
 		// Asked for every handshake; GetCertificate is not when a session resumes.
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			c := h.Conn.(*conn)
-			if c.literal {
-				return nil, nil // the Host of each request decides
+			name, err := policy.CanonicalHost(h.ServerName)
+			switch {
+			case c.literal: // the Host of each request decides
+			case err == nil && name == c.hosts[0]:
+			default:
+				c.sni = "the TLS handshake names no host"
+				if h.ServerName != "" {
+					c.sni = "the TLS handshake names " + shown(h.ServerName)
+				}
+				return e.stranger, nil
 			}
-			if name, err := policy.CanonicalHost(h.ServerName); err == nil && name == c.hosts[0] {
-				return nil, nil
+			if slices.Contains(h.SupportedProtos, "h2") && !c.sandbox.admitHTTP2(c) {
+				return only1, nil
 			}
-			c.sni = "the TLS handshake names no host"
-			if h.ServerName != "" {
-				c.sni = "the TLS handshake names " + shown(h.ServerName)
-			}
-			return e.stranger, nil
+			return nil, nil
 		},
 		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			c := h.Conn.(*conn)
 			return c.sandbox.ca.certificate(c.hosts)
 		},
 	}
+	only1 = e.tls.Clone()
+	only1.GetConfigForClient, only1.NextProtos = nil, []string{"http/1.1"}
 	e.stranger = &tls.Config{
 		MinVersion:             tls.VersionTLS12,
 		SessionTicketsDisabled: true,
@@ -62,7 +70,7 @@ func (c *conn) serveTLS() bool {
 	e := c.sandbox.function.egress
 	t := tls.Server(c, e.tls)
 	c.SetDeadline(time.Now().Add(handshakeTime))
-	ctx, cancel := context.WithTimeout(c.sandbox.ctx, handshakeTime)
+	ctx, cancel := context.WithTimeout(c.ctx, handshakeTime)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.deniedTLS(err)
@@ -82,6 +90,8 @@ func (c *conn) deniedTLS(err error) {
 	switch {
 	case c.sni != "":
 		r.Reason = c.sni + ", but the connection was made to " + c.hosts[0]
+	case c.crowded:
+		r.Reason = "this sandbox has too many HTTP/2 connections open, and the client offers nothing else"
 	case errors.As(err, &op) && op.Op == "remote error": // an alert, as crypto/tls reports it
 		r.Reason = "the client refused the sandbox's certificate or ended the handshake; a client that trusts only its own certificates needs a tcp rule"
 	case op != nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled):

@@ -5,6 +5,7 @@ package egress
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha1"
 	"encoding/base64"
 	"io"
@@ -34,6 +35,10 @@ func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, req *policy.Reque
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusSwitchingProtocols {
+		if !final(resp) {
+			c.failed(w, r, req, errBadAnswer)
+			return
+		}
 		if !pass(w, r, resp) {
 			panic(http.ErrAbortHandler)
 		}
@@ -54,7 +59,8 @@ func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, req *policy.Reque
 	if err := switchProtocols(buffered.Writer, resp); err != nil {
 		return
 	}
-	exchange(client, buffered.Reader, up)
+	defer c.watch()()
+	exchange(c.ctx, client, buffered.Reader, up)
 }
 
 // accepted checks the server's half of RFC 6455, section 4.1.
@@ -82,8 +88,14 @@ func switchProtocols(w *bufio.Writer, resp *http.Response) error {
 	return w.Flush()
 }
 
-// exchange copies both ways. When one direction has ended, the other has a moment for its last words.
-func exchange(client net.Conn, fromClient io.Reader, up io.ReadWriteCloser) {
+// exchange copies both ways. When one direction has ended, the other has a moment for its last words;
+// at the end of ctx there is none.
+func exchange(ctx context.Context, client net.Conn, fromClient io.Reader, up io.ReadWriteCloser) {
+	end := func() {
+		client.Close()
+		up.Close()
+	}
+	defer context.AfterFunc(ctx, end)()
 	ended := make(chan struct{}, 2)
 	go func() {
 		defer func() { ended <- struct{}{} }()
@@ -105,7 +117,6 @@ func exchange(client net.Conn, fromClient io.Reader, up io.ReadWriteCloser) {
 		return
 	case <-last.C:
 	}
-	client.Close()
-	up.Close()
+	end()
 	<-ended
 }

@@ -1,0 +1,99 @@
+package egress
+
+// This file exists because every connection to an upstream takes descriptors from the whole server:
+// a function has so many and no more, however many requests it begins.
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A function may have maxPlaces connections to upstreams, those that are being made included, and no
+// more than one in placeShare of the descriptors that this process may have.
+const (
+	maxPlaces  = 2048
+	minPlaces  = 64
+	placeShare = 8
+)
+
+// errCrowded is a request that found no place for its connection in time.
+var errCrowded = errors.New("this function has too many connections open")
+
+// places is a semaphore.
+type places chan struct{}
+
+func newPlaces() places {
+	n := uint64(maxPlaces)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil {
+		n = min(n, max(limit.Cur/placeShare, minPlaces))
+	}
+	return make(places, n)
+}
+
+func (p places) tryTake() bool {
+	select {
+	case p <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p places) give() { <-p }
+
+// takePlace takes a place for one connection. If there is none, idle connections make room, and with
+// wait the caller gets what becomes free until ctx ends. The error is errCrowded, or that of ctx if
+// nobody wants the connection any more.
+func (f *Function) takePlace(ctx context.Context, wait bool) error {
+	if f.places.tryTake() {
+		return nil
+	}
+	if !wait {
+		return errCrowded
+	}
+	again := time.NewTicker(dialStagger)
+	defer again.Stop()
+	for {
+		f.closeIdle()
+		select {
+		case f.places <- struct{}{}:
+			return nil
+		case <-again.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return errCrowded
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// outside is a connection to an upstream. It has a place until it is closed.
+type outside struct {
+	*net.TCPConn
+	places places
+	once   sync.Once
+}
+
+func (o *outside) Close() error {
+	err := o.TCPConn.Close()
+	o.once.Do(o.places.give)
+	return err
+}
+
+// dialPlaced connects to an address. The place is already taken; without a connection it is free
+// again.
+func (f *Function) dialPlaced(ctx context.Context, a netip.AddrPort) (*outside, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", a.String())
+	if err != nil {
+		f.places.give()
+		return nil, err
+	}
+	return &outside{TCPConn: c.(*net.TCPConn), places: f.places}, nil
+}
