@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/intrinsic"
@@ -56,12 +58,32 @@ func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
 		return nil, fmt.Errorf("writing the artifact: %w", err)
 	}
 	a.Publish = s.Publish
+	a.Warnings = together(built)
+	return a, nil
+}
+
+// together gives each warning once, with the functions that it is about: a setting for all functions
+// brings about the same one in each.
+func together(built []output) []string {
+	about := map[string][]string{}
+	var texts, out []string
 	for _, b := range built {
 		for _, w := range b.warnings {
-			a.Warnings = append(a.Warnings, b.name+": "+w)
+			if about[w] == nil {
+				texts = append(texts, w)
+			}
+			about[w] = append(about[w], b.name)
 		}
 	}
-	return a, nil
+	for _, w := range texts {
+		names := slices.Compact(about[w])
+		text := strings.Join(names[:min(3, len(names))], ", ")
+		if more := len(names) - 3; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		out = append(out, text+": "+w)
+	}
+	return out
 }
 
 // output is what became of one function before it is written.
@@ -75,8 +97,8 @@ type output struct {
 	err      error
 }
 
-// buildFunction makes the content of one function's bundle.
-func buildFunction(ctx context.Context, s *site.Site, f site.Function) output {
+// buildFunction makes the content of one function's bundle; m is shared with the site's others.
+func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo) output {
 	out := output{name: f.Name, export: "handler", files: tree{}, err: f.Err}
 	if out.err != nil {
 		return out
@@ -109,7 +131,7 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function) output {
 	for _, file := range included {
 		out.files.add(file.Name, file.Path)
 	}
-	b := newBundler(s, f, main, out.files)
+	b := newBundler(s, f, main, out.files, m)
 	out.entry, out.err = b.run(ctx)
 	out.warnings = append(out.warnings, b.warnings...)
 	if out.err == nil {

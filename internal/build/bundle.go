@@ -11,8 +11,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/evanw/esbuild/pkg/api"
 
@@ -37,13 +39,19 @@ type bundler struct {
 	files    tree
 	format   api.Format
 	carried  map[string]map[string]string // folders of packages carried as files, with what each needs by name
-	edges    map[edge]bool                // every import between packages that any pass saw
+	later    map[edge]bool                // imports that are made only at run time, see unseen
+	guessed  bool                         // later holds guesses, too
 	warnings []string
+	memo     *memo
+
+	mu      sync.Mutex         // for what passes find while esbuild calls them, here and in pass
+	edges   map[edge]bool      // every import between packages that any pass saw
+	members map[string]*member // by folder
 }
 
-func newBundler(s *site.Site, f site.Function, entry string, files tree) *bundler {
-	return &bundler{site: s, fn: f, entry: entry, files: files,
-		carried: map[string]map[string]string{}, edges: map[edge]bool{}}
+func newBundler(s *site.Site, f site.Function, entry string, files tree, m *memo) *bundler {
+	return &bundler{site: s, fn: f, entry: entry, files: files, memo: m, carried: map[string]map[string]string{},
+		later: map[edge]bool{}, edges: map[edge]bool{}, members: map[string]*member{}}
 }
 
 // run fills the tree and gives the name of the entry file in it.
@@ -65,6 +73,9 @@ func (b *bundler) run(ctx context.Context) (string, error) {
 		}
 		if len(res.Errors) > 0 {
 			return "", b.failure(res.Errors)
+		}
+		if b.unseen() {
+			continue
 		}
 		at, more, err := b.place(p.external)
 		if err != nil {
@@ -113,7 +124,8 @@ func (b *bundler) output() string {
 
 // pass bundles once, with the packages in b.carried left out.
 func (b *bundler) pass(ctx context.Context) (*pass, api.BuildResult) {
-	p := &pass{bundler: b, flagged: map[string]bool{}, external: map[edge]bool{}, refs: map[string]string{}, looked: map[string]bool{}}
+	p := &pass{bundler: b, flagged: map[string]bool{}, suspect: map[string]bool{}, external: map[edge]bool{},
+		refs: map[string]string{}, looked: map[string]bool{}}
 	opts := api.BuildOptions{
 		EntryPoints:   []string{b.entry},
 		AbsWorkingDir: b.site.Base,
@@ -158,7 +170,14 @@ func (b *bundler) learn(p *pass, res api.BuildResult) bool {
 	for _, m := range res.Warnings {
 		switch m.ID {
 		case "unsupported-require-call", "unsupported-dynamic-import", "indirect-require":
-			b.flagAt(p, m)
+			if !harmless(m) {
+				b.flagAt(p, m)
+			}
+		}
+	}
+	for dir := range p.suspect {
+		if b.runs(dir, map[string]bool{}) {
+			p.flagged[dir] = true
 		}
 	}
 	return b.carry(sortedKeys(p.flagged))
@@ -169,10 +188,23 @@ func (b *bundler) flagAt(p *pass, m api.Message) {
 	if m.Location == nil || m.Location.Namespace != "file" && m.Location.Namespace != "" {
 		return
 	}
-	if of, ok := packageOf(filepath.Join(b.site.Base, filepath.FromSlash(m.Location.File))); ok {
+	file := filepath.Join(b.site.Base, filepath.FromSlash(m.Location.File))
+	if of, ok := packageOf(file); ok {
 		p.flagged[of.dir] = true
+	} else if of, _ := b.memberAt(file); of.dir != "" && m.ID != "" { // an error in it is the author's to mend
+		p.suspect[of.dir] = true
 	}
 }
+
+// harmless tells whether a message is about typeof require, which nobody calls.
+func harmless(m api.Message) bool {
+	if m.ID != "indirect-require" || m.Location == nil || m.Location.Column > len(m.Location.LineText) {
+		return false
+	}
+	return typeofBefore.MatchString(m.Location.LineText[:m.Location.Column])
+}
+
+var typeofBefore = regexp.MustCompile(`\btypeof\s*\(?\s*$`)
 
 // carry adds packages and all that they need to those carried as files, and tells whether any was
 // new. A package that others carry must not be bundled as well: it would exist twice.
@@ -185,19 +217,26 @@ func (b *bundler) carry(dirs []string) bool {
 			continue
 		}
 		grown = true
-		all := needs(dir)
-		for e := range b.edges {
-			if e.from == dir && all[e.name] == "" {
-				all[e.name] = e.to
-			}
-		}
-		maps.DeleteFunc(all, func(name, to string) bool { return strings.HasPrefix(name, "@intrinsic/") || !b.allowed(to) })
+		all := b.wants(dir)
 		b.carried[dir] = all
 		for _, name := range sortedKeys(all) {
 			todo = append(todo, all[name])
 		}
 	}
 	return grown
+}
+
+// wants gives the packages that the one in dir may load, by name: what it declares, and what any pass
+// saw it import.
+func (b *bundler) wants(dir string) map[string]string {
+	all := needs(dir)
+	for e := range b.edges {
+		if e.from == dir && all[e.name] == "" {
+			all[e.name] = e.to
+		}
+	}
+	maps.DeleteFunc(all, func(name, to string) bool { return strings.HasPrefix(name, "@intrinsic/") || !b.foreign(to) })
+	return all
 }
 
 // betterFormat gives the module format that the bundle must have: that of the entry by Node's rules,
@@ -218,7 +257,8 @@ func (b *bundler) betterFormat(p *pass, res api.BuildResult) api.Format {
 // finish puts the bundle, the packages and the files that the code refers to into the tree.
 func (b *bundler) finish(p *pass, res api.BuildResult, at map[string]string) (string, error) {
 	for _, pos := range sortedKeys(at) {
-		if err := b.files.addPackage(at[pos], pos); err != nil {
+		_, registry := packageOf(at[pos])
+		if err := b.files.addPackage(at[pos], pos, !registry); err != nil {
 			return "", err
 		}
 	}
@@ -232,8 +272,9 @@ func (b *bundler) finish(p *pass, res api.BuildResult, at map[string]string) (st
 		}
 		b.files[filepath.ToSlash(rel)] = source{data: f.Contents}
 	}
+	b.warnings = append(b.warnings, b.missing()...)
 	for _, m := range res.Warnings {
-		if m.Location != nil {
+		if m.Location != nil && !harmless(m) {
 			b.warnings = append(b.warnings, fmt.Sprintf("%s: %s", b.position(m.Location), m.Text))
 		}
 	}

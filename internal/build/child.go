@@ -86,6 +86,7 @@ func child(stdin io.Reader, stdout io.Writer) (status int) {
 	var mu sync.Mutex
 	out := json.NewEncoder(stdout)
 	var wg sync.WaitGroup
+	known := newMemo()
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, f := range s.Functions {
 		if !wanted[f.Name] {
@@ -93,7 +94,7 @@ func child(stdin io.Reader, stdout io.Writer) (status int) {
 		}
 		wg.Go(func() {
 			slots <- struct{}{}
-			w := buildFunction(context.Background(), s, f).wire()
+			w := buildFunction(context.Background(), s, f, known).wire()
 			<-slots
 			mu.Lock()
 			defer mu.Unlock()

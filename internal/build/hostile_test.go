@@ -83,6 +83,18 @@ func TestNothingOutsideOfTheSiteGetsIntoAnArtifact(t *testing.T) {
 		"included files":    {site: "-- site/functions/f.js --\nexports.handler = 1\n", links: "site/data/l.json ../../host/loot.json"},
 		"tsconfig paths": {site: "-- site/functions/f.ts --\nimport x from 'x';\nexport const handler = x\n" +
 			"-- site/tsconfig.json --\n{\"compilerOptions\": {\"paths\": {\"x\": [\"../host/loot.json\"]}}}\n"},
+		"a link beside a package's code": {site: "-- site/functions/f.js --\nexports.handler = require('p')\n" +
+			"-- site/node_modules/p/package.json --\n{}\n-- site/node_modules/p/index.js --\nmodule.exports = require('./loot.json')\n",
+			links: "site/node_modules/p/loot.json ../../../host/loot.json"},
+		"a folder's package.json": {site: "-- site/functions/f.js --\nexports.handler = require('./sub')\n" +
+			"-- site/functions/sub/package.json --\n{\"main\": \"../../../host/loot.json\"}\n"},
+		"external_node_modules": {site: "-- site/functions/f.js --\nexports.handler = require('views')\n" +
+			"-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\nexternal_node_modules = [\"..\", \"../../host\", \"p\"]\n",
+			links: "site/node_modules/p ../../host"},
+		"a function's own package.json": {site: "-- site/functions/f/f.js --\nexports.handler = require('views')\n" +
+			"-- site/functions/f/package.json --\n{\"dependencies\": {\"../../../host\": \"1\", \"p\": \"1\"}}\n" +
+			"-- site/node_modules/views/package.json --\n{}\n-- site/node_modules/views/index.js --\nmodule.exports = (x) => require(x)\n",
+			links: "site/node_modules/p ../../host"},
 		"require.resolve":    {site: "-- site/functions/f.js --\nexports.handler = require.resolve('../../host/loot.json')\n"},
 		"createRequire":      {site: "-- site/functions/f.mjs --\nimport { createRequire } from 'module';\nexport const handler = createRequire(import.meta.url).resolve('../../host/loot.json')\n"},
 		"a computed require": {site: "-- site/functions/f.js --\nexports.handler = (x) => require('../../host/' + x)\n"},
@@ -165,6 +177,69 @@ module.exports = require('../../secrets.json');
 `)
 	if where := holds(t, build(t, dir, t.TempDir()), loot); where != "" {
 		t.Errorf("a secret of the site is in %s", where)
+	}
+}
+
+// A link of a package's is followed only within the package, whatever imports it.
+func TestAPackagesLinkDoesNotPullTheSitesOwnFilesIn(t *testing.T) {
+	for name, c := range map[string]struct{ spec, link string }{
+		"a file":   {"./data.json", "data.json ../../secrets/data.json"},
+		"a folder": {"./s/data.json", "s ../../secrets"},
+		"no name":  {"./s/data", "s ../../secrets"},
+	} {
+		dir := newSite(t, "-- netlify.toml --\n[functions]\ndirectory = \"functions\"\n-- secrets/data.json --\n{\"key\": \"LOOT-5e1f\"}\n"+
+			"-- functions/f.js --\nexports.handler = require('p')\n-- node_modules/p/package.json --\n{}\n"+
+			"-- node_modules/p/index.js --\nmodule.exports = require('"+c.spec+"')\n-- LINKS --\nnode_modules/p/"+c.link+"\n")
+		if where := holds(t, build(t, dir, t.TempDir()), loot); where != "" {
+			t.Errorf("%s: a secret of the site is in %s", name, where)
+		}
+	}
+}
+
+// A package of the workspace is a folder in which people work: what they keep there for themselves
+// is not carried. And the site is none of its own packages, though the workspace links it like one.
+func TestSecretsOfAWorkspaceAreNotCarried(t *testing.T) {
+	dir := newSite(t, `
+-- package.json --
+{"workspaces": ["packages/*", "apps/*"]}
+-- apps/web/netlify.toml --
+[functions]
+directory = "functions"
+external_node_modules = ["web", "own"]
+-- apps/web/package.json --
+{"name": "web"}
+-- apps/web/notes.txt --
+LOOT-5e1f
+-- apps/web/functions/f.js --
+exports.handler = () => [require('own'), require('web/functions/g')];
+-- apps/web/functions/g.js --
+exports.handler = 1;
+-- packages/own/package.json --
+{"name": "own", "dependencies": {"web": "*"}}
+-- packages/own/index.js --
+module.exports = __dirname;
+-- packages/own/.env.local --
+LOOT-5e1f
+-- packages/own/.npmrc --
+LOOT-5e1f
+-- packages/own/.cache/x --
+LOOT-5e1f
+-- packages/own/config/deploy.key --
+LOOT-5e1f
+-- packages/own/config/id_rsa --
+LOOT-5e1f
+-- LINKS --
+node_modules/own ../packages/own
+node_modules/web ../apps/web
+-- SITE --
+apps/web
+`)
+	a := build(t, dir, t.TempDir())
+	if where := holds(t, a, loot); where != "" {
+		t.Errorf("a secret is in %s", where)
+	}
+	if where := holds(t, a, "module.exports = __dirname"); where == "" {
+		t.Error("the package is not carried")
 	}
 }
 

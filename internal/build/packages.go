@@ -52,6 +52,7 @@ type manifest struct {
 	Dependencies         map[string]string
 	OptionalDependencies map[string]string
 	PeerDependencies     map[string]string
+	PeerDependenciesMeta map[string]json.RawMessage
 }
 
 // manifestAt reads a package.json. A missing or malformed one says nothing, as Node has it for
@@ -68,20 +69,26 @@ func manifestAt(path string) manifest {
 	return m
 }
 
-// installed finds a package as Node does: in the node_modules of dir or of any folder above it
-// (Node.js, "Loading from node_modules folders"). "" if there is none.
-func installed(dir, name string) string {
+// installed gives the folder of a package as Node finds it from dir, "" if there is none.
+func installed(dir, name string) string { return find(dir, name).dir }
+
+// linked is an installed package: where it is looked for, and its folder's real path.
+type linked struct{ at, dir string }
+
+// find finds a package as Node does: in the node_modules of dir or of any folder above it (Node.js,
+// "Loading from node_modules folders").
+func find(dir, name string) linked {
 	for d := dir; ; d = filepath.Dir(d) {
 		if filepath.Base(d) != "node_modules" {
-			real, err := filepath.EvalSymlinks(filepath.Join(d, "node_modules", name))
-			if err == nil {
+			at := filepath.Join(d, "node_modules", name)
+			if real, err := filepath.EvalSymlinks(at); err == nil {
 				if info, err := os.Stat(real); err == nil && info.IsDir() {
-					return real
+					return linked{at, real}
 				}
 			}
 		}
 		if d == filepath.Dir(d) {
-			return ""
+			return linked{}
 		}
 	}
 }
@@ -91,14 +98,14 @@ func installed(dir, name string) string {
 func needs(dir string) map[string]string {
 	m := manifestAt(filepath.Join(dir, "package.json"))
 	out := map[string]string{}
-	for _, deps := range []map[string]string{m.Dependencies, m.OptionalDependencies, m.PeerDependencies} {
-		for name := range deps {
-			if !validPackageName(name) {
-				continue
-			}
-			if d := installed(dir, name); d != "" {
-				out[name] = d
-			}
+	names := slices.Concat(sortedKeys(m.Dependencies), sortedKeys(m.OptionalDependencies), sortedKeys(m.PeerDependencies),
+		sortedKeys(m.PeerDependenciesMeta)) // optional ones may stand there only
+	for _, name := range names {
+		if !validPackageName(name) || strings.HasPrefix(name, "@types/") { // types are no code
+			continue
+		}
+		if d := installed(dir, name); d != "" {
+			out[name] = d
 		}
 	}
 	for _, p := range inside(filepath.Join(dir, "node_modules"), "") {

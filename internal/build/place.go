@@ -34,6 +34,11 @@ func (b *bundler) place(external map[edge]bool) (at map[string]string, more []st
 		}
 	}
 	here := path.Dir(b.rel)
+	for _, e := range sortedEdges(b.later) {
+		if l.lookup(here, e.name) == "" {
+			l.put(path.Join("node_modules", e.name), e.to)
+		}
+	}
 	for _, e := range sortedEdges(external) {
 		got := l.lookup(here, e.name)
 		switch {
@@ -101,6 +106,9 @@ func (l *layout) dirs() []string {
 // plain gives the place of a package in the site if each node_modules on the way holds packages
 // directly, as npm installs them.
 func (b *bundler) plain(dir string) (string, bool) {
+	if m := b.memberOf(dir); m != nil {
+		dir = m.link
+	}
 	rel, err := filepath.Rel(b.site.Base, dir)
 	if err != nil || !filepath.IsLocal(rel) {
 		return "", false

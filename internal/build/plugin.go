@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
@@ -24,8 +23,8 @@ type pass struct {
 	*bundler
 	resolver api.PluginBuild
 
-	mu            sync.Mutex
 	flagged       map[string]bool   // folders of packages found to need their files
+	suspect       map[string]bool   // folders of members found to need their files
 	external      map[edge]bool     // imports of carried packages that the bundle holds
 	refs          map[string]string // files of the site that the code names: place in the bundle, path
 	importsModule bool              // the bundle imports an ES module that is carried
@@ -53,46 +52,54 @@ func (p *pass) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 		return refuse("%q can be used only in the bootstrap file that is the function's own file: %q is provided by Weir, never by a registry", a.Path, "@intrinsic/lambda"), nil
 	}
 	from, fromPackage := p.owner(a.Importer)
+	if p.beside(a, from, fromPackage) {
+		return zero, nil
+	}
 	if filepath.IsAbs(a.Path) || strings.HasPrefix(a.Path, "file:") {
 		if fromPackage {
 			return p.keepWhole(from, a.Path), nil
 		}
 		return refuse("%q is an absolute path: it would not be there at run time", a.Path), nil
 	}
-	res := p.resolver.Resolve(a.Path, api.ResolveOptions{Importer: a.Importer, Namespace: a.Namespace,
-		ResolveDir: a.ResolveDir, Kind: a.Kind, With: a.With, PluginData: asked{}})
+	res := p.memo.resolve(p.resolver, a)
 	switch {
-	case len(res.Errors) > 0:
+	case res.failed:
 		return p.unresolved(a, from, fromPackage), nil
-	case res.External || res.Namespace != "file":
+	case res.aside:
 		return zero, nil
-	case !p.allowed(res.Path):
+	case !p.allowed(res.path):
 		if fromPackage {
 			return p.keepWhole(from, a.Path), nil
 		}
 		return refuse("%q leads out of the site", a.Path), nil
 	}
-	to, toPackage := p.owner(res.Path)
+	to, toPackage := p.owner(res.path)
+	if !fromPackage {
+		from, _ = p.memberAt(a.Importer) // imports of its own count if it is carried one day
+	}
+	if !toPackage && bare(a.Path) {
+		to, toPackage = p.join(a, from, res.path)
+	}
 	switch {
 	case fromPackage && a.Kind == api.ResolveJSRequireResolve:
 		return p.keepWhole(from, a.Path), nil
 	case fromPackage && !toPackage && !bare(a.Path):
 		return p.keepWhole(from, a.Path), nil // reaches for the site's own files
 	case toPackage && to.dir != from.dir:
-		return p.crossing(a, from, to, res.Path), nil
-	case a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(res.Path, ".node"):
+		return p.crossing(a, from, to, res.path, fromPackage), nil
+	case a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(res.path, ".node"):
 		if fromPackage {
 			return p.keepWhole(from, a.Path), nil
 		}
-		return p.reference(res.Path), nil
+		return p.reference(res.path), nil
 	}
 	return zero, nil
 }
 
 // crossing decides about an import of another package.
-func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string) api.OnResolveResult {
+func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string, fromPackage bool) api.OnResolveResult {
 	name, spec := specifierName(a.Path), a.Path
-	if !bare(a.Path) || installed(filepath.Dir(a.Importer), name) != to.dir {
+	if !bare(a.Path) || p.memo.find(filepath.Dir(a.Importer), name).dir != to.dir {
 		// Named by a path or an alias, which mean something only where the source stood.
 		name = to.name
 		at, ok := p.plain(to.dir)
@@ -112,6 +119,9 @@ func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string) api.OnRe
 		}
 		return api.OnResolveResult{}
 	}
+	if !fromPackage {
+		from = pkg{} // a member that is bundled is the site's own code
+	}
 	p.external[edge{from.dir, name, to.dir}] = true
 	if a.Kind == api.ResolveJSImportStatement && moduleType(file) == "module" {
 		p.importsModule = true
@@ -126,14 +136,22 @@ func (p *pass) mustCarry(to pkg) bool {
 	case "nft", "zisi", "none":
 		return true
 	}
-	if slices.ContainsFunc(p.fn.External, func(x string) bool { return specifierName(x) == to.name }) {
-		return true
+	return p.named(to) || p.looks(to)
+}
+
+// named tells whether external_node_modules names a package.
+func (b *bundler) named(of pkg) bool {
+	return slices.ContainsFunc(b.fn.External, func(x string) bool { return specifierName(x) == of.name })
+}
+
+// looks is needsFiles. The caller holds p.mu.
+func (p *pass) looks(of pkg) bool {
+	known, ok := p.looked[of.dir]
+	if !ok {
+		known = needsFiles(of)
+		p.looked[of.dir] = known
 	}
-	if known, ok := p.looked[to.dir]; ok {
-		return known
-	}
-	p.looked[to.dir] = needsFiles(to)
-	return p.looked[to.dir]
+	return known
 }
 
 // unresolved decides about an import that leads nowhere. In the site's own code that is an error,
@@ -143,7 +161,7 @@ func (p *pass) unresolved(a api.OnResolveArgs, from pkg, fromPackage bool) api.O
 	switch {
 	case fromPackage && !bare(a.Path):
 		return p.keepWhole(from, a.Path)
-	case fromPackage, slices.ContainsFunc(p.fn.External, func(x string) bool { return specifierName(x) == specifierName(a.Path) }):
+	case fromPackage, p.named(pkg{name: specifierName(a.Path)}):
 		return api.OnResolveResult{Path: a.Path, External: true}
 	}
 	return api.OnResolveResult{}
@@ -208,10 +226,16 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 	if inPackage {
 		// Maps of packages are not used. One that is spoken of elsewhere in the source is a string of
 		// the package's, or a trap.
-		text = lastMapComment.ReplaceAllString(text, "\n")
-		if mapComment.MatchString(text) || scanPackage(src) || p.format == api.FormatESModule && sloppy(src, a.Path) {
+		if scanPackage(text) || p.format == api.FormatESModule && sloppy(text, a.Path) {
 			p.flag(of.dir)
 		}
+		if mentions(text, mapMark) {
+			if text = lastMapComment.ReplaceAllString(text, "\n"); mapComment.MatchString(text) {
+				p.flag(of.dir)
+			}
+		}
+	} else {
+		p.inspect(text, a.Path)
 	}
 	text = p.disarm(text, a.Path)
 	if !inPackage && strings.Contains(text, "createRequire") {
@@ -235,7 +259,7 @@ func (p *pass) referencesIn(text, file string) {
 		spec, dir := m[1], filepath.Dir(file)
 		if bare(spec) {
 			name := specifierName(spec)
-			if d := installed(dir, name); d != "" && p.allowed(d) {
+			if d := installed(dir, name); d != "" && p.foreign(d) {
 				p.mu.Lock()
 				p.edges[edge{"", name, d}] = true
 				p.external[edge{"", name, d}] = true
@@ -260,12 +284,19 @@ func (p *pass) owner(file string) (pkg, bool) {
 	if of, ok := packageOf(file); ok {
 		return of, true
 	}
+	var of pkg
 	for dir := range p.carried {
-		if within(dir, file) {
-			return pkg{manifestAt(filepath.Join(dir, "package.json")).Name, dir}, true
+		if within(dir, file) && len(dir) > len(of.dir) {
+			of.dir = dir
 		}
 	}
-	return pkg{}, false
+	if of.dir == "" {
+		return pkg{}, false
+	}
+	if m := p.memberOf(of.dir); m != nil {
+		return pkg{m.name, of.dir}, true
+	}
+	return pkg{manifestAt(filepath.Join(of.dir, "package.json")).Name, of.dir}, true
 }
 
 // placeOf gives the place that a source file has, or would have, in the bundle: its place in the

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
@@ -25,7 +26,8 @@ var pathDefines = map[string]string{
 	"import.meta.url":      "__weir_url",
 }
 
-var importMeta = regexp.MustCompile(`\bimport\s*\.\s*meta\b`)
+// importMeta begins with plain letters, as the expressions below: such ones are looked for fast.
+var importMeta = regexp.MustCompile(`import\s*\.\s*meta\b`)
 
 // withPaths declares, in source that asks where it is, the answers: __dirname of lib/mail.js stays
 // /var/task/lib though the code now stands in functions/charge.js. The declarations go to the line
@@ -129,18 +131,26 @@ func skipBlank(src string, at int) int {
 }
 
 // computed is a require or import of a path that begins with dots and is completed at run time.
-var computed = regexp.MustCompile("(?:require|import)\\s*\\(\\s*[\"'`]((?:\\.{1,2}/)+)[^\"'`]*(?:[\"'`]\\s*\\+|\\$\\{)")
+const computed = "\\s*\\(\\s*[\"'`]((?:\\.{1,2}/)+)[^\"'`]*(?:[\"'`]\\s*\\+|\\$\\{)"
+
+var (
+	computedRequire = regexp.MustCompile("require" + computed)
+	computedImport  = regexp.MustCompile("import" + computed)
+)
 
 // climbs gives the dots of the computed path in a source that climb the highest. esbuild takes such a
 // path for a pattern, and walks the folder that it begins in for all that it may mean.
 func climbs(src string) (dots string, ok bool) {
-	for _, m := range computed.FindAllStringSubmatch(src, -1) {
+	for _, m := range slices.Concat(computedRequire.FindAllStringSubmatch(src, -1), computedImport.FindAllStringSubmatch(src, -1)) {
 		if !ok || strings.Count(m[1], "..") > strings.Count(dots, "..") {
 			dots, ok = m[1], true
 		}
 	}
 	return dots, ok
 }
+
+// mapMark is in every reference to a source map.
+const mapMark = "sourceMappingURL="
 
 // mapComment is a reference to a source map as esbuild reads it.
 var mapComment = regexp.MustCompile(`(?://|/\*)[#@][ \t]*sourceMappingURL=([^\s*]*)`)
@@ -152,6 +162,9 @@ var lastMapComment = regexp.MustCompile(`\n[ \t]*(?://|/\*)[#@][ \t]*sourceMappi
 // in place. esbuild would follow them to any file of the machine, a device that never ends
 // included.
 func (b *bundler) disarm(src, file string) string {
+	if !mentions(src, mapMark) {
+		return src
+	}
 	return mapComment.ReplaceAllStringFunc(src, func(m string) string {
 		u, err := url.Parse(mapComment.FindStringSubmatch(m)[1])
 		if err != nil || u.Scheme != "" && u.Scheme != "file" {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/weir-run/weir/internal/site"
 )
 
 // maxBundle is AWS Lambda's bound on an unzipped function, in bytes.
@@ -55,16 +57,21 @@ func (t tree) fits() error {
 }
 
 // addPackage copies a package as it is to the folder at. Other packages that are installed inside
-// it have their own places. Links must stay in the package: it comes from strangers.
-func (t tree) addPackage(dir, at string) error {
+// it have their own places. Links must stay in the package: it comes from strangers. In a folder of
+// the site's own, one in which people work, what is hidden or may hold credentials stays out.
+func (t tree) addPackage(dir, at string, own bool) error {
 	return filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return broken(at, "a package can't be read", "")
 		}
+		private := own && p != dir && (e.Name()[0] == '.' || site.Credential(e.Name()))
 		if e.IsDir() {
-			if p != dir && (e.Name() == "node_modules" || e.Name() == ".git") {
+			if p != dir && (e.Name() == "node_modules" || e.Name() == ".git" || private) {
 				return filepath.SkipDir
 			}
+			return nil
+		}
+		if private {
 			return nil
 		}
 		rel, err := filepath.Rel(dir, p)

@@ -5,7 +5,6 @@ package build
 // packages are carried as files, and in doubt a package counts as one: that is only larger.
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,10 +50,19 @@ func needsFiles(p pkg) bool {
 
 // scanPackage tells whether a file's package must be carried as files, judging by the file's text:
 // it looks for its own files, or requires in a way that no bundler sees.
-func scanPackage(src []byte) bool { return ownPath.Match(src) || hiddenRequire.Match(src) }
+func scanPackage(src string) bool {
+	return mentions(src, "__dirname", "__filename", "import.meta") && ownPath.MatchString(src) ||
+		mentions(src, "module.require", "createRequire", "eval(") && hiddenRequire.MatchString(src)
+}
+
+// mentions tells whether any of the words is in a source: far faster than the expressions that need
+// one of them.
+func mentions(src string, words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(src, w) })
+}
 
 // sloppy tells whether a file may count on not being in strict mode, as old CommonJS code does (it
 // assigns to undeclared names, for one). In an ES module everything is strict.
-func sloppy(src []byte, file string) bool {
-	return moduleType(file) != "module" && !bytes.Contains(src, []byte("use strict"))
+func sloppy(src, file string) bool {
+	return moduleType(file) != "module" && !strings.Contains(src, "use strict")
 }

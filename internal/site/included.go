@@ -86,7 +86,7 @@ func (s *Site) collect(segments []string, found map[string]string, skipped map[s
 		if !matchSegments(segments, strings.Split(name, "/")) {
 			return nil
 		}
-		if !exact && credential(name) {
+		if !exact && Credential(name) {
 			skipped[name] = true
 			return nil
 		}
@@ -114,8 +114,8 @@ func (s *Site) content(name, p string) (string, error) {
 	return real, nil
 }
 
-// credential tells whether a file's name is one under which credentials are kept.
-func credential(name string) bool {
+// Credential tells whether a file's name, a path with slashes, is one under which credentials are kept.
+func Credential(name string) bool {
 	for seg := range strings.SplitSeq(name, "/") {
 		switch seg {
 		case ".git", ".hg", ".svn", ".ssh", ".aws", ".gnupg", ".kube", ".docker", ".netlify", ".weir",
