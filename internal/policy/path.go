@@ -81,7 +81,7 @@ func canonicalPath(s string) (string, error) {
 func checkSegment(s string, last bool) error {
 	bare, _, parameter := strings.Cut(s, "%3B")
 	switch {
-	case bare == "." || bare == "..":
+	case isDots(s):
 		return ambiguous("the path holds a dot segment")
 	case bare == "" && (parameter || !last):
 		return ambiguous("the path holds an empty segment")
@@ -167,8 +167,11 @@ func checkUTF8(s string) (int, error) {
 	if r == utf8.RuneError && size <= 1 {
 		return 0, ambiguous("the path holds escapes that are not UTF-8")
 	}
-	if unicode.IsControl(r) {
+	switch look := lookalikes[r]; {
+	case unicode.IsControl(r):
 		return 0, ambiguous("the path holds an encoded control character")
+	case look == "/" || look == `\` || look == "%":
+		return 0, ambiguous("the path holds a character that some servers take for a slash, backslash or percent sign")
 	}
 	return 3 * size, nil
 }

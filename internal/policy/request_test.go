@@ -6,9 +6,11 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // newRequest makes the request of either kind by its scheme.
@@ -127,7 +129,46 @@ func TestNewFile(t *testing.T) {
 	}
 }
 
-// What is accepted means the same to Go's own parser, and making it canonical again changes nothing.
+// carelessServers do to a decoded path what some do: none may find a dot segment by it.
+var carelessServers = func() (list []func(string) string) {
+	each := func(f func(segment string) string) {
+		list = append(list, func(p string) string {
+			segments := strings.Split(p, "/")
+			for i, s := range segments {
+				segments[i] = f(s)
+			}
+			return strings.Join(segments, "/")
+		})
+	}
+	each(strings.TrimSpace)
+	for _, cut := range []string{" ", ";", "?", "#", "\u00a0", "\uff1b", "\uff1f", "\uff03", "\u037e"} {
+		each(func(s string) string { s, _, _ = strings.Cut(s, cut); return s })
+	}
+	for _, gone := range []*unicode.RangeTable{unicode.Cf, unicode.Variation_Selector, unicode.White_Space} {
+		each(func(s string) string {
+			return strings.Map(func(r rune) rune {
+				if unicode.Is(gone, r) {
+					return -1
+				}
+				return r
+			}, s)
+		})
+	}
+	each(func(s string) string { // fullwidth forms, as NFKC folds them
+		return strings.Map(func(r rune) rune {
+			if r >= 0xff01 && r <= 0xff5e {
+				return r - 0xff01 + '!'
+			}
+			return r
+		}, s)
+	})
+	each(strings.NewReplacer("\u2024", ".", "\u2025", "..", "\u2026", "...", "\ufe52", ".", "\u2044", "/", "\u2215", "/", "\u2216", "/", "\ufe68", "/").Replace)
+	each(strings.NewReplacer("\u00a5", "/", "\u20a9", "/").Replace)
+	return list
+}()
+
+// What is accepted means the same to Go's own parser, making it canonical again changes nothing, and
+// no server finds a dot segment in it, however careless.
 func FuzzNewHTTP(f *testing.F) {
 	file, err := os.ReadFile("testdata/urls.txt")
 	if err != nil {
@@ -163,6 +204,11 @@ func FuzzNewHTTP(f *testing.F) {
 		}
 		if clean := path.Clean(u.Path); clean != u.Path && clean+"/" != u.Path {
 			t.Fatalf("%q cleaned is %q", u.Path, clean)
+		}
+		for _, careless := range carelessServers {
+			if seen := careless(u.Path); slices.ContainsFunc(strings.Split(seen, "/"), func(s string) bool { return s == "." || s == ".." }) {
+				t.Fatalf("%q may be read as %q", u.Path, seen)
+			}
 		}
 	})
 }
