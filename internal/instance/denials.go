@@ -94,12 +94,14 @@ func (d *denials) reported(r runtime.Report) {
 	d.write(rec)
 }
 
-// addon records a native library that the bundle holds and the policy doesn't allow.
+// addon records that importing the function failed and that its bundle holds a native library which the
+// policy doesn't allow. That the one is because of the other is a guess: what was thrown is the function's
+// own word, and packages say it in words of their own.
 func (d *denials) addon(file string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.write(record.Denial{Kind: "addon", Target: "/var/task/" + file, Source: record.Kernel,
-		Reason: "native libraries are not allowed", Fix: "addons = true"})
+	d.write(record.Denial{Kind: "addon", Target: "/var/task/" + file, Source: record.Shim,
+		Reason: "the import failed, and native libraries are not allowed", Fix: "addons = true"})
 }
 
 // flush records the child processes that the shim did not name.

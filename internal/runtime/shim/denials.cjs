@@ -10,13 +10,17 @@ const now = Date.now;
 const { getSystemErrorName: errorName } = require('node:util');
 const maxReports = 100; // of one process in one second
 const refusals = new Set(['ENOENT', 'EACCES', 'EPERM', 'EROFS']);
-// What every sandbox has, and what Node and common packages look for and do without.
+// What no rule could allow: what every sandbox has, and what Node and common packages look for and do without.
 const own = /^\/(var\/task|tmp|dev|proc|sys|opt\/weir)(\/|$)|^\/(etc|usr\/lib|usr\/local)\/ssl\/|^\/usr\/bin\/ldd$|^\/\.dockerenv$|^\/usr\/(local\/)?bin\/prebuilds$|^\/etc\/(os-release|resolv\.conf|hosts|localtime|alpine-release)$|\/package\.json$/;
 
 const READS = ['open', 'readFile', 'readdir', 'opendir', 'access', 'copyFile', 'cp'];
-const WRITES = ['writeFile', 'appendFile', 'mkdir', 'rm', 'rmdir', 'unlink', 'rename', 'symlink', 'link', 'truncate', 'chmod'];
+const WRITES = ['writeFile', 'appendFile', 'mkdir', 'rm', 'rmdir', 'unlink', 'rename', 'symlink', 'link', 'truncate', 'chmod', 'mkdtemp'];
+
+// Reading /tmp needs no rule, and what is missing there is missing; but to write there does.
+const tmp = /^\/tmp(\/|$)/;
 
 let report;
+let last; // the error reported last: fs calls itself, and each call sees it
 let budget = maxReports;
 let since = 0;
 
@@ -33,13 +37,19 @@ function watchDenials(send) {
   require('node:module').syncBuiltinESMExports();
 }
 
-// refused reports a failed call of fs if a rule could have allowed it.
+// refused reports a failed call of fs, once, if a rule could have allowed it.
 function refused(kind, e, args) {
-  if (!e || !refusals.has(e.code)) return;
+  if (!e || e === last || !refusals.has(e.code)) return;
+  last = e;
   let target = typeof e.path === 'string' ? e.path : '';
-  if (e.syscall === 'copyfile' && typeof e.dest === 'string' && !own.test(e.dest)) { target = e.dest; kind = 'write'; }
+  if (e.syscall === 'copyfile' && typeof e.dest === 'string' && ruled('write', e.dest, e.code)) { target = e.dest; kind = 'write'; }
   if (kind === 'read' && e.syscall === 'open' && writes(args[1])) kind = 'write';
-  if (target.startsWith('/') && !own.test(target)) tell(kind, target, e.code);
+  if (target.startsWith('/') && ruled(kind, target, e.code)) tell(kind, target, e.code);
+}
+
+// ruled says whether a rule could have allowed it.
+function ruled(kind, target, code) {
+  return !own.test(target) || kind === 'write' && code !== 'ENOENT' && tmp.test(target);
 }
 
 function writes(flags) {

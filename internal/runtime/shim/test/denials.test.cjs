@@ -61,7 +61,7 @@ test('refusals are reported once in every style and the error stays the same', a
   await assert.rejects(fs.promises.readFile('/no/such'), error);
   await new Promise((done) => fs.readFile('/no/such', (e) => { assert.equal(e.code, 'ENOENT'); done(); }));
   await assert.rejects(async () => { for await (const _ of fs.createReadStream('/no/such')); }, error);
-  assert.deepEqual([...new Set(reports)], ['read /no/such ENOENT']);
+  assert.deepEqual(reports, Array(4).fill('read /no/such ENOENT'));
 });
 
 test('what was to be written is reported as a write', async () => {
@@ -71,7 +71,7 @@ test('what was to be written is reported as a write', async () => {
   assert.throws(() => fs.mkdirSync('/no/such/d'));
   assert.throws(() => fs.copyFileSync(__filename, '/no/such/e'));
   await assert.rejects(fs.promises.unlink('/no/such/f'));
-  assert.deepEqual([...new Set(reports)], ['a', 'b', 'c', 'd', 'e', 'f'].map((n) => `write /no/such/${n} ENOENT`));
+  assert.deepEqual(reports, ['a', 'b', 'c', 'd', 'e', 'f'].map((n) => `write /no/such/${n} ENOENT`));
 });
 
 test('what no rule could allow is not reported', () => {
