@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -46,6 +47,11 @@ const gcPercent = 400
 func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		// The others are left to the functions: a thread of Go's that looks for work would take the
+		// processor from the very function that the work comes from.
+		runtime.GOMAXPROCS((runtime.GOMAXPROCS(0) + 1) / 2)
 	}
 	d, closeAll, err := f.open(ctx, s, dir, listen)
 	if err != nil {
