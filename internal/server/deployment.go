@@ -28,7 +28,6 @@ const policyFile = "weir.toml"
 type deployment struct {
 	artifact *build.Artifact
 	backends map[string]invoke.Backend
-	warnings []string // one line each, for the site's author
 	made     madeOf
 }
 
@@ -63,16 +62,19 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	d.recorder.SetValues(env)
 	dep := &deployment{artifact: artifact, backends: map[string]invoke.Backend{}}
 	engines, err := compile(artifact, policies)
-	if err == nil {
-		dep.made = whatMade(artifact, engines, env)
-	}
-	if err != nil || d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
+	if err != nil {
 		dep.close()
 		return nil, err
 	}
-	dep.warnings = slices.Concat(s.Warnings, artifact.Warnings)
+	warnings := slices.Concat(s.Warnings, artifact.Warnings)
 	if policies != nil {
-		dep.warnings = append(dep.warnings, policies.Unmatched(functionNames(s))...)
+		warnings = append(warnings, policies.Unmatched(functionNames(s))...)
+	}
+	d.warn(warnings)
+	dep.made = whatMade(artifact, engines, env)
+	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
+		dep.close()
+		return nil, nil
 	}
 	for _, f := range artifact.Functions {
 		name := f.Bundle.Function
@@ -84,6 +86,16 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.backends[name] = backend{d.pool(f, engines[name], env)}
 	}
 	return dep, nil
+}
+
+// warn tells the site's author what the last build did not give cause to.
+func (d *Dev) warn(warnings []string) {
+	for _, w := range warnings {
+		if !slices.Contains(d.warnings, w) {
+			d.opts.Logger.Warn(w)
+		}
+	}
+	d.warnings = warnings
 }
 
 func whatMade(a *build.Artifact, engines map[string]*policy.Engine, env map[string]string) madeOf {

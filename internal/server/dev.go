@@ -61,6 +61,7 @@ type Dev struct {
 	listener   net.Listener
 	handler    atomic.Pointer[http.Handler] // of the current deployment
 	current    *deployment                  // owned by the goroutine that deploys; nil before the first
+	warnings   []string                     // of the last build; owned by the same
 }
 
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
@@ -125,9 +126,6 @@ func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 	dep, err := d.deploy(ctx)
 	if err != nil || dep == nil {
 		return false, err
-	}
-	for _, w := range dep.warnings {
-		d.opts.Logger.Warn(w)
 	}
 	h := gateway.New(gateway.Options{
 		Publish:   dep.artifact.Publish,

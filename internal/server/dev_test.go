@@ -32,7 +32,8 @@ type served struct {
 	records *record.Memory
 	mu      sync.Mutex
 	lines   []instance.Line
-	end     func() // closes the server; called at the end of the test at the latest
+	log     strings.Builder // of the server itself
+	end     func()          // closes the server; called at the end of the test at the latest
 	running sync.WaitGroup
 	ctx     context.Context
 }
@@ -62,7 +63,7 @@ func serveStill(t testing.TB, files map[string]string) *served {
 	}
 	s.Dev, err = NewDev(t.Context(), DevOptions{
 		Dir: s.dir, StateDir: filepath.Join(root, "state"), Listen: "127.0.0.1:0",
-		Recorder: s.records, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Recorder: s.records, Logger: slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &s.log), nil)),
 		Log: func(l instance.Line) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -215,6 +216,25 @@ func TestWhatDoesNotCountLeavesTheInstances(t *testing.T) {
 	for path, want := range map[string]bool{own: false, filepath.Join(s.dir, "notes.txt"): true} {
 		if got := s.matters(fsnotify.Event{Name: path, Op: fsnotify.Write}); got != want {
 			t.Errorf("a change of %s counts: %t", path, got)
+		}
+	}
+}
+
+// TestWarningsAreToldOnce: a section about no function is told though nothing else has changed, and again
+// only when it has been away.
+func TestWarningsAreToldOnce(t *testing.T) {
+	s := serveStill(t, map[string]string{"netlify.toml": netlify, "weir.toml": "[functions.v]\n", "functions/v.js": handler("v")})
+	const right, wrong = "[functions.v]\n", "[functions.v]\n[functions.vv]\n"
+	for i, step := range []struct {
+		policy string
+		told   int // so far
+	}{{right, 0}, {wrong, 1}, {wrong, 1}, {right, 1}, {wrong, 2}} {
+		s.write(t, "weir.toml", step.policy)
+		if changed, err := s.Reload(t.Context()); changed || err != nil {
+			t.Errorf("step %d: %t %v", i, changed, err)
+		}
+		if n := strings.Count(s.log.String(), "[functions.vv] is about no function"); n != step.told {
+			t.Errorf("step %d: told %d times, want %d", i, n, step.told)
 		}
 	}
 }

@@ -31,7 +31,7 @@ type limit struct {
 var sizes = map[string]limit{
 	"memory":   {64 * mb, 64 * gb, func(l *weir.Limits, n int64) { l.Memory = n }},
 	"tmp":      {1 * mb, 64 * gb, func(l *weir.Limits, n int64) { l.Tmp = n }},
-	"request":  {1 * kb, 64 * mb, /* what the gateway reads */ func(l *weir.Limits, n int64) { l.Request = n }},
+	"request":  {1 * kb, 64 * mb /* what the gateway reads */, func(l *weir.Limits, n int64) { l.Request = n }},
 	"response": {1 * kb, 1 * gb, func(l *weir.Limits, n int64) { l.Response = n }},
 	"log":      {1 * kb, 1 * gb, func(l *weir.Limits, n int64) { l.Log = n }},
 }
