@@ -22,6 +22,9 @@ const (
 	drainTime = 50 * time.Millisecond
 )
 
+// heapWords are V8's last words when its heap is full.
+var heapWords = []byte("JavaScript heap out of memory")
+
 // Line is one line that a function printed.
 type Line struct {
 	Time     time.Time
@@ -118,8 +121,8 @@ func (l *logs) read(r *os.File, stream string) {
 		m, err := r.Read(buf[n:])
 		n += m
 		rest := buf[:n]
-		if l.spent() { // nothing of it is wanted: that it is lines costs nothing
-			rest = nil
+		if !l.wanted(stream, rest) { // that it is lines costs nothing then; V8's words may come in pieces
+			rest = rest[max(0, len(rest)-len(heapWords)):]
 		}
 		for {
 			i := bytes.IndexByte(rest, '\n')
@@ -152,11 +155,13 @@ func (l *logs) heapFull() bool {
 	return l.heap
 }
 
-// spent tells whether the current invocation has printed all that it may.
-func (l *logs) spent() bool {
+// wanted looks for V8's last words in what was read, and tells whether the current invocation may print
+// any more.
+func (l *logs) wanted(stream string, text []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.left < 0
+	l.heap = l.heap || stream == "stderr" && bytes.Contains(text, heapWords)
+	return l.left >= 0
 }
 
 // charge takes what will be logged of an error's trace from what the invocation may print, and cuts the
@@ -165,7 +170,7 @@ func (l *logs) charge(e *weir.FunctionError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, line := range e.Trace {
-		if l.left -= int64(len(line)) + 1; l.left < 0 {
+		if !l.spend(len(line)) {
 			e.Trace = e.Trace[:i]
 			return
 		}
@@ -176,17 +181,25 @@ func (l *logs) charge(e *weir.FunctionError) {
 func (l *logs) emit(stream string, text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.spend(len(text)) {
+		l.line(stream, string(bytes.ToValidUTF8(text, []byte("�"))))
+	}
+}
+
+// spend takes a line of n bytes from the budget and tells whether there was room for it. That there was
+// none is printed once. The caller holds l.mu.
+func (l *logs) spend(n int) bool {
 	if l.left < 0 {
-		return
+		return false
 	}
-	l.heap = l.heap || stream == "stderr" && bytes.Contains(text, []byte("JavaScript heap out of memory"))
+	if l.left -= int64(n) + 1; l.left < 0 {
+		l.line("stderr", "(log limit reached: the rest of this invocation's output is dropped; raise limits.log)")
+	}
+	return l.left >= 0
+}
+
+func (l *logs) line(stream, text string) {
 	line := l.tag
-	line.Time = time.Now()
-	line.Stream = stream
-	line.Text = string(bytes.ToValidUTF8(text, []byte("�")))
-	if l.left -= int64(len(text)) + 1; l.left < 0 {
-		line.Stream = "stderr"
-		line.Text = "(log limit reached: the rest of this invocation's output is dropped; raise limits.log)"
-	}
+	line.Time, line.Stream, line.Text = time.Now(), stream, text
 	l.sink(line)
 }

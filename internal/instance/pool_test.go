@@ -182,3 +182,19 @@ func TestWhoFindsNoInstanceWaits(t *testing.T) {
 		t.Errorf("three callers of 1.5 s each got %v", got)
 	}
 }
+
+// TestChildIsConfirmed: the shim names the program, and that one was tried is the kernel's word, too.
+func TestChildIsConfirmed(t *testing.T) {
+	p := newPool(t, 1, weir.Limits{}, `const cp = require('child_process');
+exports.handler = async () => { try { cp.execFileSync('/bin/true'); } catch (e) { return e.code; } throw new Error('it ran'); };`)
+	// The two words come by different ways: that the kernel's comes first is nearly always so.
+	for range 20 {
+		invoke(t, p, "{}")
+		for _, d := range p.cfg.Recorder.(*record.Memory).Denials() {
+			if d.Kind == "exec" && d.Target == "/bin/true" && d.Source == record.Shim && d.Confirmed == record.Kernel {
+				return
+			}
+		}
+	}
+	t.Errorf("never confirmed: %+v", p.cfg.Recorder.(*record.Memory).Denials())
+}

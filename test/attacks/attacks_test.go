@@ -104,9 +104,9 @@ func TestLimits(t *testing.T) {
 		site, _ := siteCopy(t, uid)
 		w := start(t, uid, site)
 		for what, want := range map[string]string{
-			"tmp": `blocked: E`, "inodes": `blocked: ENOSPC`, "files": `blocked: EMFILE`, "threads": "",
-			"memory": "", "heap": "", "spin": "timed out", "never": "timed out", "log": "flooded",
-			"response": "too large", "exit": "status 7", "abort": "", "reject": "nobody catches me", "throwLater": "late",
+			"tmp": `blocked: E`, "inodes": `blocked: ENOSPC`, "files": `blocked: EMFILE`, "threads": "blocked: ",
+			"memory": "ran out of memory", "heap": "ran out of memory", "spin": "timed out", "never": "timed out", "log": "flooded",
+			"response": "too large", "exit": "status 7", "abort": "was ended by", "reject": "nobody catches me", "throwLater": "late",
 		} {
 			t.Run(what, func(t *testing.T) {
 				r := w.invoke(t, "limits", map[string]string{"what": what})
