@@ -112,14 +112,20 @@ func settle(tmp, dir string) (*Artifact, error) {
 		if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		a, err := Open(dir)
-		if err == nil {
-			return a, nil
-		}
+		held, err := lease(dir)
 		if errors.Is(err, errGone) {
 			continue
 		}
-		if err := discard(dir); err != nil {
+		if err != nil {
+			return nil, err
+		}
+		a, err := open(dir, held)
+		if err == nil {
+			return a, nil
+		}
+		err = discardHeld(held, dir) // and only what is held: by now dir may be another's, and whole
+		held.Close()
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -226,19 +232,19 @@ func Open(dir string) (*Artifact, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := open(dir)
+	a, err := open(dir, held)
 	if err != nil {
 		held.Close()
-		return nil, err
 	}
-	a.held = held
-	return a, nil
+	return a, err
 }
 
 // Close gives the artifact back. It is removed unless somebody else has it.
 func (a *Artifact) Close() { end(a.held, a.Dir) }
 
-func open(dir string) (*Artifact, error) {
+// open is Open with a lease, which is the artifact's from then on. After an error it is still the
+// caller's.
+func open(dir string, held *os.File) (*Artifact, error) {
 	id := filepath.Base(dir)
 	manifest, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if err != nil {
@@ -251,7 +257,7 @@ func open(dir string) (*Artifact, error) {
 	if err := json.Unmarshal(manifest, &c); err != nil {
 		return nil, err
 	}
-	a := &Artifact{ID: id, Dir: dir}
+	a := &Artifact{ID: id, Dir: dir, held: held}
 	known := map[string]contentFile{}
 	for _, f := range c.Functions {
 		root := filepath.Join(dir, "functions", f.Name)
@@ -261,7 +267,13 @@ func open(dir string) (*Artifact, error) {
 		a.Functions = append(a.Functions, Function{Bundle: weir.Bundle{
 			Function: f.Name, Dir: root, Entry: f.Entry, Export: f.Export, Addons: f.Addons}})
 	}
-	return a, check(filepath.Join(dir, "functions"), known)
+	if err := check(filepath.Join(dir, "functions"), known); err != nil {
+		return nil, err
+	}
+	if !isAt(held, dir) { // what was checked is another folder than the one that is held
+		return nil, errGone
+	}
+	return a, nil
 }
 
 // check compares the files below dir with those that are known.

@@ -103,7 +103,7 @@ func (b *bundler) locate() error {
 	}
 	b.entry, b.rel = real, filepath.ToSlash(rel)
 	b.format = api.FormatCommonJS
-	if moduleType(real) == "module" {
+	if b.memo.moduleType(real) == "module" {
 		b.format = api.FormatESModule
 	}
 	return nil
@@ -125,7 +125,7 @@ func (b *bundler) output() string {
 // pass bundles once, with the packages in b.carried left out.
 func (b *bundler) pass(ctx context.Context) (*pass, api.BuildResult) {
 	p := &pass{bundler: b, flagged: map[string]bool{}, suspect: map[string]bool{}, external: map[edge]bool{},
-		refs: map[string]string{}, looked: map[string]bool{}}
+		refs: map[string]string{}}
 	opts := api.BuildOptions{
 		EntryPoints:   []string{b.entry},
 		AbsWorkingDir: b.site.Base,

@@ -2,7 +2,8 @@ package build
 
 // How long artifacts last: as long as somebody uses them. Who writes or opens one holds a shared lock
 // on its folder (flock(2)), which the kernel takes back when the process ends, however it ends. What
-// nobody holds is removed: by whoever closes it last, or, after a crash, by the next build.
+// nobody holds is removed: by whoever closes it last, or, after a crash, by the next build. What
+// somebody holds is removed only if it was found damaged, by the build that replaces it.
 
 import (
 	"crypto/rand"
@@ -61,17 +62,42 @@ func discard(dir string) error {
 	return os.RemoveAll(old)
 }
 
+// discardHeld removes a folder that was found damaged, unless another has come to its place since it
+// was held. The store is locked, or two that found it damaged could both see it there, and the second
+// would remove what replaced it. Leases do not keep it: all who have it damaged hold one.
+func discardHeld(held *os.File, dir string) error {
+	lock, err := lockStore(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if !isAt(held, dir) {
+		return nil
+	}
+	return discard(dir)
+}
+
+// lockStore locks a store until the result is closed.
+func lockStore(store string) (*os.File, error) {
+	lock, err := os.Open(store)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("locking %s: %w", store, err)
+	}
+	return lock, nil
+}
+
 // scratch makes an empty folder in the store, with a lease, and removes what a crash left. The store
 // is locked meanwhile, or somebody else would take a folder without a lease for a left-over.
 func scratch(store string) (string, *os.File, error) {
-	lock, err := os.Open(store)
+	lock, err := lockStore(store)
 	if err != nil {
 		return "", nil, err
 	}
 	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", nil, fmt.Errorf("locking %s: %w", store, err)
-	}
 	sweep(store)
 	dir, err := os.MkdirTemp(store, newPrefix)
 	if err != nil {

@@ -1,9 +1,14 @@
 package build
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-run/weir/internal/site"
 )
 
 // inStore lists what lies in the store of a state folder.
@@ -69,4 +74,75 @@ func TestAnArtifactReplacedMeanwhileIsNotRemoved(t *testing.T) {
 	if _, err := Open(b.Dir); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAnArtifactReplacedWhileItIsCheckedIsKept: a build that is still reading an artifact when another
+// replaces it must leave the new one alone, whatever it read, and hold that one. The manifest is a
+// FIFO, by which the test knows that the build has come to it, and says what it reads.
+func TestAnArtifactReplacedWhileItIsCheckedIsKept(t *testing.T) {
+	for name, damaged := range map[string]bool{"found damaged": true, "found whole": false} {
+		t.Run(name, func(t *testing.T) {
+			dir, state := newSite(t, small), t.TempDir()
+			old := build(t, dir, state) // in use, or the next build would remove it
+			defer old.Close()
+			manifest := filepath.Join(old.Dir, manifestName)
+			says, err := os.ReadFile(manifest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if damaged {
+				says = nil
+			}
+			os.Remove(manifest)
+			if err := unix.Mkfifo(manifest, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			slow := buildLater(t, dir, state)
+			fifo, err := os.OpenFile(manifest, os.O_WRONLY, 0) // returns once the build reads it
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := discard(old.Dir); err != nil { // as a build does that found it damaged before
+				t.Fatal(err)
+			}
+			b := build(t, dir, state)
+			fifo.Write(says)
+			fifo.Close()
+			a := <-slow
+			if a == nil {
+				t.Fatal("the slow build failed")
+			}
+			if !isAt(b.held, b.Dir) {
+				t.Error("the new artifact was replaced while it was used")
+			}
+			b.Close()
+			if again, err := Open(a.Dir); err != nil {
+				t.Errorf("it is gone while it is used: %v", err)
+			} else {
+				again.Close()
+			}
+			a.Close()
+			if left := inStore(t, state); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+// buildLater builds at the same time as the test goes on; the result is nil if that failed.
+func buildLater(t *testing.T, dir, state string) <-chan *Artifact {
+	t.Helper()
+	s, err := site.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan *Artifact, 1)
+	go func() {
+		a, err := Build(context.Background(), s, Options{StateDir: state})
+		if err != nil {
+			t.Error(err)
+		}
+		done <- a
+	}()
+	return done
 }

@@ -20,10 +20,13 @@ type memo struct {
 	resolved map[question]answer
 	folders  map[string]map[string]bool
 	packages map[[2]string]linked // by folder and name, see find
+	looked   map[pkg]bool         // see needsFiles
+	types    map[string]string    // see typeIn
 }
 
 func newMemo() *memo {
-	return &memo{resolved: map[question]answer{}, folders: map[string]map[string]bool{}, packages: map[[2]string]linked{}}
+	return &memo{resolved: map[question]answer{}, folders: map[string]map[string]bool{}, packages: map[[2]string]linked{},
+		looked: map[pkg]bool{}, types: map[string]string{}}
 }
 
 // question is all that an import's resolution depends on. The importing file is no part of it.
@@ -57,6 +60,36 @@ func (m *memo) find(dir, name string) linked {
 	return remember(m, m.packages, [2]string{dir, name}, func() linked { return find(dir, name) })
 }
 
+// needsFiles is the function of that name.
+func (m *memo) needsFiles(of pkg) bool {
+	return remember(m, m.looked, of, func() bool { return needsFiles(of) })
+}
+
+// moduleType tells by Node's rules whether a file is an ES module ("module") or not.
+func (m *memo) moduleType(file string) string {
+	switch filepath.Ext(file) {
+	case ".mjs", ".mts":
+		return "module"
+	case ".cjs", ".cts", ".json", ".node":
+		return "commonjs"
+	}
+	return m.typeIn(filepath.Dir(file))
+}
+
+// typeIn gives the type that the package.json which holds for a folder has.
+func (m *memo) typeIn(dir string) string {
+	return remember(m, m.types, dir, func() string {
+		at := filepath.Join(dir, "package.json")
+		if _, err := os.Stat(at); err == nil {
+			return manifestAt(at).Type
+		}
+		if dir == filepath.Dir(dir) || filepath.Base(dir) == "node_modules" {
+			return ""
+		}
+		return m.typeIn(filepath.Dir(dir))
+	})
+}
+
 // list gives the names in a folder and whether each is a folder, too. It is nil unless the folder's
 // path is the real one and no link is in it: then a path means what it says.
 func (m *memo) list(dir string) map[string]bool {
@@ -79,7 +112,8 @@ func (m *memo) list(dir string) map[string]bool {
 	})
 }
 
-// remember gives what known holds for a key, or finds it. Two that ask at once both find it.
+// remember gives what known holds for a key, or finds it. Two that ask at once both find it. m.mu is
+// free while find runs, which may ask m for more.
 func remember[K comparable, V any](m *memo, known map[K]V, key K, find func() V) V {
 	m.mu.Lock()
 	v, ok := known[key]

@@ -69,9 +69,6 @@ func manifestAt(path string) manifest {
 	return m
 }
 
-// installed gives the folder of a package as Node finds it from dir, "" if there is none.
-func installed(dir, name string) string { return find(dir, name).dir }
-
 // linked is an installed package: where it is looked for, and its folder's real path.
 type linked struct{ at, dir string }
 
@@ -104,7 +101,7 @@ func needs(dir string) map[string]string {
 		if !validPackageName(name) || strings.HasPrefix(name, "@types/") { // types are no code
 			continue
 		}
-		if d := installed(dir, name); d != "" {
+		if d := find(dir, name).dir; d != "" {
 			out[name] = d
 		}
 	}
@@ -137,24 +134,6 @@ func inside(dir, scope string) []pkg {
 		}
 	}
 	return out
-}
-
-// moduleType tells by Node's rules whether a file is an ES module ("module") or not.
-func moduleType(file string) string {
-	switch filepath.Ext(file) {
-	case ".mjs", ".mts":
-		return "module"
-	case ".cjs", ".cts", ".json", ".node":
-		return "commonjs"
-	}
-	for d := filepath.Dir(file); ; d = filepath.Dir(d) {
-		if _, err := os.Stat(filepath.Join(d, "package.json")); err == nil {
-			return manifestAt(filepath.Join(d, "package.json")).Type
-		}
-		if d == filepath.Dir(d) || filepath.Base(d) == "node_modules" {
-			return ""
-		}
-	}
 }
 
 // machines are the ELF machines of the platforms that Weir runs on.

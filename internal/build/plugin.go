@@ -28,7 +28,6 @@ type pass struct {
 	external      map[edge]bool     // imports of carried packages that the bundle holds
 	refs          map[string]string // files of the site that the code names: place in the bundle, path
 	importsModule bool              // the bundle imports an ES module that is carried
-	looked        map[string]bool   // needsFiles by folder
 }
 
 // asked marks resolutions that the plugin itself asks for.
@@ -109,49 +108,40 @@ func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string, fromPack
 		rel, _ := filepath.Rel(to.dir, file)
 		spec = relative(path.Dir(p.rel), path.Join(at, filepath.ToSlash(rel)))
 	}
+	// The disk is asked before p.mu is taken.
+	_, carried := p.carried[to.dir]
+	must := !carried && (a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(file, ".node") || p.mustCarry(to))
+	module := carried && a.Kind == api.ResolveJSImportStatement && p.memo.moduleType(file) == "module"
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.edges[edge{from.dir, name, to.dir}] = true
-	if _, ok := p.carried[to.dir]; !ok {
-		if a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(file, ".node") || p.mustCarry(to) {
-			p.flagged[to.dir] = true
-			return api.OnResolveResult{Path: spec, External: true}
-		}
+	switch {
+	case must:
+		p.flagged[to.dir] = true
+		return api.OnResolveResult{Path: spec, External: true}
+	case !carried:
 		return api.OnResolveResult{}
 	}
 	if !fromPackage {
 		from = pkg{} // a member that is bundled is the site's own code
 	}
 	p.external[edge{from.dir, name, to.dir}] = true
-	if a.Kind == api.ResolveJSImportStatement && moduleType(file) == "module" {
-		p.importsModule = true
-	}
+	p.importsModule = p.importsModule || module
 	return api.OnResolveResult{Path: spec, External: true}
 }
 
-// mustCarry tells whether the site or a package's own looks ask for it to be carried. The caller
-// holds p.mu.
+// mustCarry tells whether the site or a package's own looks ask for it to be carried.
 func (p *pass) mustCarry(to pkg) bool {
 	switch p.fn.Bundler {
 	case "nft", "zisi", "none":
 		return true
 	}
-	return p.named(to) || p.looks(to)
+	return p.named(to.name) || p.memo.needsFiles(to)
 }
 
 // named tells whether external_node_modules names a package.
-func (b *bundler) named(of pkg) bool {
-	return slices.ContainsFunc(b.fn.External, func(x string) bool { return specifierName(x) == of.name })
-}
-
-// looks is needsFiles. The caller holds p.mu.
-func (p *pass) looks(of pkg) bool {
-	known, ok := p.looked[of.dir]
-	if !ok {
-		known = needsFiles(of)
-		p.looked[of.dir] = known
-	}
-	return known
+func (b *bundler) named(name string) bool {
+	return slices.ContainsFunc(b.fn.External, func(x string) bool { return specifierName(x) == name })
 }
 
 // unresolved decides about an import that leads nowhere. In the site's own code that is an error,
@@ -161,7 +151,7 @@ func (p *pass) unresolved(a api.OnResolveArgs, from pkg, fromPackage bool) api.O
 	switch {
 	case fromPackage && !bare(a.Path):
 		return p.keepWhole(from, a.Path)
-	case fromPackage, p.named(pkg{name: specifierName(a.Path)}):
+	case fromPackage, p.named(specifierName(a.Path)):
 		return api.OnResolveResult{Path: a.Path, External: true}
 	}
 	return api.OnResolveResult{}
@@ -226,7 +216,7 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 	if inPackage {
 		// Maps of packages are not used. One that is spoken of elsewhere in the source is a string of
 		// the package's, or a trap.
-		if scanPackage(text) || p.format == api.FormatESModule && sloppy(text, a.Path) {
+		if scanPackage(text) || p.format == api.FormatESModule && p.memo.sloppy(text, a.Path) {
 			p.flag(of.dir)
 		}
 		if mentions(text, mapMark) {
@@ -259,7 +249,7 @@ func (p *pass) referencesIn(text, file string) {
 		spec, dir := m[1], filepath.Dir(file)
 		if bare(spec) {
 			name := specifierName(spec)
-			if d := installed(dir, name); d != "" && p.foreign(d) {
+			if d := p.installed(dir, name); d != "" {
 				p.mu.Lock()
 				p.edges[edge{"", name, d}] = true
 				p.external[edge{"", name, d}] = true
@@ -284,19 +274,25 @@ func (p *pass) owner(file string) (pkg, bool) {
 	if of, ok := packageOf(file); ok {
 		return of, true
 	}
-	var of pkg
-	for dir := range p.carried {
-		if within(dir, file) && len(dir) > len(of.dir) {
-			of.dir = dir
-		}
-	}
-	if of.dir == "" {
+	dir := deepest(p.carried, file)
+	if dir == "" {
 		return pkg{}, false
 	}
-	if m := p.memberOf(of.dir); m != nil {
-		return pkg{m.name, of.dir}, true
+	if m := p.memberOf(dir); m != nil {
+		return pkg{m.name, dir}, true
 	}
-	return pkg{manifestAt(filepath.Join(of.dir, "package.json")).Name, of.dir}, true
+	return pkg{manifestAt(filepath.Join(dir, "package.json")).Name, dir}, true
+}
+
+// deepest gives, of the folders that are keys, the innermost one that holds a file; "" if none does.
+func deepest[V any](folders map[string]V, file string) string {
+	found := ""
+	for dir := range folders {
+		if within(dir, file) && len(dir) > len(found) {
+			found = dir
+		}
+	}
+	return found
 }
 
 // placeOf gives the place that a source file has, or would have, in the bundle: its place in the

@@ -63,6 +63,6 @@ func mentions(src string, words ...string) bool {
 
 // sloppy tells whether a file may count on not being in strict mode, as old CommonJS code does (it
 // assigns to undeclared names, for one). In an ES module everything is strict.
-func sloppy(src, file string) bool {
-	return moduleType(file) != "module" && !strings.Contains(src, "use strict")
+func (m *memo) sloppy(src, file string) bool {
+	return m.moduleType(file) != "module" && !strings.Contains(src, "use strict")
 }

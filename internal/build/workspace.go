@@ -27,6 +27,8 @@ func (p *pass) join(a api.OnResolveArgs, from pkg, file string) (of pkg, carry b
 	if at.dir == "" || !within(at.dir, file) || !p.foreign(at.dir) {
 		return pkg{}, false
 	}
+	of = pkg{name, at.dir}
+	carry = javascript(file) && (p.named(name) || p.memo.needsFiles(of))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.edges[edge{from.dir, name, at.dir}] = true
@@ -38,8 +40,12 @@ func (p *pass) join(a api.OnResolveArgs, from pkg, file string) (of pkg, carry b
 	if at.at < m.link { // always the same, whichever import comes first
 		m.name, m.link = name, at.at
 	}
-	of = pkg{name, at.dir}
-	return of, !m.source && slices.Contains([]string{".js", ".cjs", ".mjs"}, filepath.Ext(file)) && (p.named(of) || p.looks(of))
+	return of, carry && !m.source
+}
+
+// javascript tells whether a file's name is one of JavaScript, which Node runs as it is.
+func javascript(file string) bool {
+	return slices.Contains([]string{".js", ".cjs", ".mjs"}, filepath.Ext(file))
 }
 
 // foreign tells whether a folder is one that may be carried as a package: a folder that the build
@@ -57,12 +63,11 @@ func (b *bundler) memberOf(dir string) *member {
 func (b *bundler) memberAt(file string) (of pkg, m *member) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for dir, x := range b.members {
-		if within(dir, file) && len(dir) > len(of.dir) {
-			of, m = pkg{x.name, dir}, x
-		}
+	dir := deepest(b.members, file)
+	if m = b.members[dir]; m == nil {
+		return pkg{}, nil
 	}
-	return of, m
+	return pkg{m.name, dir}, m
 }
 
 var (
@@ -77,12 +82,11 @@ func (p *pass) inspect(src, file string) {
 	if m == nil {
 		return
 	}
-	module := moduleType(file) == "module"
-	typed := !slices.Contains([]string{".js", ".cjs", ".mjs"}, filepath.Ext(file))
+	module := p.memo.moduleType(file) == "module"
 	needs := scanPackage(src)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if typed || module && noExtension.MatchString(src) || !module && moduleSyntax.MatchString(src) {
+	if !javascript(file) || module && noExtension.MatchString(src) || !module && moduleSyntax.MatchString(src) {
 		m.source = true
 	} else if needs {
 		p.suspect[of.dir] = true
