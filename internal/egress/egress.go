@@ -124,7 +124,7 @@ type Function struct {
 	pinned map[string]bool // names that rules name exactly
 	ports  []uint16        // ports that rules name
 	tcp    bool            // a rule of kind tcp exists
-	places places          // connections to upstreams
+	places slots           // connections to upstreams
 	// A request leaves by the protocol that it came by: what one version can say and the other
 	// can't never has to be translated. WebSockets need HTTP/1.1.
 	http1 *http.Transport

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -75,14 +76,22 @@ func newStingy(w *world, address, host string) *stingy {
 	return s
 }
 
-// get begins a request for a path.
-func (s *stingy) get(path string) {
+// maxFrame is what every peer takes at once (RFC 9113, section 4.2).
+const maxFrame = 16 << 10
+
+// get begins a request for a path, with further fields in its header.
+func (s *stingy) get(path string, more ...hpack.HeaderField) {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
-	for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: s.host}, {Name: ":path", Value: path}} {
+	for _, f := range append([]hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: s.host}, {Name: ":path", Value: path}}, more...) {
 		enc.WriteField(f)
 	}
-	s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: s.next, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
+	b := block.Next(maxFrame)
+	s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: s.next, BlockFragment: b, EndHeaders: block.Len() == 0, EndStream: true})
+	for block.Len() > 0 {
+		b = block.Next(maxFrame)
+		s.framer.WriteContinuation(s.next, block.Len() == 0, b)
+	}
 	s.next += 2
 }
 
@@ -106,7 +115,7 @@ func TestRefusalsNobodyTakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, config{rules: anything, noResolve: true})
-			w.sandbox.requests, w.sandbox.refusals = make(places, 8), make(places, 2)
+			w.sandbox.requests, w.sandbox.refusals = make(slots, 8), make(slots, 2)
 			s := newStingy(w, host+":443", host)
 			for range 30 {
 				s.get("/")
@@ -128,20 +137,11 @@ func TestServerRefusalsNobodyTakes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, config{rules: anything})
 	s := newStingy(w, "api.test:443", "api.test")
-	var block bytes.Buffer
-	enc := hpack.NewEncoder(&block)
-	for _, f := range []string{":method GET", ":scheme https", ":authority api.test", ":path /"} {
-		k, v, _ := strings.Cut(f, " ")
-		enc.WriteField(hpack.HeaderField{Name: k, Value: v})
-	}
+	var large []hpack.HeaderField
 	for i := range 12 {
-		enc.WriteField(hpack.HeaderField{Name: fmt.Sprint("x-", i), Value: strings.Repeat("%", 3000), Sensitive: true})
+		large = append(large, hpack.HeaderField{Name: fmt.Sprint("x-", i), Value: strings.Repeat("%", 3000), Sensitive: true})
 	}
-	b := block.Bytes()
-	s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b[:16<<10], EndStream: true})
-	for b = b[16<<10:]; len(b) > 0; b = b[min(len(b), 16<<10):] {
-		s.framer.WriteContinuation(1, len(b) <= 16<<10, b[:min(len(b), 16<<10)])
-	}
+	s.get("/", large...)
 	eventually(t, "the stream is reset", func() bool { return s.reset() == 1 })
 	w.only()
 }
@@ -202,27 +202,15 @@ func TestManyHTTP2Connections(t *testing.T) {
 // deaf is an upstream that reads a request's header (with answer), answers it and reads no further.
 func deaf(t *testing.T, answer string) (addr string, accepted chan net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	accepted = make(chan net.Conn, 64)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { c.Close() }) // and no sooner, as the garbage collector would
-			if answer != "" {
-				c.Read(make([]byte, 4096))
-				io.WriteString(c, answer)
-			}
-			accepted <- c
+	return listening(t, func(c net.Conn) {
+		t.Cleanup(func() { c.Close() }) // and no sooner, as the garbage collector would
+		if answer != "" {
+			c.Read(make([]byte, 4096))
+			io.WriteString(c, answer)
 		}
-	}()
-	return l.Addr().String(), accepted
+		accepted <- c
+	}), accepted
 }
 
 // TestNothingOutlivesItsSandbox: an upstream that takes nothing does not keep a connection, nor what
@@ -249,7 +237,7 @@ func TestNothingOutlivesItsSandbox(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				stall(in)
+				stall(t, in)
 				if ending == "sandbox" {
 					w.sandbox.Close()
 				} else {
@@ -272,12 +260,20 @@ func TestNothingOutlivesItsSandbox(t *testing.T) {
 	}
 }
 
-// stall writes until nothing is taken any more.
-func stall(c net.Conn) {
+// stall writes until nothing is taken any more: twice in a row not a byte, or a moment in which
+// nobody came to read would be enough.
+func stall(t *testing.T, c net.Conn) {
+	t.Helper()
 	blob := make([]byte, 1<<20)
-	for err := error(nil); err == nil; {
+	for silent := 0; silent < 2; {
 		c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-		_, err = c.Write(blob)
+		n, err := c.Write(blob)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if silent++; n > 0 {
+			silent = 0
+		}
 	}
 }
 
@@ -316,7 +312,7 @@ func TestConnectionsToUpstreamsAreBounded(t *testing.T) {
 			<-release
 		}
 	})})
-	w.fn.places = make(places, 2)
+	w.fn.places = make(slots, 2)
 	c := w.client(false)
 	for i := range 6 {
 		if resp, _ := w.do(c, "GET", fmt.Sprintf("https://h%d.wild.test/", i), ""); resp.StatusCode != 200 {

@@ -378,23 +378,11 @@ func TestUpstreamFailures(t *testing.T) {
 	refused := dead.Addr().String()
 	dead.Close()
 	raw := func(answer string) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				c.Read(make([]byte, 4096))
-				io.WriteString(c, answer)
-				c.Close()
-			}
-		}()
-		return l.Addr().String()
+		return listening(t, func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			io.WriteString(c, answer)
+			c.Close()
+		})
 	}
 	for name, c := range map[string]struct{ to, want string }{
 		"refused":  {refused, "refused the connection"},

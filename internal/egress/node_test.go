@@ -25,7 +25,7 @@ func (l *namedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dialled{c.(*net.TCPConn), l.to}, nil
+	return &dialled{TCPConn: c.(*net.TCPConn), to: l.to}, nil
 }
 
 // TestNodeClients runs Node's https, fetch and http2 against the egress.

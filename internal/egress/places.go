@@ -24,28 +24,15 @@ const (
 // errCrowded is a request that found no place for its connection in time.
 var errCrowded = errors.New("this function has too many connections open")
 
-// places is a semaphore.
-type places chan struct{}
-
-func newPlaces() places {
+// newPlaces makes the places for one function's connections.
+func newPlaces() slots {
 	n := uint64(maxPlaces)
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil {
 		n = min(n, max(limit.Cur/placeShare, minPlaces))
 	}
-	return make(places, n)
+	return make(slots, n)
 }
-
-func (p places) tryTake() bool {
-	select {
-	case p <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (p places) give() { <-p }
 
 // takePlace takes a place for one connection. If there is none, idle connections make room, and with
 // wait the caller gets what becomes free until ctx ends. The error is errCrowded, or that of ctx if
@@ -77,7 +64,7 @@ func (f *Function) takePlace(ctx context.Context, wait bool) error {
 // outside is a connection to an upstream. It has a place until it is closed.
 type outside struct {
 	*net.TCPConn
-	places places
+	places slots
 	once   sync.Once
 }
 

@@ -37,9 +37,9 @@ type Sandbox struct {
 	names    *names
 	denials  *denials
 	ipv6     atomic.Bool // the sandbox has IPv6 to connect with
-	requests places      // HTTP requests being served
-	refusals places      // HTTP requests beyond that, which are being refused
-	splices  places      // connections by a tcp rule
+	requests slots       // HTTP requests being served
+	refusals slots       // HTTP requests beyond that, which are being refused
+	splices  slots       // connections by a tcp rule
 	ctx      context.Context
 	cancel   context.CancelFunc
 
@@ -61,9 +61,9 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 		ca:       ca,
 		names:    newNames(),
 		denials:  &denials{recorder: f.egress.recorder, function: f.name, instance: instance},
-		requests: make(places, maxRequests),
-		refusals: make(places, maxRefusals),
-		splices:  make(places, maxSplices),
+		requests: make(slots, maxRequests),
+		refusals: make(slots, maxRefusals),
+		splices:  make(slots, maxSplices),
 		open:     map[io.Closer]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

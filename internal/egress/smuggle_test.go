@@ -114,32 +114,16 @@ func TestMalformedIsRefusedAndRecorded(t *testing.T) {
 
 // TestFramingIsWrittenAnew looks at the very bytes that an upstream gets.
 func TestFramingIsWrittenAnew(t *testing.T) {
-	cert := outsideCert(t, time.Now().Add(time.Hour), "api.test")
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	secure := &tls.Config{Certificates: []tls.Certificate{outsideCert(t, time.Now().Add(time.Hour), "api.test")}}
 	heads := make(chan string, 1)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			var head strings.Builder
-			rd := bufio.NewReader(c)
-			for line := ""; line != "\r\n"; head.WriteString(line) {
-				if line, err = rd.ReadString('\n'); err != nil {
-					break
-				}
-			}
-			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-			c.Close()
-			heads <- head.String()
-		}
-	}()
-	w := newWorld(t, config{rules: []string{"POST https://api.test/**"}, resolve: []string{"api.test=" + l.Addr().String()}})
+	addr := listening(t, func(raw net.Conn) {
+		c := tls.Server(raw, secure)
+		head, _ := readHead(bufio.NewReader(c))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		c.Close()
+		heads <- head
+	})
+	w := newWorld(t, config{rules: []string{"POST https://api.test/**"}, resolve: []string{"api.test=" + addr}})
 	for text, want := range map[string]string{
 		"POST /a HTTP/1.1\r\nHOST: API.test:443\r\nx-b:  c \r\nContent-Length: 0\r\n\r\n":                                 "POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\nX-B: c\r\n\r\n",
 		"POST /a?b=%2F%zz HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": "POST /a?b=%2F%zz HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n",

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -16,26 +17,12 @@ import (
 // echo speaks first, then gives back what it gets, and ends when the client does.
 func echo(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.WriteString(c, "220 ready\r\n")
-				io.Copy(c, c)
-				io.WriteString(c, "bye")
-			}()
-		}
-	}()
-	return l.Addr().String()
+	return listening(t, func(c net.Conn) {
+		defer c.Close()
+		io.WriteString(c, "220 ready\r\n")
+		io.Copy(c, c)
+		io.WriteString(c, "bye")
+	})
 }
 
 func TestTCPRule(t *testing.T) {
@@ -62,6 +49,18 @@ func TestTCPRule(t *testing.T) {
 }
 
 func readFull(r io.Reader, b []byte) error { _, err := io.ReadFull(r, b); return err }
+
+// readHead reads the header of a message as it is.
+func readHead(rd *bufio.Reader) (string, error) {
+	var head strings.Builder
+	for {
+		line, err := rd.ReadString('\n')
+		head.WriteString(line)
+		if err != nil || line == "\r\n" {
+			return head.String(), err
+		}
+	}
+}
 
 // expectReset reads until the connection ends and wants that to be a reset.
 func expectReset(t *testing.T, what string, c net.Conn) {

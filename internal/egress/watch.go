@@ -7,6 +7,8 @@ import (
 	"context"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // watchTime is how often it is looked whether the program is still there.
@@ -37,10 +39,10 @@ func (c *conn) watch() (stop func()) {
 	}
 }
 
-// tcpClose is the state of a socket that was reset (TCP_CLOSE in Linux' include/net/tcp_states.h).
-const tcpClose = 7
-
-// isReset tells whether the peer of a TCP connection has reset it.
+// isReset tells whether the peer of a TCP connection has reset it, or the system has given it up. The
+// socket's state would not tell: it is the same after both directions have ended, when bytes may still
+// have to be read. poll(2) shows the error and leaves it to whoever reads or writes, who ends the
+// connection because of it.
 func isReset(c any) bool {
 	s, ok := c.(syscall.Conn)
 	if !ok {
@@ -50,10 +52,11 @@ func isReset(c any) bool {
 	if err != nil {
 		return false
 	}
-	state := 0
+	reset := false
 	raw.Control(func(fd uintptr) {
-		// The state is the first byte of struct tcp_info, and all that is asked for (tcp(7)).
-		state, _ = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO)
+		p := []unix.PollFd{{Fd: int32(fd)}} // POLLERR comes unasked
+		n, err := unix.Poll(p, 0)
+		reset = err == nil && n == 1 && p[0].Revents&unix.POLLERR != 0
 	})
-	return state&0xff == tcpClose
+	return reset
 }

@@ -93,39 +93,22 @@ func TestWebSocket(t *testing.T) {
 // and what it received.
 func rawUpstream(t *testing.T, answer string) (addr string, got chan string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	got = make(chan string, 8)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				rd := bufio.NewReader(c)
-				var head strings.Builder
-				for line := ""; line != "\r\n"; head.WriteString(line) {
-					if line, err = rd.ReadString('\n'); err != nil {
-						return
-					}
-				}
-				// Nothing may come before the answer: what has come by now would.
-				c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-				early := make([]byte, 100)
-				n, _ := rd.Read(early)
-				c.SetReadDeadline(time.Time{})
-				io.WriteString(c, answer)
-				rest, _ := io.ReadAll(rd)
-				got <- fmt.Sprintf("early=%q rest=%q", early[:n], rest)
-			}()
+	return listening(t, func(c net.Conn) {
+		defer c.Close()
+		rd := bufio.NewReader(c)
+		if _, err := readHead(rd); err != nil {
+			return
 		}
-	}()
-	return l.Addr().String(), got
+		// Nothing may come before the answer: what has come by now would.
+		c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		early := make([]byte, 100)
+		n, _ := rd.Read(early)
+		c.SetReadDeadline(time.Time{})
+		io.WriteString(c, answer)
+		rest, _ := io.ReadAll(rd)
+		got <- fmt.Sprintf("early=%q rest=%q", early[:n], rest)
+	}), got
 }
 
 // TestBytesBeforeTheSwitch: what the client sends with its handshake waits until the upstream has

@@ -255,65 +255,25 @@ func compile(tb testing.TB, rules ...string) *policy.Engine {
 	return eng
 }
 
-// pairListener gives the egress connections whose local address is where they were "dialled".
-type pairListener struct {
-	mu   sync.Mutex
-	real net.Listener
-	out  chan net.Conn
-	done chan struct{}
-	once sync.Once
-}
-
-type dialled struct {
-	*net.TCPConn
-	to net.Addr
-}
-
-func (d *dialled) LocalAddr() net.Addr { return d.to }
-
-func (p *pairListener) start(tb testing.TB) {
-	tb.Helper()
-	var err error
-	if p.real, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		tb.Fatal(err)
-	}
-	p.out, p.done = make(chan net.Conn), make(chan struct{})
-	tb.Cleanup(func() { p.real.Close() })
-}
-
-func (p *pairListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.out:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pairListener) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pairListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv6zero, Port: 15001} }
-
-// dial makes a connection to an address, as a program in the sandbox would.
-func (p *pairListener) dial(to netip.AddrPort) (*net.TCPConn, error) {
-	p.mu.Lock()
-	inside, err := net.Dial("tcp", p.real.Addr().String())
+// listening is an upstream of one's own: it serves every connection and gives the address. Closing a
+// connection is up to serve, and so is holding it: one that nobody holds the garbage collector closes.
+func listening(t testing.TB, serve func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		p.mu.Unlock()
-		return nil, err
+		t.Fatal(err)
 	}
-	outside, err := p.real.Accept()
-	p.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case p.out <- &dialled{outside.(*net.TCPConn), net.TCPAddrFromAddrPort(to)}:
-		return inside.(*net.TCPConn), nil
-	case <-p.done:
-		outside.Close()
-		inside.Close()
-		return nil, net.ErrClosed
-	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c)
+		}
+	}()
+	return l.Addr().String()
 }
 
 // resolver is what a program in the sandbox asks for names.

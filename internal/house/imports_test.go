@@ -47,7 +47,7 @@ var house = map[string]struct {
 	"internal/sandbox": {own: []string{"internal/weir", "internal/sandbox/walls"}, third: []string{"golang.org/x/sys"},
 		why: "a sandbox confines any program: it must not know Node, HTTP or policies"},
 	"internal/record": {own: []string{"internal/weir"}, why: "records must not know who decides or why"},
-	"internal/egress": {own: []string{"internal/weir", "internal/policy", "internal/record"}, third: []string{"golang.org/x/net"},
+	"internal/egress": {own: []string{"internal/weir", "internal/policy", "internal/record"}, third: []string{"golang.org/x/net", "golang.org/x/sys"},
 		why: "the way out asks the policy and nobody else; it must not know what runs inside"},
 	"internal/runtime": {own: []string{"internal/weir"}, third: []string{"golang.org/x/sys"},
 		why: "the shim runs beside hostile code: whatever its Go half could reach, a forged frame might"},
