@@ -5,7 +5,6 @@ package sandbox
 // not at all; rlimits and a choice of processors then stand in, see plan.go.
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -37,8 +36,8 @@ type cgroups struct {
 	prefix  string            // of this supervisor's groups
 }
 
-// groupPrefix begins the name of every group: "weir-PID-STARTTIME-N". Pid and start time tell
-// whether the supervisor that made it still lives.
+// groupPrefix begins the name of every group: "weir-PID-STARTTIME-N". Pid and start time are those
+// of the supervisor that made it.
 const groupPrefix = "weir-"
 
 // groups counts the groups that this process has made, whichever Launcher did.
@@ -145,56 +144,13 @@ func legacyLimit(controller string) string {
 // writable tells whether a group with the file can be made in dir.
 func writable(dir, prefix, file string) bool {
 	d := filepath.Join(dir, groupName(prefix))
-	if err := os.Mkdir(d, 0o755); err != nil {
+	held, err := claim(d)
+	if err != nil {
 		return false
 	}
+	defer held.Close()
 	defer unix.Rmdir(d)
 	return unix.Access(filepath.Join(d, file), unix.W_OK) == nil
-}
-
-// removeLeftOvers removes the groups of supervisors that are gone. Their sandboxes ended with them;
-// should one not have, it ends now.
-func removeLeftOvers(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		rest, ok := strings.CutPrefix(e.Name(), groupPrefix)
-		f := strings.Split(rest, "-")
-		if !ok || len(f) != 3 || !e.IsDir() {
-			continue
-		}
-		pid, err := strconv.Atoi(f[0])
-		if err != nil {
-			continue
-		}
-		if start, err := startTimeOf(pid); err == nil && start == f[1] {
-			continue
-		}
-		left := filepath.Join(dir, e.Name())
-		for _, process := range words(left, "cgroup.procs") {
-			if n, err := strconv.Atoi(process); err == nil && n > 0 {
-				unix.Kill(n, unix.SIGKILL)
-			}
-		}
-		unix.Rmdir(left)
-	}
-}
-
-// startTimeOf gives when a process started, in the kernel's own units (proc_pid_stat(5)): with
-// its pid it names a process for good.
-func startTimeOf(pid int) (string, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "", err
-	}
-	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	const starttime = 19
-	if len(f) <= starttime {
-		return "", fmt.Errorf("/proc/%d/stat can't be read", pid)
-	}
-	return string(f[starttime]), nil
 }
 
 func (c *cgroups) has(controller string) bool {
@@ -203,13 +159,24 @@ func (c *cgroups) has(controller string) bool {
 
 // group is one sandbox's: a directory in the unified tree, or one for each controller.
 type group struct {
-	dirs    map[string]string // controller, or "" for version 2, to directory
-	unified *os.File
+	dirs map[string]string   // controller, or "" for version 2, to directory
+	held map[string]*os.File // the same directories, locked
+}
+
+func newGroup() *group { return &group{dirs: map[string]string{}, held: map[string]*os.File{}} }
+
+// claim makes one directory of the group.
+func (g *group) claim(controller, dir string) error {
+	held, err := claim(dir)
+	if err == nil {
+		g.dirs[controller], g.held[controller] = dir, held
+	}
+	return err
 }
 
 // create makes a group that holds the limits.
 func (c *cgroups) create(l weir.Limits) (*group, error) {
-	g := &group{dirs: map[string]string{}}
+	g := newGroup()
 	name := groupName(c.prefix)
 	var err error
 	if c.unified != "" {
@@ -228,10 +195,9 @@ func (c *cgroups) create(l weir.Limits) (*group, error) {
 }
 
 func (g *group) makeLegacy(controller, dir string, l weir.Limits) error {
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := g.claim(controller, dir); err != nil {
 		return err
 	}
-	g.dirs[controller] = dir
 	switch controller {
 	case memoryController:
 		if err := write(dir, "memory.limit_in_bytes", l.Memory); err != nil {
@@ -281,10 +247,10 @@ func put(dir, file, value string) error {
 
 // fd is the descriptor of the group to create a process in, -1 without version 2.
 func (g *group) fd() int {
-	if g.unified == nil {
-		return -1
+	if f := g.held[""]; f != nil {
+		return int(f.Fd())
 	}
-	return int(g.unified.Fd())
+	return -1
 }
 
 // add moves a process, which does nothing yet, into the group. With version 2 it is there already.
@@ -342,15 +308,13 @@ func (g *group) memory() (int64, bool) {
 
 // remove removes the group, whose processes have ended. The kernel may need a moment after that.
 func (g *group) remove() {
-	if g.unified != nil {
-		g.unified.Close()
-	}
-	for _, dir := range g.dirs {
+	for controller, dir := range g.dirs {
 		for wait := time.Millisecond; wait < time.Second; wait *= 2 {
 			if err := unix.Rmdir(dir); err != unix.EBUSY {
 				break
 			}
 			time.Sleep(wait)
 		}
+		g.held[controller].Close()
 	}
 }

@@ -83,16 +83,10 @@ func all(have []string) bool {
 }
 
 func (g *group) makeUnified(dir string, l weir.Limits) error {
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := g.claim("", dir); err != nil {
 		return err
 	}
-	g.dirs[""] = dir
-	if err := limitUnified(dir, l); err != nil {
-		return err
-	}
-	var err error
-	g.unified, err = os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	return err
+	return limitUnified(dir, l)
 }
 
 // limitUnified writes the limits. The files are there already: nothing is created.

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -90,7 +89,8 @@ func TestEnableControllers(t *testing.T) {
 
 func TestUnifiedGroup(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "weir-1-1-1")
-	g := &group{dirs: map[string]string{}}
+	g := newGroup()
+	defer g.remove()
 	err := g.makeUnified(dir, weir.Limits{Memory: 64 << 20, CPU: 0.5, Processes: 8})
 	if err == nil {
 		t.Fatal("a group without its files was taken for one")
@@ -111,31 +111,5 @@ func TestUnifiedGroup(t *testing.T) {
 	writeTo(t, filepath.Join(dir, "memory.current"), "4096\n")
 	if m, ok := g.memory(); !g.outOfMemory() || m != 4096 || !ok {
 		t.Errorf("out of memory %t, memory %d %t", g.outOfMemory(), m, ok)
-	}
-}
-
-func TestLeftOversOfTheDead(t *testing.T) {
-	dir := t.TempDir()
-	own, err := startTimeOf(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keep := []string{fmt.Sprintf("weir-%d-%s-1", os.Getpid(), own), "weir-x-1-1", "weir-1", "other-1-1-1"}
-	gone := []string{fmt.Sprintf("weir-%d-1-1", os.Getpid()), "weir-999999999-1-1"}
-	for _, d := range append(keep, gone...) {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	removeLeftOvers(dir)
-	for _, d := range keep {
-		if _, err := os.Stat(filepath.Join(dir, d)); err != nil {
-			t.Error(err)
-		}
-	}
-	for _, d := range gone {
-		if _, err := os.Stat(filepath.Join(dir, d)); err == nil {
-			t.Errorf("%s is still there", d)
-		}
 	}
 }

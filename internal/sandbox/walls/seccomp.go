@@ -187,7 +187,7 @@ func notValues(n uint32, values []uint32, otherwise bpf.Instruction) body {
 }
 
 // setsockoptBody answers that a socket's buffer was resized and leaves it as it is, as a kernel does
-// whose maximum is its default: where no cgroup counts them, large buffers are memory without a bound.
+// whose maximum is its default. Only a cgroup of version 2 counts large buffers; one rule holds for all.
 func setsockoptBody() body {
 	p := body{argument(1), bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOL_SOCKET, SkipTrue: 1}, allow[0]}
 	return append(p, notValues(2, []uint32{unix.SO_SNDBUF, unix.SO_RCVBUF}, refuse(0))...)
