@@ -10,7 +10,7 @@ package sandbox
 
 import (
 	"bytes"
-	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -66,21 +66,14 @@ func (a *attempts) serve() {
 	}
 	tokens, last := float64(attemptBurst), time.Now()
 	for {
-		var n notification
-		var ok, ended bool
-		err := raw.Read(func(fd uintptr) bool {
-			n, ok, ended = next(int(fd))
-			return ok || ended
-		})
-		if err != nil || ended {
+		n, more, err := receive(raw, func() bool { return false })
+		if err != nil || !more {
 			return
 		}
 		if n.nr == unix.SYS_EXECVE && a.byChild(raw, &n) {
 			raw.Control(func(fd uintptr) { proceed(int(fd), n.id) })
 		} else {
-			name, errno := walls.Refusal(int(n.nr), n.args)
-			raw.Control(func(fd uintptr) { answer(int(fd), n.id, errno) })
-			a.record(name, int(n.pid))
+			a.record(refuse(raw, &n), int(n.pid))
 		}
 		now := time.Now()
 		tokens = min(attemptBurst, tokens+float64(now.Sub(last)/attemptPause)) - 1
@@ -106,43 +99,52 @@ func (a *attempts) byChild(raw syscall.RawConn, n *notification) bool {
 	}
 	// The number may be another's by now, unless the call still waits.
 	valid := false
-	raw.Control(func(fd uintptr) {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, uintptr(unsafe.Pointer(&n.id)))
-		valid = errno == 0
-	})
+	raw.Control(func(fd uintptr) { valid = waits(int(fd), n.id) })
 	return valid
 }
 
-// admit lets the first process execute the program. It returns when that has begun, or when there is
-// nothing left to wait for; ctx bounds it.
-func admit(ctx context.Context, records *os.File) error {
-	raw, err := records.SyscallConn()
-	if err != nil {
-		return err
+// admit lets the first process execute the program until it has: then its end of the control socket is
+// closed, before any code of the program's runs. Once is not enough: a signal may make the kernel call
+// anew though it was told to proceed. What the program itself calls is left for serve. The result ends it.
+func admit(ctl syscall.Conn, records *os.File) (end func(), err error) {
+	raw, err1 := records.SyscallConn()
+	control, err2 := ctl.SyscallConn()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { records.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	for {
-		var n notification
-		var ok, ended bool
-		err := raw.Read(func(fd uintptr) bool {
-			n, ok, ended = next(int(fd))
-			return ok || ended
-		})
-		if err != nil || ended {
-			return err
+	begun := func() bool { return hungUp(control) }
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			n, more, err := receive(raw, begun)
+			if err != nil || !more {
+				return
+			}
+			if n.nr == unix.SYS_EXECVE && !begun() {
+				raw.Control(func(fd uintptr) { proceed(int(fd), n.id) })
+			} else {
+				refuse(raw, &n)
+			}
 		}
-		if n.nr != unix.SYS_EXECVE {
-			_, errno := walls.Refusal(int(n.nr), n.args)
-			raw.Control(func(fd uintptr) { answer(int(fd), n.id, errno) })
-			continue
+	}()
+	return func() {
+		records.SetReadDeadline(time.Unix(1, 0))
+		<-done
+		records.SetReadDeadline(time.Time{})
+	}, nil
+}
+
+// hungUp tells whether the other end of a socket is closed, or that can't be found out.
+func hungUp(raw syscall.RawConn) bool {
+	hung := true
+	raw.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd)}} // POLLHUP comes unasked
+		if n, err := unix.Poll(p, 0); err == nil {
+			hung = n > 0
 		}
-		begun := false
-		raw.Control(func(fd uintptr) { begun = proceed(int(fd), n.id) })
-		if begun {
-			return nil // else a signal came in between, and the call comes again
-		}
-	}
+	})
+	return hung
 }
 
 // stop ends serve. All callers are gone by then.
@@ -168,6 +170,27 @@ func (a *attempts) record(name string, pid int) {
 	}
 }
 
+// receive waits for the next call. There are no more when every process of the sandbox has ended, or over
+// says so.
+func receive(raw syscall.RawConn, over func() bool) (n notification, more bool, err error) {
+	err = raw.Read(func(fd uintptr) bool {
+		if over() {
+			return true
+		}
+		var ended bool
+		n, more, ended = next(int(fd))
+		return more || ended
+	})
+	return n, more, err
+}
+
+// refuse answers a call with its error. It gives the call's name.
+func refuse(raw syscall.RawConn, n *notification) string {
+	name, errno := walls.Refusal(int(n.nr), n.args)
+	raw.Control(func(fd uintptr) { answer(int(fd), n.id, errno) })
+	return name
+}
+
 // next takes a notification if one waits. The kernel's receive blocks, so it is asked first.
 func next(fd int) (n notification, ok, ended bool) {
 	for {
@@ -190,6 +213,12 @@ func next(fd int) (n notification, ok, ended bool) {
 			return n, false, true
 		}
 	}
+}
+
+// waits tells whether a call still waits for its answer.
+func waits(fd int, id uint64) bool {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_ID_VALID, uintptr(unsafe.Pointer(&id)))
+	return errno == 0
 }
 
 func answer(fd int, id uint64, errno unix.Errno) { respond(fd, response{id: id, errno: -int32(errno)}) }

@@ -74,9 +74,11 @@ func (f *first) reports(ctx context.Context, probe bool, got *received) (*walls.
 		case r.Done:
 			last = r
 			if got.records != nil && !probe {
-				if err := admit(ctx, got.records); err != nil {
+				end, err := admit(f.ctl, got.records)
+				if err != nil {
 					return nil, err
 				}
+				defer end()
 			}
 		case len(r.Failures) > 0:
 			return nil, &r.Failures[0]
