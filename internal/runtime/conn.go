@@ -179,12 +179,19 @@ func bound(e *weir.FunctionError) {
 // there are headers.
 func maxPayload(l weir.Limits) int64 { return 2*l.Response + 256<<10 }
 
+// meta is what the handler's context says about one invocation.
+type meta struct {
+	ID            string          `json:"id"`
+	Deadline      int64           `json:"deadline"` // Unix time, ms
+	ClientContext json.RawMessage `json:"clientContext,omitempty"`
+	Identity      json.RawMessage `json:"identity,omitempty"`
+}
+
 // Invoke runs one invocation. Errors: weir.TooLarge if the result exceeds its limit;
 // os.ErrDeadlineExceeded if it takes longer than it may; any other error means that the process is
 // gone. After any but the first the process is in an unknown state and must be ended.
 func (c *Conn) Invoke(inv weir.Invocation, deadline time.Time) (weir.Result, error) {
-	meta, err := json.Marshal(map[string]any{"id": inv.ID, "deadline": deadline.UnixMilli(),
-		"clientContext": inv.ClientContext, "identity": inv.Identity})
+	meta, err := json.Marshal(meta{inv.ID, deadline.UnixMilli(), inv.ClientContext, inv.Identity})
 	if err != nil {
 		return weir.Result{}, err
 	}

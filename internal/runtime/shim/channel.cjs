@@ -11,10 +11,13 @@ const IN = { load: 1, invoke: 2 };
 const OUT = { loaded: 1, failed: 2, result: 3, error: 4, fatal: 5, report: 6, toolarge: 7 };
 const HEAD = 12;
 const SECRET = 16;
+const START = SECRET + HEAD; // of a payload in a frame to the supervisor
+const ROOM = 64 << 10; // bytes: a frame that fits costs no buffer of its own
 
 // Captured before the function's code can replace them.
 const { parse, stringify } = JSON;
-const { from, concat, alloc } = Buffer;
+const { from, alloc } = Buffer;
+const { copy, fill, utf8Slice, utf8Write } = Buffer.prototype;
 const writeSync = fs.writeSync;
 const wait = Atomics.wait;
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -26,20 +29,35 @@ const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Arra
 // fs.writeSync looks this up each time it is called, and a replacement would be handed the frames.
 define(process.binding('fs'), 'writeBuffer', { writable: false, configurable: false });
 
+// number reads a u32.
+function number(buf, at) {
+  return (buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16 | buf[at + 3] << 24) >>> 0;
+}
+
+// own makes a buffer that fs can be given: fs asks for byteLength, which a getter of a prototype that
+// the function's code may have replaced would answer.
+function own(length) {
+  return define(alloc(length), 'byteLength', { value: length });
+}
+
 class Channel {
   #fd;
   #socket;
   #secret = null;
-  #pending = alloc(0);
+  #input = alloc(ROOM);
+  #output = own(ROOM);
+  #part = null; // a frame, or the head of one, that has not come whole
+  #have = 0; // bytes of it
   onload = null;
   oninvoke = null;
 
   constructor(fd) {
     this.#fd = fd;
-    this.#socket = new net.Socket({ fd, readable: true, writable: false });
-    this.#socket.on('data', (chunk) => this.#take(chunk));
+    const take = (n) => { this.#take(n); return true; };
+    this.#socket = new net.Socket({ fd, readable: true, writable: false, onread: { buffer: this.#input, callback: take } });
     this.#socket.on('end', () => process.reallyExit(0));
     this.#socket.on('error', () => process.reallyExit(0));
+    this.#socket.resume(); // or it would not notice the end
   }
 
   // hold says whether the channel keeps the event loop alive.
@@ -48,26 +66,51 @@ class Channel {
     else this.#socket.unref();
   }
 
-  #take(chunk) {
-    let buf = this.#pending.length ? concat([this.#pending, chunk]) : chunk;
-    while (buf.length >= HEAD) {
-      const length = buf.readUInt32LE(8);
-      if (buf.length < HEAD + length) break;
-      this.#dispatch(buf[0], buf.readUInt32LE(4), buf.subarray(HEAD, HEAD + length));
-      buf = buf.subarray(HEAD + length);
+  // take goes through what has come: n bytes of input. Nearly always they are one whole frame.
+  #take(n) {
+    const input = this.#input;
+    for (let at = 0; at < n;) {
+      const left = n - at;
+      if (!this.#part) {
+        const whole = left < HEAD ? HEAD : HEAD + number(input, at + 8);
+        if (left >= whole) {
+          this.#dispatch(input, at, at + whole);
+          at += whole;
+          continue;
+        }
+        this.#part = alloc(whole);
+        this.#have = 0;
+      }
+      const part = this.#part;
+      const end = at + Math.min(left, part.length - this.#have);
+      this.#have += apply(copy, input, [part, this.#have, at, end]);
+      at = end;
+      if (this.#have < part.length) return;
+      const whole = HEAD + number(part, 8);
+      if (part.length < whole) { // it was the head alone
+        this.#part = alloc(whole);
+        apply(copy, part, [this.#part]);
+      } else {
+        this.#part = null;
+        this.#dispatch(part, 0, whole);
+      }
     }
-    this.#pending = buf;
   }
 
-  #dispatch(type, seq, payload) {
+  // dispatch takes the frame in buf from at to end.
+  #dispatch(buf, at, end) {
+    const type = buf[at];
+    const seq = number(buf, at + 4);
+    at += HEAD;
     if (type === IN.load && !this.#secret) {
-      this.#secret = [...payload.subarray(0, SECRET)];
-      payload.fill(0, 0, SECRET); // the function's code may see this memory again
-      this.onload(parse(payload.utf8Slice(SECRET)));
+      this.#secret = [...buf.subarray(at, at + SECRET)];
+      const request = parse(apply(utf8Slice, buf, [at + SECRET, end]));
+      for (const b of [buf, this.#input]) apply(fill, b, [0]); // the function's code may see this memory again
+      this.onload(request);
     } else if (type === IN.invoke) {
-      const metaLength = payload.readUInt32LE(0);
-      const meta = parse(payload.utf8Slice(4, 4 + metaLength));
-      this.oninvoke(seq, meta, payload.utf8Slice(4 + metaLength));
+      const event = at + 4 + number(buf, at);
+      const meta = parse(apply(utf8Slice, buf, [at + 4, event]));
+      this.oninvoke(seq, meta, apply(utf8Slice, buf, [event, end]));
     }
   }
 
@@ -83,18 +126,23 @@ class Channel {
   // called on the frame would be handed the secret: so the frame is filled by index and by captured
   // functions only.
   sendText(type, text, seq) {
-    const payload = from(text, 'utf8');
-    const length = apply(lengthOf, payload, []);
-    const total = SECRET + HEAD + length;
-    const frame = alloc(total);
+    let frame = this.#output;
+    let length;
+    if (START + 3 * text.length <= ROOM) { // a character is 3 bytes at most
+      length = apply(utf8Write, frame, [text, START]);
+    } else {
+      const payload = from(text, 'utf8');
+      length = apply(lengthOf, payload, []);
+      frame = own(START + length);
+      apply(set, frame, [payload, START]);
+    }
+    const total = START + length;
     for (let i = 0; i < SECRET; i++) frame[i] = this.#secret[i];
     frame[SECRET] = OUT[type];
     for (let i = 0; i < 4; i++) {
       frame[SECRET + 4 + i] = (seq >>> (8 * i)) & 255;
       frame[SECRET + 8 + i] = (length >>> (8 * i)) & 255;
     }
-    apply(set, frame, [payload, SECRET + HEAD]);
-    define(frame, 'byteLength', { value: total }); // fs asks for it
     for (let done = 0; done < total;) {
       try {
         done += writeSync(this.#fd, frame, done, total - done, null);
