@@ -33,15 +33,15 @@ type Outcome struct {
 
 // Half is one of the two runs, as seen from outside of the function (Attempts excepted).
 type Half struct {
-	Charged   bool            `json:"charged"`           // Stripe saw one charge of 100 cents with the right key, and the function answered so
-	Failure   string          `json:"failure,omitempty"` // why not
-	Receipt   string          `json:"receipt,omitempty"` // the function's own text
-	Telemetry bool            `json:"telemetry"`         // the stripe package could keep a telemetry id in the home folder
-	Loot      []Piece         `json:"loot"`              // every secret, and the ways by which the thief received it
-	Reached   map[string]int  `json:"reached"`           // messages that reached the thief (https, tcp, dns) and the metadata service
-	Attempts  []Attempt       `json:"attempts"`          // what the hijacked package did, by its own account, in its order
-	Others    []record.Denial `json:"others,omitempty"`  // what Weir denied besides these attempts
-	Log       []string        `json:"-"`                 // what the function and Weir printed
+	Charged   bool              `json:"charged"`           // Stripe saw one charge of 100 cents with the right key, and the function answered so
+	Failure   string            `json:"failure,omitempty"` // why not
+	Receipt   string            `json:"receipt,omitempty"` // the function's own text
+	Telemetry bool              `json:"telemetry"`         // the stripe package could keep a telemetry id in the home folder
+	Loot      []Piece           `json:"loot"`              // every secret, and the ways by which the thief received it
+	Reached   map[string]int    `json:"reached"`           // messages that reached the thief (https, tcp, dns) and the metadata service
+	Attempts  []Attempt         `json:"attempts"`          // what the hijacked package did, by its own account, in its order
+	Others    []record.Decision `json:"others,omitempty"`  // what Weir denied besides these attempts
+	Log       []string          `json:"-"`                 // what the function and Weir printed
 }
 
 // Piece is one secret.
@@ -53,11 +53,11 @@ type Piece struct {
 
 // Attempt is one thing that the hijacked package tried.
 type Attempt struct {
-	Kind    string         `json:"kind"` // as in a record.Denial
-	Target  string         `json:"target"`
-	Outcome string         `json:"outcome"`          // "done", or the error that it got
-	Why     string         `json:"why,omitempty"`    // behind Weir: why it came to nothing
-	Denial  *record.Denial `json:"denial,omitempty"` // Weir's record of it; none where there was nothing to refuse
+	Kind    string           `json:"kind"` // as in a record.Decision
+	Target  string           `json:"target"`
+	Outcome string           `json:"outcome"`          // "done", or the error that it got
+	Why     string           `json:"why,omitempty"`    // behind Weir: why it came to nothing
+	Denial  *record.Decision `json:"denial,omitempty"` // Weir's record of it; none where there was nothing to refuse
 }
 
 // done is the outcome of an attempt that succeeded.

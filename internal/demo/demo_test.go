@@ -102,7 +102,7 @@ func TestBehindWeirNothingLeaves(t *testing.T) {
 	equal(t, "receipt", h.Receipt, "1.00 USD, card ending in 0005")
 	equal(t, "loot", h.Loot, loot())
 	equal(t, "what was reached", h.Reached, map[string]int{})
-	equal(t, "others", h.Others, []record.Denial(nil))
+	equal(t, "others", h.Others, []record.Decision(nil))
 	if h.Telemetry {
 		t.Error("stripe could write a telemetry id")
 	}
@@ -242,7 +242,7 @@ func TestTextFits(t *testing.T) {
 		walled.Attempts = append(walled.Attempts, hostile)
 	}
 	for range 50 {
-		walled.Others = append(walled.Others, record.Denial{Kind: "read", Target: "/\x1b[31m", Reason: strings.Repeat("z", 200)})
+		walled.Others = append(walled.Others, record.Decision{Kind: "read", Target: "/\x1b[31m", Reason: strings.Repeat("z", 200)})
 	}
 	o := &Outcome{Bare: *bare, Weir: *walled, Differed: slices.Repeat([]string{"x"}, 40)}
 	var plain, coloured bytes.Buffer

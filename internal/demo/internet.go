@@ -152,7 +152,7 @@ func (n *internet) serveMetadata(w http.ResponseWriter, r *http.Request) {
 }
 
 // half tells what this internet saw, once everything is over.
-func (n *internet) half(answer []byte, failure string, log []string, denials []record.Denial) *Half {
+func (n *internet) half(answer []byte, failure string, log []string, denials []record.Decision) *Half {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	h := &Half{Telemetry: n.telemetry, Reached: maps.Clone(n.reached), Attempts: attempts(log), Log: log, Failure: failure}

@@ -84,11 +84,11 @@ func (n *internet) overrides() ([]egress.Override, error) {
 type witness struct {
 	mu      sync.Mutex
 	lines   []string
-	denials []record.Denial
+	denials []record.Decision
 }
 
-// Denied keeps a denial.
-func (w *witness) Denied(d record.Denial) {
+// Decided keeps a denial.
+func (w *witness) Decided(d record.Decision) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.denials = append(w.denials, d)
@@ -119,8 +119,8 @@ var reasons = map[string]string{
 }
 
 // join gives each attempt the record of its denial, and returns the records that are left.
-func join(tried []Attempt, denials []record.Denial) []record.Denial {
-	var left []record.Denial
+func join(tried []Attempt, denials []record.Decision) []record.Decision {
+	var left []record.Decision
 next:
 	for _, d := range denials {
 		target := d.Target

@@ -88,7 +88,7 @@ func (c *conn) reset() {
 }
 
 // write records a denial of something on this connection.
-func (c *conn) write(r record.Denial) {
+func (c *conn) write(r record.Decision) {
 	c.told.Store(true)
 	c.sandbox.denials.write(r)
 }
@@ -139,7 +139,7 @@ func (c *conn) identify() bool {
 		c.hosts = []string{a.String()}
 		c.told.Store(true)
 		if c.port != dnsPort {
-			c.sandbox.denials.writeOnce(record.Denial{Kind: "tcp", Target: c.authority(),
+			c.sandbox.denials.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(),
 				Reason: "the address belongs to no name that this sandbox asked for"})
 			return false
 		}
@@ -248,7 +248,7 @@ func (c *conn) readAhead() (protocol, error) {
 // allows it.
 func (c *conn) deniedTCP(why string) {
 	c.told.Store(true)
-	r := record.Denial{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, "no request was made on it")}
+	r := record.Decision{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, "no request was made on it")}
 	if req, err := policy.NewTCP(c.hosts[0], c.port); err == nil {
 		eng := c.sandbox.function.engine
 		if d := eng.Decide(&req); !d.Allow {
@@ -293,11 +293,11 @@ func (c *conn) splice() {
 // unreachable notes why an allowed connection was not made.
 func (c *conn) unreachable(err error) {
 	if filtered := (*filteredError)(nil); errors.As(err, &filtered) {
-		c.write(record.Denial{Kind: "tcp", Target: c.authority(), Reason: filtered.Error()})
+		c.write(record.Decision{Kind: "tcp", Target: c.authority(), Reason: filtered.Error()})
 		return
 	}
 	if errors.Is(err, errCrowded) {
-		c.sandbox.denials.writeOnce(record.Denial{Kind: "tcp", Target: c.authority(), Reason: err.Error()})
+		c.sandbox.denials.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(), Reason: err.Error()})
 		return
 	}
 	if !errors.Is(err, context.Canceled) {

@@ -25,7 +25,7 @@ type denials struct {
 	request string // the invocation in flight
 	count   int    // records of it
 	dropped int    // denials of it that found no room
-	last    record.Denial
+	last    record.Decision
 	seen    map[string]bool // what is recorded once in an invocation
 }
 
@@ -38,7 +38,7 @@ func (d *denials) begin(request string) {
 }
 
 // write records a denial.
-func (d *denials) write(r record.Denial) {
+func (d *denials) write(r record.Decision) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.add(r)
@@ -46,7 +46,7 @@ func (d *denials) write(r record.Denial) {
 
 // writeOnce records a denial unless this invocation has one of the same kind, target and reason:
 // clients repeat questions and connections by themselves.
-func (d *denials) writeOnce(r record.Denial) {
+func (d *denials) writeOnce(r record.Decision) {
 	key := r.Kind + "\x00" + r.Target + "\x00" + r.Reason
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -62,16 +62,16 @@ func (d *denials) writeOnce(r record.Denial) {
 	d.add(r)
 }
 
-func (d *denials) add(r record.Denial) {
+func (d *denials) add(r record.Decision) {
 	r.Time = time.Now()
-	r.Function, r.Instance, r.Request, r.Source = d.function, d.instance, d.request, record.Egress
+	r.Verdict, r.Function, r.Instance, r.Request, r.Source = record.Deny, d.function, d.instance, d.request, record.Egress
 	if d.count >= maxDenials {
 		d.dropped++
 		d.last = r
 		return
 	}
 	d.count++
-	d.recorder.Denied(r)
+	d.recorder.Decided(r)
 }
 
 // flush records how many denials found no room, as the last of them. The caller holds the lock.
@@ -83,12 +83,12 @@ func (d *denials) flush() {
 	if d.dropped > 1 {
 		r.Reason += " (the last of " + strconv.Itoa(d.dropped) + " further denials of this invocation, which are not recorded one by one)"
 	}
-	d.recorder.Denied(r)
-	d.dropped, d.last = 0, record.Denial{}
+	d.recorder.Decided(r)
+	d.dropped, d.last = 0, record.Decision{}
 }
 
 // explained fills a record from a decision of the policy.
-func explained(r record.Denial, x policy.Explanation) record.Denial {
+func explained(r record.Decision, x policy.Explanation) record.Decision {
 	r.Reason, r.Nearest, r.Rule, r.Fix = x.Reason, x.Nearest, x.Rule, x.Fix
 	return r
 }

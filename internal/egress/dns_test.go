@@ -105,7 +105,7 @@ func TestDNSRefusals(t *testing.T) {
 			}
 		}
 	}
-	w.denied("TXT", func(d record.Denial) bool { return d.Kind == "dns" && d.Target == "TXT c2VjcmV0.evil.test" })
+	w.denied("TXT", func(d record.Decision) bool { return d.Kind == "dns" && d.Target == "TXT c2VjcmV0.evil.test" })
 	if n := len(w.records.all()); n != 11 {
 		t.Errorf("%d records of 11 questions", n)
 	}

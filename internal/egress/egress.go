@@ -101,7 +101,7 @@ func (e *Egress) Close() {
 
 type nobody struct{}
 
-func (nobody) Denied(record.Denial)      {}
+func (nobody) Decided(record.Decision)   {}
 func (nobody) Invoked(record.Invocation) {}
 
 // Limits of the connections to upstreams.

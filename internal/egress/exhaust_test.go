@@ -194,7 +194,7 @@ func TestManyHTTP2Connections(t *testing.T) {
 	if _, err := w.tlsDial("api.test:443", "api.test", "h2"); err == nil {
 		t.Error("one too many that speaks only HTTP/2")
 	}
-	w.denied("it", func(d record.Denial) bool { return strings.Contains(d.Reason, "too many HTTP/2 connections") })
+	w.denied("it", func(d record.Decision) bool { return strings.Contains(d.Reason, "too many HTTP/2 connections") })
 	open[0].Close()
 	eventually(t, "a place is free", func() bool { return agreed() == "h2" })
 }

@@ -429,5 +429,5 @@ func TestRebinding(t *testing.T) {
 	if asked != len(answers) {
 		t.Errorf("asked %d times for %d connections", asked, len(answers))
 	}
-	w.denied("the address", func(d record.Denial) bool { return strings.Contains(d.Reason, "out of reach") })
+	w.denied("the address", func(d record.Decision) bool { return strings.Contains(d.Reason, "out of reach") })
 }

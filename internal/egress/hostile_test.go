@@ -94,7 +94,7 @@ func TestMalformedTargetsKeepTheirSecrets(t *testing.T) {
 		if out := w.raw("api.test:80", "GET "+target+" HTTP/1.1\r\nHost: api.test\r\n\r\n", 1); !strings.HasPrefix(out, "400") || strings.Contains(out, "secret") {
 			t.Errorf("%s: %q", target, out)
 		}
-		if d := w.denied(target, func(d record.Denial) bool { return d.Kind == "http" }); d.Target != want {
+		if d := w.denied(target, func(d record.Decision) bool { return d.Kind == "http" }); d.Target != want {
 			t.Errorf("%s: recorded as %q", target, d.Target)
 		}
 	}

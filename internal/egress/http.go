@@ -37,7 +37,7 @@ func (e *Egress) handle(w http.ResponseWriter, r *http.Request) {
 	defer c.sandbox.requests.give()
 	req, rejected := c.read(r)
 	if rejected != nil {
-		c.refuse(w, r, rejected.status, record.Denial{Kind: rejected.kind, Method: shown(r.Method), Target: c.target(r), Reason: rejected.reason})
+		c.refuse(w, r, rejected.status, record.Decision{Kind: rejected.kind, Method: shown(r.Method), Target: c.target(r), Reason: rejected.reason})
 		return
 	}
 	if status, reason := c.misdirected(r, &req); reason != "" {

@@ -55,7 +55,7 @@ func TestDeniedHostShowsMethodAndURL(t *testing.T) {
 		if p := problemOf(t, resp, body); p.Status != 403 || p.Tried != "PUT "+url {
 			t.Errorf("%s: %+v", url, p)
 		}
-		w.denied(url, func(d record.Denial) bool { return d.Method == "PUT" && d.Target == url })
+		w.denied(url, func(d record.Decision) bool { return d.Method == "PUT" && d.Target == url })
 	}
 	w.only()
 	if n := len(w.records.all()); n != 4 {
@@ -92,7 +92,7 @@ func TestOneAuthority(t *testing.T) {
 			if resp.StatusCode != 421 {
 				t.Errorf("%s (h2 %v): %d", c.name, two, resp.StatusCode)
 			}
-			w.denied(c.name, func(d record.Denial) bool { return strings.Contains(d.Reason, "connection was made to") })
+			w.denied(c.name, func(d record.Decision) bool { return strings.Contains(d.Reason, "connection was made to") })
 			w.only()
 		}
 	}

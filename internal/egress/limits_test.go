@@ -127,7 +127,7 @@ func TestFloodOfDenials(t *testing.T) {
 		t.Errorf("%d records, the last %+v", len(all), last)
 	}
 	w.do(c, "GET", "https://api.test/again", "")
-	w.denied("the next invocation", func(d record.Denial) bool { return d.Request == "req-2" })
+	w.denied("the next invocation", func(d record.Decision) bool { return d.Request == "req-2" })
 	w.sandbox.Close()
 	if n := len(w.records.all()); n != maxDenials+2 {
 		t.Errorf("%d records in the end", n)

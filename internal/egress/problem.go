@@ -75,7 +75,7 @@ func respond(w http.ResponseWriter, r *http.Request, p problem) {
 }
 
 // refuse denies a request: a response and a record.
-func (c *conn) refuse(w http.ResponseWriter, r *http.Request, status int, rec record.Denial) {
+func (c *conn) refuse(w http.ResponseWriter, r *http.Request, status int, rec record.Decision) {
 	c.write(rec)
 	respond(w, r, problem{Status: status, Code: deniedCode, Tried: rec.Target, Nearest: rec.Nearest, Fix: rec.Fix,
 		Detail: rec.Target + " is refused: " + rec.Reason})
@@ -90,10 +90,10 @@ func (c *conn) deny(w http.ResponseWriter, r *http.Request, req *policy.Request,
 }
 
 // denialOf begins the record of a well-formed request.
-func denialOf(req *policy.Request) record.Denial {
+func denialOf(req *policy.Request) record.Decision {
 	u := req.URL
 	u.Query = "" // may hold secrets
-	rec := record.Denial{Kind: "http", Method: req.Method, Target: shown(u.String())}
+	rec := record.Decision{Kind: "http", Method: req.Method, Target: shown(u.String())}
 	if req.Kind == policy.WS {
 		rec.Kind, rec.Method = "ws", ""
 	}

@@ -171,7 +171,7 @@ func (s *Sandbox) admit() bool {
 
 // tooMany records that a connection found no room.
 func (s *Sandbox) tooMany() {
-	s.denials.writeOnce(record.Denial{Kind: "tcp", Target: "(further connections)",
+	s.denials.writeOnce(record.Decision{Kind: "tcp", Target: "(further connections)",
 		Reason: "this sandbox has too many connections open"})
 }
 

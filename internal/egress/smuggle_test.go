@@ -107,7 +107,7 @@ func TestMalformedIsRefusedAndRecorded(t *testing.T) {
 			if !strings.Contains(out, `"code":"EWEIR"`) {
 				t.Errorf("%q", out)
 			}
-			w.denied(name, func(d record.Denial) bool { return d.Kind == "http" && d.Target == "https://api.test:443" })
+			w.denied(name, func(d record.Decision) bool { return d.Kind == "http" && d.Target == "https://api.test:443" })
 		})
 	}
 }

@@ -88,7 +88,7 @@ func TestOtherTCPIsReset(t *testing.T) {
 		conn := w.mustDial(c.to)
 		io.WriteString(conn, c.text)
 		expectReset(t, name, conn)
-		d := w.denied(name, func(d record.Denial) bool { return d.Kind == "tcp" && d.Target == c.to })
+		d := w.denied(name, func(d record.Decision) bool { return d.Kind == "tcp" && d.Target == c.to })
 		if name == "another port" && (!strings.Contains(d.Nearest, "db.test:5432") || !strings.Contains(d.Fix, "db.test:5433")) {
 			t.Errorf("%+v", d)
 		}
@@ -106,8 +106,8 @@ func TestConnectionWithoutARequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	w.denied("evil.test", func(d record.Denial) bool { return d.Kind == "tcp" && d.Target == "evil.test:443" })
-	w.denied("quiet.test", func(d record.Denial) bool { return d.Kind == "tcp" && d.Target == "quiet.test:443" })
+	w.denied("evil.test", func(d record.Decision) bool { return d.Kind == "tcp" && d.Target == "evil.test:443" })
+	w.denied("quiet.test", func(d record.Decision) bool { return d.Kind == "tcp" && d.Target == "quiet.test:443" })
 	for _, d := range w.records.all() {
 		if strings.HasPrefix(d.Target, "api.test") {
 			t.Errorf("%+v", d)
@@ -142,7 +142,7 @@ func TestFakeAddresses(t *testing.T) {
 		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\n\r\n"); err == nil {
 			expectReset(t, a, c)
 		}
-		w.denied(a, func(d record.Denial) bool { return d.Kind == "tcp" && d.Target == a })
+		w.denied(a, func(d record.Decision) bool { return d.Kind == "tcp" && d.Target == a })
 	}
 	// The address that another sandbox got for a name is not this one's.
 	if _, ok := w.sandbox.names.address("api.test", pinned); !ok {

@@ -85,7 +85,7 @@ func (c *conn) serveTLS() bool {
 
 // deniedTLS records a handshake that came to nothing.
 func (c *conn) deniedTLS(err error) {
-	r := record.Denial{Kind: "tls", Target: c.authority()}
+	r := record.Decision{Kind: "tls", Target: c.authority()}
 	var op *net.OpError
 	switch {
 	case c.sni != "":

@@ -35,7 +35,7 @@ func TestHandshakeMustNameTheDialledHost(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
 				t.Errorf("%s: %v", name, err)
 			}
-			w.denied(name, func(d record.Denial) bool {
+			w.denied(name, func(d record.Decision) bool {
 				return d.Kind == "tls" && d.Target == c.dial && strings.Contains(d.Reason, c.reason)
 			})
 			w.only()
@@ -163,7 +163,7 @@ func TestSessionsResume(t *testing.T) {
 		if _, err := resumable(t, w, "evil.test:443", cfg("api.test")); err == nil {
 			t.Errorf("version %x: resumed to another host", version)
 		}
-		w.denied("the ticket", func(d record.Denial) bool { return d.Kind == "tls" && d.Target == "evil.test:443" })
+		w.denied("the ticket", func(d record.Decision) bool { return d.Kind == "tls" && d.Target == "evil.test:443" })
 		session, _ := cache.Get("api.test")
 		cache.Put("evil.test", session)
 		resumable(t, w, "evil.test:443", cfg("evil.test"))

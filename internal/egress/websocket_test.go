@@ -82,7 +82,7 @@ func TestWebSocket(t *testing.T) {
 		if _, _, resp := w.handshake(url); resp.StatusCode != 403 {
 			t.Errorf("%s: %d", url, resp.StatusCode)
 		}
-		w.denied(url, func(d record.Denial) bool { return d.Kind == "ws" && d.Target == url && d.Method == "" })
+		w.denied(url, func(d record.Decision) bool { return d.Kind == "ws" && d.Target == url && d.Method == "" })
 	}
 	if resp, _ := w.do(w.client(false), "GET", "https://api.test/live", ""); resp.StatusCode != 403 {
 		t.Errorf("GET of a WebSocket's URL: %d", resp.StatusCode)

@@ -71,11 +71,11 @@ func outsideCert(tb testing.TB, notAfter time.Time, names ...string) tls.Certifi
 // memory is a Recorder for tests.
 type memory struct {
 	mu      sync.Mutex
-	denials []record.Denial
+	denials []record.Decision
 	fault   string // a target whose record makes a fault
 }
 
-func (m *memory) Denied(d record.Denial) {
+func (m *memory) Decided(d record.Decision) {
 	if m.fault != "" && d.Target == m.fault {
 		panic("a fault in the recorder")
 	}
@@ -86,10 +86,10 @@ func (m *memory) Denied(d record.Denial) {
 
 func (m *memory) Invoked(record.Invocation) {}
 
-func (m *memory) all() []record.Denial {
+func (m *memory) all() []record.Decision {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]record.Denial(nil), m.denials...)
+	return append([]record.Decision(nil), m.denials...)
 }
 
 // upstream is the outside: it notes what reaches it.
@@ -425,7 +425,7 @@ func (w *world) only(want ...string) {
 }
 
 // denied waits until there is a record for which ok holds.
-func (w *world) denied(what string, ok func(record.Denial) bool) record.Denial {
+func (w *world) denied(what string, ok func(record.Decision) bool) record.Decision {
 	w.tb.Helper()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		for _, d := range w.records.all() {
@@ -442,6 +442,6 @@ func (w *world) denied(what string, ok func(record.Denial) bool) record.Denial {
 	}
 }
 
-func kind(k string) func(record.Denial) bool {
-	return func(d record.Denial) bool { return d.Kind == k }
+func kind(k string) func(record.Decision) bool {
+	return func(d record.Decision) bool { return d.Kind == k }
 }

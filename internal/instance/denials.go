@@ -30,6 +30,7 @@ type denials struct {
 	mu      sync.Mutex
 	request string
 	forks   int // seen by the kernel, not yet named by the shim
+	named   int // told by the shim before the kernel's word for them came
 	count   int
 }
 
@@ -37,7 +38,7 @@ func newDenials(in *instance) *denials { return &denials{in: in} }
 
 func (d *denials) begin(request string) {
 	d.mu.Lock()
-	d.request, d.count = request, 0
+	d.request, d.count, d.named = request, 0, 0
 	d.mu.Unlock()
 }
 
@@ -45,10 +46,13 @@ func (d *denials) begin(request string) {
 func (d *denials) follow(p *sandbox.Process) {
 	for a := range p.Attempts() {
 		d.mu.Lock()
-		if startsProcess(a.Syscall) {
+		switch {
+		case startsProcess(a.Syscall) && d.named > 0:
+			d.named--
+		case startsProcess(a.Syscall):
 			d.forks++
-		} else {
-			d.write(record.Denial{Kind: "syscall", Target: a.Syscall,
+		default:
+			d.write(record.Decision{Kind: "syscall", Target: a.Syscall,
 				Reason: "no function may use this system call", Source: record.Kernel})
 		}
 		d.mu.Unlock()
@@ -57,7 +61,7 @@ func (d *denials) follow(p *sandbox.Process) {
 	if n := p.Dropped(); n > 0 {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.write(record.Denial{Kind: "syscall", Target: fmt.Sprintf("(%d more)", n),
+		d.write(record.Decision{Kind: "syscall", Target: fmt.Sprintf("(%d more)", n),
 			Reason: "too many refused system calls to record one by one", Source: record.Kernel})
 	}
 }
@@ -74,10 +78,13 @@ func (d *denials) reported(r runtime.Report) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	rec := record.Denial{Kind: r.Kind, Target: r.Target, Source: record.Shim}
-	if kind == policy.Exec && d.forks > 0 {
+	rec := record.Decision{Kind: r.Kind, Target: r.Target, Source: record.Shim}
+	switch {
+	case kind == policy.Exec && d.forks > 0:
 		d.forks--
 		rec.Confirmed = record.Kernel
+	case kind == policy.Exec:
+		d.named++
 	}
 	req, err := policy.NewFile(kind, r.Target)
 	if err != nil {
@@ -100,7 +107,7 @@ func (d *denials) reported(r runtime.Report) {
 func (d *denials) addon(file string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.write(record.Denial{Kind: "addon", Target: "/var/task/" + file, Source: record.Shim,
+	d.write(record.Decision{Kind: "addon", Target: "/var/task/" + file, Source: record.Shim,
 		Reason: "the import failed, and native libraries are not allowed", Fix: "addons = true"})
 }
 
@@ -109,23 +116,23 @@ func (d *denials) flush() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for ; d.forks > 0; d.forks-- {
-		d.write(record.Denial{Kind: "exec", Target: "(a child process)", Source: record.Kernel,
+		d.write(record.Decision{Kind: "exec", Target: "(a child process)", Source: record.Kernel,
 			Reason: "this function may start no programs", Fix: `exec = ["/path/of/the/program"]`})
 	}
 }
 
 // write completes a record and hands it on. The caller holds the lock.
-func (d *denials) write(rec record.Denial) {
+func (d *denials) write(rec record.Decision) {
 	if d.count++; d.count > maxDenials {
 		return
 	}
-	rec.Time = time.Now()
+	rec.Time, rec.Verdict = time.Now(), record.Deny
 	rec.Target = printable(rec.Target)
 	rec.Function, rec.Instance, rec.Request = d.in.cfg.Function, d.in.id, d.request
 	if d.count == maxDenials {
 		rec.Reason += " (further denials of this invocation from inside the process are not recorded one by one)"
 	}
-	d.in.cfg.Recorder.Denied(rec)
+	d.in.cfg.Recorder.Decided(rec)
 }
 
 // printable makes hostile text safe for whoever looks at a record: a target with anything but

@@ -50,10 +50,6 @@ func Compile(p *Policy) (*Engine, error) {
 	if p == nil {
 		p = &Policy{}
 	}
-	if p.Mode != Enforce {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: p.Source},
-			Message: "monitor mode is not supported by this version yet", Remedy: "leave the mode out"}
-	}
 	e := &Engine{policy: p}
 	var errs []error
 	for i := range p.Rules {

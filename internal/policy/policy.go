@@ -8,7 +8,7 @@ type Mode uint8
 // The modes.
 const (
 	Enforce Mode = iota // denied
-	Monitor             // recorded and let through (not reached yet: front ends refuse it)
+	Monitor             // recorded and let through
 )
 
 // Policy is everything one function may do. The zero Policy allows nothing.

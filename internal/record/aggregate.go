@@ -1,48 +1,50 @@
 package record
 
-// A flood of denials must cost little, and must hide nothing: neither what came with it nor who saw
-// it. Equal denials are counted, and no function can crowd out what another one tried.
+// A flood of decisions must cost little, and must hide nothing: neither what came with it nor who saw
+// it. Equal ones are counted, and no function can crowd out what another one tried.
 
 import (
 	"sync"
 	"time"
 )
 
-// window is how long equal denials are counted before they become one line.
+// window is how long equal decisions are counted before they become one line.
 const window = time.Second
 
-// maxKeys bounds how many different denials of one function, seen by one source, are told apart
+// maxKeys bounds how many different decisions of one origin are told apart
 // within one window.
 const maxKeys = 1024
 
-// key is what equal denials share. Source is part of it: code inside a process, whose word is
+// key is what equal decisions share. Source is part of it: code inside a process, whose word is
 // advisory, can tell of anything, and a fact must never be counted under its word.
 type key struct {
-	function, instance, request, kind, method, target, reason string
-	source, confirmed                                         Source
+	function, instance, request, kind, method, target, reason, rule, mode string
+	verdict                                                               Verdict
+	source, confirmed                                                     Source
 }
 
-// origin is whose denials share one bound. What code inside a process tells can't crowd out the
-// facts about it, nor can one function crowd out another.
+// origin is whose decisions share one bound. What code inside a process tells can't crowd out the
+// facts about it, what is allowed can't crowd out what is denied, nor one function another.
 type origin struct {
 	function string
 	source   Source
+	verdict  Verdict
 }
 
-// aggregator lets the first of equal denials through at once, counts the others, and gives them as
+// aggregator lets the first of equal decisions through at once, counts the others, and gives them as
 // one when the window ends: a flood costs little and nothing is lost silently.
 type aggregator struct {
-	emit func(Denial)
+	emit func(Decision)
 	stop chan struct{}
 	done sync.WaitGroup
 
 	mu   sync.Mutex
-	seen map[key]*Denial // counted since the first; Count 0: only the first so far
-	keys map[origin]int  // how many different ones are told apart
+	seen map[key]*Decision // counted since the first; Count 0: only the first so far
+	keys map[origin]int    // how many different ones are told apart
 }
 
-func newAggregator(emit func(Denial)) *aggregator {
-	a := &aggregator{emit: emit, stop: make(chan struct{}), seen: map[key]*Denial{}, keys: map[origin]int{}}
+func newAggregator(emit func(Decision)) *aggregator {
+	a := &aggregator{emit: emit, stop: make(chan struct{}), seen: map[key]*Decision{}, keys: map[origin]int{}}
 	a.done.Go(a.run)
 	return a
 }
@@ -61,8 +63,8 @@ func (a *aggregator) run() {
 	}
 }
 
-// add gives a denial on at once, its texts cut to their bounds, or counts it.
-func (a *aggregator) add(d Denial) {
+// add gives a decision on at once, its texts cut to their bounds, or counts it.
+func (a *aggregator) add(d Decision) {
 	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Nearest, &d.Rule, &d.Fix} {
 		*s = bounded(*s)
 	}
@@ -71,18 +73,18 @@ func (a *aggregator) add(d Denial) {
 	}
 }
 
-// first tells whether a denial is the first of its kind in this window, and counts it if not. One
+// first tells whether a decision is the first of its kind in this window, and counts it if not. One
 // that finds no room becomes one of many.
-func (a *aggregator) first(d *Denial) bool {
+func (a *aggregator) first(d *Decision) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.counted(d) {
 		return false
 	}
-	from := origin{d.Function, d.Source}
+	from := origin{d.Function, d.Source, d.Verdict}
 	if a.keys[from] >= maxKeys {
-		*d = Denial{Time: d.Time, Function: d.Function, Kind: d.Kind, Source: d.Source, Target: "(many)",
-			Reason: "too many different denials to record one by one"}
+		*d = Decision{Time: d.Time, Verdict: d.Verdict, Mode: d.Mode, Function: d.Function, Kind: d.Kind, Source: d.Source, Target: "(many)",
+			Reason: "too many different decisions to record one by one"}
 		if a.counted(d) {
 			return false
 		}
@@ -94,7 +96,7 @@ func (a *aggregator) first(d *Denial) bool {
 	return true
 }
 
-func (a *aggregator) counted(d *Denial) bool {
+func (a *aggregator) counted(d *Decision) bool {
 	c, ok := a.seen[keyOf(d)]
 	if ok {
 		c.Count++
@@ -103,15 +105,19 @@ func (a *aggregator) counted(d *Denial) bool {
 	return ok
 }
 
-func keyOf(d *Denial) key {
-	return key{d.Function, d.Instance, d.Request, d.Kind, d.Method, d.Target, d.Reason, d.Source, d.Confirmed}
+func keyOf(d *Decision) key {
+	request, rule := d.Request, ""
+	if d.Verdict == Allow { // of what is allowed, it counts by which rule and how often
+		request, rule = "", d.Rule
+	}
+	return key{d.Function, d.Instance, request, d.Kind, d.Method, d.Target, d.Reason, rule, d.Mode, d.Verdict, d.Source, d.Confirmed}
 }
 
 // flush gives what was counted and starts a new window.
 func (a *aggregator) flush() {
 	a.mu.Lock()
 	seen := a.seen
-	a.seen, a.keys = map[key]*Denial{}, map[origin]int{}
+	a.seen, a.keys = map[key]*Decision{}, map[origin]int{}
 	a.mu.Unlock()
 	for _, d := range seen {
 		if d.Count > 0 {

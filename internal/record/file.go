@@ -36,19 +36,19 @@ func OpenFile(path string) (*File, error) {
 		return nil, err
 	}
 	r := &File{f: f}
-	r.agg = newAggregator(r.writeDenial)
+	r.agg = newAggregator(r.writeDecision)
 	return r, nil
 }
 
-// Denied writes a denial, or counts it if it repeats one of the last second.
-func (r *File) Denied(d Denial) { r.agg.add(d) }
+// Decided writes a decision, or counts it if it repeats one of the last second.
+func (r *File) Decided(d Decision) { r.agg.add(d) }
 
-func (r *File) writeDenial(d Denial) {
+func (r *File) writeDecision(d Decision) {
 	r.write(struct {
 		V    int    `json:"v"`
 		Type string `json:"type"`
-		Denial
-	}{1, "denial", d})
+		Decision
+	}{Version, "decision", d})
 }
 
 // Invoked writes an invocation.
@@ -58,7 +58,7 @@ func (r *File) Invoked(i Invocation) {
 		V    int    `json:"v"`
 		Type string `json:"type"`
 		Invocation
-	}{1, "invocation", i})
+	}{Version, "invocation", i})
 }
 
 func (r *File) write(v any) {
@@ -80,7 +80,7 @@ func (r *File) write(v any) {
 func (r *File) append(line []byte) error {
 	var gap []byte
 	if r.lost > 0 {
-		told, err := json.Marshal(dropped{1, "dropped", time.Now(), r.lost})
+		told, err := json.Marshal(dropped{Version, "dropped", time.Now(), r.lost})
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-// Package record is what was tried and what became of it: denials and invocations as JSON lines.
+// Package record is what was tried and what became of it: decisions and invocations as JSON lines.
 // It must not know who decides or why. The schema is docs/records.md. No secret and no body ever
 // enters a record.
 package record
@@ -16,17 +16,35 @@ const (
 	Shim   Source = "shim"   // the runtime inside the function's process: advisory
 )
 
-// Denial is one thing that a function tried and was refused.
-type Denial struct {
+// Verdict is what was decided.
+type Verdict string
+
+// The verdicts.
+const (
+	Allow Verdict = "allow"
+	Deny  Verdict = "deny"
+)
+
+// Monitor is the mode of a decision that was recorded but not enforced.
+const Monitor = "monitor"
+
+// Version is the version of the schema of records.
+const Version = 2
+
+// Decision is one thing that a function tried, and whether it may.
+type Decision struct {
 	Time     time.Time `json:"time"`
+	Verdict  Verdict   `json:"decision"`
+	Mode     string    `json:"mode,omitempty"` // Monitor: what enforcement would have decided; it was let through
 	Function string    `json:"function"`
 	Instance string    `json:"instance"`
 	Request  string    `json:"request,omitempty"` // id of the invocation in flight, if one was
+	Import   bool      `json:"import,omitempty"`  // it was tried before the first invocation
 	Kind     string    `json:"kind"`              // http, ws, tcp, dns, tls, read, write, exec, addon, syscall
 	Method   string    `json:"method,omitempty"`  // http only
 	Target   string    `json:"target"`            // URL without query, host:port, path, program or system call
-	Reason   string    `json:"reason"`            // one line
-	Nearest  string    `json:"nearest,omitempty"` // the rule that came nearest, as written
+	Reason   string    `json:"reason,omitempty"`  // of a denial: one line
+	Nearest  string    `json:"nearest,omitempty"` // the rule that allowed it or came nearest, as written
 	Rule     string    `json:"rule,omitempty"`    // where that rule stands, FILE:LINE
 	Fix      string    `json:"fix,omitempty"`     // the smallest line that would allow it
 	Source   Source    `json:"source"`
@@ -52,6 +70,6 @@ type Invocation struct {
 // Recorder takes records. Its methods never block for long, never fail towards the caller and may
 // be called from many goroutines at once.
 type Recorder interface {
-	Denied(Denial)
+	Decided(Decision)
 	Invoked(Invocation)
 }

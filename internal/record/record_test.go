@@ -54,17 +54,17 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 5e8, time.UTC)
 
 func TestLineFormat(t *testing.T) {
 	got := written(t, func(f *File) {
-		f.Denied(Denial{Time: noon, Function: "fn", Instance: "i1", Request: "r1", Kind: "http", Method: "POST", Target: "https://evil.test/x",
+		f.Decided(Decision{Time: noon, Verdict: Deny, Function: "fn", Instance: "i1", Request: "r1", Kind: "http", Method: "POST", Target: "https://evil.test/x",
 			Reason: "no rule names evil.test", Nearest: "GET https://api.test/*", Rule: "weir.toml:4", Fix: `http = ["POST https://evil.test/x"]`, Source: Egress})
-		f.Denied(Denial{Time: noon, Function: "fn", Instance: "i1", Kind: "syscall", Target: "ptrace", Reason: "never", Source: Kernel})
+		f.Decided(Decision{Time: noon, Verdict: Deny, Function: "fn", Instance: "i1", Kind: "syscall", Target: "ptrace", Reason: "never", Source: Kernel})
 		f.Invoked(Invocation{Time: noon, Function: "fn", Instance: "i1", Request: "r1", Outcome: "ok", Status: 200, Millis: 1.5, Cold: true})
 		f.Invoked(Invocation{Time: noon, Function: "fn", Request: "r2", Outcome: "broken", Error: "no handler"})
 	})
 	want := []string{
-		`{"v":1,"type":"denial","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","request":"r1","kind":"http","method":"POST","target":"https://evil.test/x","reason":"no rule names evil.test","nearest":"GET https://api.test/*","rule":"weir.toml:4","fix":"http = [\"POST https://evil.test/x\"]","source":"egress"}`,
-		`{"v":1,"type":"denial","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","kind":"syscall","target":"ptrace","reason":"never","source":"kernel"}`,
-		`{"v":1,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","request":"r1","outcome":"ok","status":200,"ms":1.5,"cold":true}`,
-		`{"v":1,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","request":"r2","outcome":"broken","ms":0,"cold":false,"error":"no handler"}`,
+		`{"v":2,"type":"decision","time":"2026-01-02T12:00:00.5Z","decision":"deny","function":"fn","instance":"i1","request":"r1","kind":"http","method":"POST","target":"https://evil.test/x","reason":"no rule names evil.test","nearest":"GET https://api.test/*","rule":"weir.toml:4","fix":"http = [\"POST https://evil.test/x\"]","source":"egress"}`,
+		`{"v":2,"type":"decision","time":"2026-01-02T12:00:00.5Z","decision":"deny","function":"fn","instance":"i1","kind":"syscall","target":"ptrace","reason":"never","source":"kernel"}`,
+		`{"v":2,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","request":"r1","outcome":"ok","status":200,"ms":1.5,"cold":true}`,
+		`{"v":2,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","request":"r2","outcome":"broken","ms":0,"cold":false,"error":"no handler"}`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -83,13 +83,13 @@ func TestHostileTextIsOneBoundedLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := written(t, func(f *File) {
-				f.Denied(Denial{Time: noon, Function: "fn", Kind: "http", Method: s, Target: s, Reason: s, Nearest: s, Rule: s, Fix: s})
+				f.Decided(Decision{Time: noon, Verdict: Deny, Function: "fn", Kind: "http", Method: s, Target: s, Reason: s, Nearest: s, Rule: s, Fix: s})
 				f.Invoked(Invocation{Time: noon, Function: "fn", Error: s})
 			})
 			if len(got) != 2 {
 				t.Fatalf("%d lines", len(got))
 			}
-			var d Denial
+			var d Decision
 			if err := json.Unmarshal([]byte(got[0]), &d); err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func total(t *testing.T, lines []string) int {
 	t.Helper()
 	n := 0
 	for _, l := range lines {
-		var d Denial
+		var d Decision
 		if err := json.Unmarshal([]byte(l), &d); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestEqualDenialsAreCounted(t *testing.T) {
 	const n = 1000
 	got := written(t, func(f *File) {
 		for i := range n {
-			f.Denied(Denial{Time: noon.Add(time.Duration(i)), Function: "fn", Kind: "http", Target: "https://evil.test/"})
+			f.Decided(Decision{Time: noon.Add(time.Duration(i)), Function: "fn", Kind: "http", Target: "https://evil.test/"})
 		}
 	})
 	// One line at once and one for each window that the loop touched: two unless this machine stalls.
@@ -136,7 +136,7 @@ func TestEqualDenialsAreCounted(t *testing.T) {
 	if c := total(t, got); c != n {
 		t.Errorf("%d denials, want %d", c, n)
 	}
-	var last Denial
+	var last Decision
 	if err := json.Unmarshal([]byte(got[len(got)-1]), &last); err != nil || !last.Last.Equal(noon.Add(n-1)) && last.Count > 0 {
 		t.Errorf("the last was at %v: %v", last.Last, err)
 	}
@@ -149,18 +149,18 @@ func TestFirstOfEqualDenialsIsWrittenAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	f.Denied(Denial{Function: "fn", Target: "a"})
+	f.Decided(Decision{Function: "fn", Target: "a"})
 	if got := lines(t, path); len(got) != 1 {
 		t.Errorf("%d lines before Close", len(got))
 	}
 }
 
 func TestWindowEndsByItself(t *testing.T) {
-	emitted := make(chan Denial, 10)
-	a := newAggregator(func(d Denial) { emitted <- d })
+	emitted := make(chan Decision, 10)
+	a := newAggregator(func(d Decision) { emitted <- d })
 	defer a.close()
-	a.add(Denial{Target: "x"})
-	a.add(Denial{Target: "x"})
+	a.add(Decision{Target: "x"})
+	a.add(Decision{Target: "x"})
 	if d := <-emitted; d.Count != 0 {
 		t.Errorf("first: %+v", d)
 	}
@@ -170,11 +170,11 @@ func TestWindowEndsByItself(t *testing.T) {
 }
 
 func TestDifferentDenialsAreToldApart(t *testing.T) {
-	base := Denial{Function: "fn", Request: "r", Kind: "http", Method: "GET", Target: "t", Reason: "x"}
-	different := []Denial{base}
-	for _, change := range []func(*Denial){
-		func(d *Denial) { d.Function = "2" }, func(d *Denial) { d.Request = "2" }, func(d *Denial) { d.Kind = "ws" },
-		func(d *Denial) { d.Method = "PUT" }, func(d *Denial) { d.Target = "2" }, func(d *Denial) { d.Reason = "2" },
+	base := Decision{Function: "fn", Request: "r", Kind: "http", Method: "GET", Target: "t", Reason: "x"}
+	different := []Decision{base}
+	for _, change := range []func(*Decision){
+		func(d *Decision) { d.Function = "2" }, func(d *Decision) { d.Request = "2" }, func(d *Decision) { d.Kind = "ws" },
+		func(d *Decision) { d.Method = "PUT" }, func(d *Decision) { d.Target = "2" }, func(d *Decision) { d.Reason = "2" },
 	} {
 		d := base
 		change(&d)
@@ -182,7 +182,7 @@ func TestDifferentDenialsAreToldApart(t *testing.T) {
 	}
 	got := written(t, func(f *File) {
 		for _, d := range different {
-			f.Denied(d)
+			f.Decided(d)
 		}
 	})
 	if len(got) != len(different) {
@@ -192,11 +192,11 @@ func TestDifferentDenialsAreToldApart(t *testing.T) {
 
 func TestTooManyDifferentDenialsLoseNoCount(t *testing.T) {
 	const n = 5 * maxKeys
-	var out []Denial
-	a := newAggregator(func(d Denial) { out = append(out, d) })
+	var out []Decision
+	a := newAggregator(func(d Decision) { out = append(out, d) })
 	a.close() // no window ends during the test
 	for i := range n {
-		a.add(Denial{Function: fmt.Sprint("fn", i%2), Kind: "http", Target: fmt.Sprint(i), Nearest: "n", Fix: "f"})
+		a.add(Decision{Function: fmt.Sprint("fn", i%2), Kind: "http", Target: fmt.Sprint(i), Nearest: "n", Fix: "f"})
 	}
 	a.flush()
 	if len(out) != 2*maxKeys+4 { // both functions: those told apart, a first of the others and a count
@@ -213,7 +213,7 @@ func TestTooManyDifferentDenialsLoseNoCount(t *testing.T) {
 		t.Errorf("overflow: %+v", d)
 	}
 	out = nil
-	a.add(Denial{Function: "fn0", Kind: "http", Target: "again"})
+	a.add(Decision{Function: "fn0", Kind: "http", Target: "again"})
 	if len(out) != 1 || out[0].Target != "again" {
 		t.Errorf("a new window still counts the old one: %+v", out)
 	}
@@ -223,10 +223,10 @@ func TestTooManyDifferentDenialsLoseNoCount(t *testing.T) {
 // take in what the kernel saw.
 func TestAdvisoryWordHidesNoFact(t *testing.T) {
 	got := written(t, func(f *File) {
-		d := Denial{Time: noon, Function: "fn", Request: "r", Kind: "exec", Target: "/bin/sh", Reason: "no rule names it", Source: Shim}
-		f.Denied(d)
+		d := Decision{Time: noon, Verdict: Deny, Function: "fn", Request: "r", Kind: "exec", Target: "/bin/sh", Reason: "no rule names it", Source: Shim}
+		f.Decided(d)
 		d.Source = Kernel
-		f.Denied(d)
+		f.Decided(d)
 	})
 	if len(got) != 2 || !strings.Contains(got[1], `"source":"kernel"`) {
 		t.Errorf("the fact is missing:\n%s", strings.Join(got, "\n"))
@@ -235,8 +235,8 @@ func TestAdvisoryWordHidesNoFact(t *testing.T) {
 
 func TestDenialsOfTwoInstancesAreToldApart(t *testing.T) {
 	got := written(t, func(f *File) { // at import: no request tells them apart
-		f.Denied(Denial{Time: noon, Function: "fn", Instance: "i1", Kind: "read", Target: "/x"})
-		f.Denied(Denial{Time: noon, Function: "fn", Instance: "i2", Kind: "read", Target: "/x"})
+		f.Decided(Decision{Time: noon, Verdict: Deny, Function: "fn", Instance: "i1", Kind: "read", Target: "/x"})
+		f.Decided(Decision{Time: noon, Verdict: Deny, Function: "fn", Instance: "i2", Kind: "read", Target: "/x"})
 	})
 	if len(got) != 2 || !strings.Contains(got[1], `"instance":"i2"`) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
@@ -245,16 +245,16 @@ func TestDenialsOfTwoInstancesAreToldApart(t *testing.T) {
 
 // TestFloodCrowdsOutNothing: neither another function's denials nor the facts about its own function.
 func TestFloodCrowdsOutNothing(t *testing.T) {
-	var out []Denial
-	a := newAggregator(func(d Denial) { out = append(out, d) })
+	var out []Decision
+	a := newAggregator(func(d Decision) { out = append(out, d) })
 	a.close() // no window ends during the test
 	for i := range 2 * maxKeys {
-		a.add(Denial{Function: "noisy", Instance: "i1", Request: "r", Kind: "read", Target: fmt.Sprint(i), Source: Shim})
+		a.add(Decision{Function: "noisy", Instance: "i1", Request: "r", Kind: "read", Target: fmt.Sprint(i), Source: Shim})
 	}
 	if d := out[len(out)-1]; d.Target != "(many)" || d.Source != Shim || d.Request != "" || d.Instance != "" {
 		t.Errorf("one line for denials of many requests says %+v", d)
 	}
-	for _, d := range []Denial{
+	for _, d := range []Decision{
 		{Function: "noisy", Kind: "read", Target: "/fact", Source: Kernel},
 		{Function: "quiet", Kind: "read", Target: "/quiet", Source: Shim},
 	} {
@@ -272,7 +272,7 @@ func TestConcurrentWriters(t *testing.T) {
 		for w := range writers {
 			wg.Go(func() {
 				for i := range each {
-					f.Denied(Denial{Function: fmt.Sprint(w), Kind: "http", Target: fmt.Sprint(i % 10)})
+					f.Decided(Decision{Function: fmt.Sprint(w), Kind: "http", Target: fmt.Sprint(i % 10)})
 					f.Invoked(Invocation{Function: fmt.Sprint(w), Outcome: "ok"})
 				}
 			})
@@ -281,7 +281,7 @@ func TestConcurrentWriters(t *testing.T) {
 	})
 	var denials []string
 	for _, l := range got {
-		if strings.Contains(l, `"type":"denial"`) {
+		if strings.Contains(l, `"type":"decision"`) {
 			denials = append(denials, l)
 		}
 	}
@@ -326,7 +326,7 @@ func TestCloseTellsOfLostRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Invoked(Invocation{Function: "fn"})
-	f.Denied(Denial{Function: "fn"})
+	f.Decided(Decision{Function: "fn"})
 	if err := f.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("error %v", err)
 	}
@@ -417,8 +417,8 @@ func withFileSize(t *testing.T, size uint64, do func()) {
 func TestLogTellsPeople(t *testing.T) {
 	var b bytes.Buffer
 	l := NewLog(slog.New(slog.NewTextHandler(&b, nil)))
-	l.Denied(Denial{Function: "fn", Request: "r1", Kind: "tcp", Target: "evil.test:25\x1b[2J\n", Reason: "no rule names it", Nearest: "mail.test:25", Rule: "weir.toml:3", Fix: `tcp = ["evil.test:25"]`})
-	l.Denied(Denial{Function: "fn", Request: "r1", Kind: "tcp", Target: "evil.test:25\x1b[2J\n", Reason: "no rule names it"})
+	l.Decided(Decision{Function: "fn", Request: "r1", Kind: "tcp", Target: "evil.test:25\x1b[2J\n", Reason: "no rule names it", Nearest: "mail.test:25", Rule: "weir.toml:3", Fix: `tcp = ["evil.test:25"]`})
+	l.Decided(Decision{Function: "fn", Request: "r1", Kind: "tcp", Target: "evil.test:25\x1b[2J\n", Reason: "no rule names it"})
 	l.Invoked(Invocation{Function: "fn", Outcome: "ok"})
 	l.Invoked(Invocation{Function: "fn", Request: "r1", Outcome: "crashed", Error: "gone"})
 	if err := l.Close(); err != nil {
@@ -438,7 +438,7 @@ func TestLogTellsPeople(t *testing.T) {
 func TestMultiGivesToAll(t *testing.T) {
 	var a, b Memory
 	m := Multi(&a, &b)
-	m.Denied(Denial{Function: "fn"})
+	m.Decided(Decision{Function: "fn"})
 	m.Invoked(Invocation{Function: "fn"})
 	for _, r := range []*Memory{&a, &b} {
 		if len(r.Denials()) != 1 || len(r.Invocations()) != 1 {

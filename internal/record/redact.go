@@ -49,12 +49,12 @@ func (r *Redactor) SetValues(env map[string]string) {
 	r.secrets.Store(&secrets)
 }
 
-// Denied passes on a denial.
-func (r *Redactor) Denied(d Denial) {
+// Decided passes on a decision.
+func (r *Redactor) Decided(d Decision) {
 	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Fix} {
 		*s = r.clean(*s)
 	}
-	r.next.Denied(d)
+	r.next.Decided(d)
 }
 
 // Invoked passes on an invocation.

@@ -21,7 +21,7 @@ func TestRedactorTakesValuesOut(t *testing.T) {
 		"%":                                                      "%",
 		"sk_live_1299":                                           "sk_live_1299",
 	} {
-		r.Denied(Denial{Target: text, Fix: text})
+		r.Decided(Decision{Target: text, Fix: text})
 		got := m.Denials()[len(m.Denials())-1]
 		// Where a cut leaves it open which value it was, either name will do.
 		if got.Target != want && got.Target != "http://evil.test/aaaa/[LONG]..." && got.Target != "http://evil.test/aaaa/[LONG]…" {

@@ -5,12 +5,13 @@ package record
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
 
 // Log tells people of denials, a line each; equal ones within a second are counted. Invocations
-// that went wrong are told, too.
+// that went wrong are told, too. What is allowed is not told.
 type Log struct {
 	logger *slog.Logger
 	agg    *aggregator
@@ -23,26 +24,45 @@ func NewLog(l *slog.Logger) *Log {
 	return r
 }
 
-// Denied tells of a denial.
-func (r *Log) Denied(d Denial) { r.agg.add(d) }
+// Decided tells of a denial.
+func (r *Log) Decided(d Decision) {
+	if d.Verdict != Allow {
+		r.agg.add(d)
+	}
+}
 
-func (r *Log) tell(d Denial) {
+func (r *Log) tell(d Decision) {
 	r.logger.Warn(d.String(), "request", d.Request)
 }
 
-// String gives a denial as one line for people.
-func (d Denial) String() string {
+// String gives a decision as one line for people.
+func (d Decision) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "denied %s: ", d.Function)
+	switch {
+	case d.Verdict == Allow:
+		b.WriteString("allowed ")
+	case d.Mode == Monitor:
+		b.WriteString("would deny ")
+	default:
+		b.WriteString("denied ")
+	}
+	fmt.Fprintf(&b, "%s: ", d.Function)
 	if d.Kind != "http" {
 		fmt.Fprintf(&b, "%s ", d.Kind)
 	}
 	if d.Method != "" {
 		fmt.Fprintf(&b, "%s ", d.Method)
 	}
-	fmt.Fprintf(&b, "%s: %s", d.Target, d.Reason)
+	b.WriteString(d.Target)
+	if d.Reason != "" {
+		b.WriteString(": " + d.Reason)
+	}
 	if d.Nearest != "" {
-		fmt.Fprintf(&b, "; nearest rule: %s", d.Nearest)
+		if d.Verdict == Allow {
+			fmt.Fprintf(&b, "; by %s", d.Nearest)
+		} else {
+			fmt.Fprintf(&b, "; nearest rule: %s", d.Nearest)
+		}
 		if d.Rule != "" {
 			fmt.Fprintf(&b, " (%s)", d.Rule)
 		}
@@ -74,9 +94,9 @@ func Multi(rs ...Recorder) Recorder { return multi(rs) }
 
 type multi []Recorder
 
-func (m multi) Denied(d Denial) {
+func (m multi) Decided(d Decision) {
 	for _, r := range m {
-		r.Denied(d)
+		r.Decided(d)
 	}
 }
 
@@ -89,15 +109,15 @@ func (m multi) Invoked(i Invocation) {
 // Memory keeps records, for tests and for telling a story afterwards. It is safe for concurrent use.
 type Memory struct {
 	mu          sync.Mutex
-	denials     []Denial
+	decisions   []Decision
 	invocations []Invocation
 }
 
-// Denied keeps a denial.
-func (m *Memory) Denied(d Denial) {
+// Decided keeps a decision.
+func (m *Memory) Decided(d Decision) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.denials = append(m.denials, d)
+	m.decisions = append(m.decisions, d)
 }
 
 // Invoked keeps an invocation.
@@ -107,11 +127,16 @@ func (m *Memory) Invoked(i Invocation) {
 	m.invocations = append(m.invocations, i)
 }
 
-// Denials gives the denials so far.
-func (m *Memory) Denials() []Denial {
+// Decisions gives the decisions so far.
+func (m *Memory) Decisions() []Decision {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]Denial(nil), m.denials...)
+	return slices.Clone(m.decisions)
+}
+
+// Denials gives the denials so far.
+func (m *Memory) Denials() []Decision {
+	return slices.DeleteFunc(m.Decisions(), func(d Decision) bool { return d.Verdict == Allow })
 }
 
 // Invocations gives the invocations so far.
