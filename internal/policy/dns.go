@@ -94,8 +94,10 @@ const dnsRemedy = `write "TYPE NAME", such as "TXT example.com" or "SRV _mongodb
 
 // parseDNSRule reads "TYPE name", where the name may begin with "*." for one label.
 func parseDNSRule(r *Rule) (dnsRule, error) {
-	fields := strings.Fields(r.Pattern)
+	fields, err := splitSpaces(r.Pattern)
 	switch {
+	case err != nil:
+		return dnsRule{}, err
 	case strings.Contains(r.Pattern, "/"):
 		return dnsRule{}, invalid(dnsRemedy, "a dns rule is a type and a name, not a URL")
 	case len(fields) == 1 && strings.Contains(r.Pattern, "."):
