@@ -36,7 +36,7 @@ type hostRules struct {
 type fileRules struct {
 	exact map[string]int
 	deep  map[string]int // DIR of DIR/**
-	globs []fileGlob     // finer patterns (Intrinsic)
+	globs []Glob         // finer patterns (Intrinsic)
 	grant []string       // canonical patterns in the order of the policy, without doubles
 }
 
@@ -115,8 +115,8 @@ func (e *Engine) parse(i int, r *Rule) error {
 		return err
 	case Read, Write:
 		if r.Globs && isFileGlob(r.Pattern) {
-			g, err := parseFileGlob(i, r)
-			if err == nil {
+			g, err := parseFileGlob(r)
+			if g.rule = i; err == nil {
 				fs := e.filesOf(r.Kind)
 				fs.globs = append(fs.globs, g)
 			}
@@ -344,7 +344,7 @@ func (e *Engine) decideFile(r *Request, d *Decision) {
 		}
 	}
 	for i := range fs.globs {
-		if g := &fs.globs[i]; g.match(r.Path) {
+		if g := &fs.globs[i]; g.Match(r.Path) {
 			d.Allow, d.Rule, d.Reason = true, g.rule, Allowed
 			return
 		}

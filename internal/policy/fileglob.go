@@ -5,22 +5,18 @@ package policy
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
 // Glob is a rule for files with wildcards other than DIR/** (Intrinsic's patterns only). Dir is the
 // directory in which files may match, Depth how many names below it they lie, 0 for any number.
 type Glob struct {
-	Pattern string
-	Dir     string
-	Depth   int
-}
-
-// fileGlob is a compiled one. Its segments are in the language of path.Match, or "**".
-type fileGlob struct {
-	rule     int
-	pattern  string
-	segments []string
+	Pattern  string
+	Dir      string
+	Depth    int
+	rule     int      // index in Policy.Rules
+	segments []string // in the language of path.Match, or "**"
 }
 
 // isFileGlob tells whether a pattern for files is more than an exact path or DIR/**.
@@ -30,12 +26,13 @@ func isFileGlob(pattern string) bool {
 
 // parseFileGlob holds a pattern to the same bounds as other rules for files: what its Dir as DIR/**
 // could not open, the glob can't either.
-func parseFileGlob(i int, r *Rule) (fileGlob, error) {
-	g := fileGlob{rule: i, pattern: r.Pattern}
+func parseFileGlob(r *Rule) (Glob, error) {
+	g := Glob{Pattern: r.Pattern}
 	if path.Clean(r.Pattern) != r.Pattern || !strings.HasPrefix(r.Pattern, "/") {
 		return g, invalid(fileRemedy, "%q is not a clean absolute path", r.Pattern)
 	}
 	g.segments = strings.Split(r.Pattern[1:], "/")
+	wild := 0 // segments from the first with a wildcard on
 	for _, s := range g.segments {
 		_, err := path.Match(s, "")
 		switch {
@@ -45,31 +42,22 @@ func parseFileGlob(i int, r *Rule) (fileGlob, error) {
 		case err != nil || strings.ContainsAny(s, `\{}`) || strings.Contains(s, "[^") || strings.Contains(s, "[!"):
 			return g, invalid("write *, ?, [abc] or [a-z]", "%q is not a pattern for names", s)
 		}
+		if wild > 0 || strings.ContainsAny(s, "*?[") {
+			wild++
+		} else {
+			g.Dir += "/" + s
+		}
 	}
-	_, err := parseFileRule(&Rule{Kind: r.Kind, Pattern: g.glob().Dir + "/**"})
+	if g.Depth = wild; slices.Contains(g.segments, "**") {
+		g.Depth = 0
+	}
+	_, err := parseFileRule(&Rule{Kind: r.Kind, Pattern: g.Dir + "/**"})
 	return g, err
 }
 
-func (g *fileGlob) glob() Glob {
-	out := Glob{Pattern: g.pattern, Depth: len(g.segments)}
-	for _, s := range g.segments {
-		if strings.ContainsAny(s, "*?[") {
-			break
-		}
-		out.Dir += "/" + s
-		out.Depth--
-	}
-	for _, s := range g.segments {
-		if s == "**" {
-			out.Depth = 0
-		}
-	}
-	return out
-}
-
-// match tells whether a clean absolute path fits, in the manner of matchPath. Unlike in a shell, "*"
+// Match tells whether a clean absolute path fits, in the manner of matchPath. Unlike in a shell, "*"
 // matches names that begin with a dot, too.
-func (g *fileGlob) match(name string) bool {
+func (g *Glob) Match(name string) bool {
 	next, pos := 0, 0
 	deep, deepPos := -1, 0
 	for pos < len(name) {
@@ -102,8 +90,8 @@ func (g *fileGlob) match(name string) bool {
 func (e *Engine) Globs(k Kind) []Glob {
 	var out []Glob
 	if fs := e.files[k]; fs != nil {
-		for i := range fs.globs {
-			if g := fs.globs[i].glob(); k != Read || !below(g.Dir, bundleDir) && !below(g.Dir, tmpDir) {
+		for _, g := range fs.globs {
+			if k != Read || !below(g.Dir, bundleDir) && !below(g.Dir, tmpDir) {
 				out = append(out, g)
 			}
 		}

@@ -73,13 +73,13 @@ func TestGlobsSayWhereToLook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Glob{{"/srv/a/*.json", "/srv/a", 1}, {"/srv/**/*.txt", "/srv", 0}, {"/srv/*/b/?", "/srv", 3}}
+	want := []Glob{{Pattern: "/srv/a/*.json", Dir: "/srv/a", Depth: 1}, {Pattern: "/srv/**/*.txt", Dir: "/srv"}, {Pattern: "/srv/*/b/?", Dir: "/srv", Depth: 3}}
 	got := e.Globs(Read)
 	if len(got) != len(want) {
 		t.Fatalf("%+v", got)
 	}
 	for i := range want {
-		if got[i] != want[i] {
+		if g := got[i]; g.Pattern != want[i].Pattern || g.Dir != want[i].Dir || g.Depth != want[i].Depth {
 			t.Errorf("%+v, want %+v", got[i], want[i])
 		}
 	}
