@@ -66,6 +66,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.close()
 		return nil, err
 	}
+	d.violations.watch(engines)
 	warnings := slices.Concat(s.Warnings, artifact.Warnings)
 	if policies != nil {
 		warnings = append(warnings, policies.Unmatched(functionNames(s))...)
