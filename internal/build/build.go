@@ -21,9 +21,10 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// Options say where artifacts are kept.
+// Options say where artifacts are kept, and which variables the site has.
 type Options struct {
-	StateDir string // artifacts are put into its folder "artifacts"; made if need be
+	StateDir string            // artifacts are put into its folder "artifacts"; made if need be
+	Env      map[string]string // a bootstrap file sees those in intrinsic.Variables; nothing else of the build sees any
 }
 
 // Artifact is a built site. It lasts until Close.
@@ -49,7 +50,7 @@ type Function struct {
 // a *weir.Error with the position; Build itself fails only if the artifact can't be written or ctx
 // ends. The artifact must be closed. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
-	built, err := buildAll(ctx, s)
+	built, err := buildAll(ctx, s, intrinsic.Visible(o.Env))
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +98,9 @@ type output struct {
 	err      error
 }
 
-// buildFunction makes the content of one function's bundle; m is shared with the site's others.
-func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo) output {
+// buildFunction makes the content of one function's bundle; m is shared with the site's others, and env
+// is what a bootstrap file sees.
+func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, env map[string]string) output {
 	out := output{name: f.Name, export: "handler", files: tree{}, err: f.Err}
 	if out.err != nil {
 		return out
@@ -114,16 +116,19 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo) 
 		return out
 	}
 	if intrinsic.IsBootstrap(src) {
-		b, err := intrinsic.Load(main)
+		b, err := intrinsic.Load(main, env)
 		if err != nil {
 			out.err = inSite(err, s.Rel(main))
 			return out
 		}
 		nameInSite(b.Policy, s.Rel(main))
+		for _, w := range b.Warnings {
+			out.warnings = append(out.warnings, inSite(w, s.Rel(main)).Error())
+		}
 		out.policy, out.export, main = b.Policy, b.HandlerName, b.HandlerFile
 	}
 	included, warnings, err := s.Expand(f.Included)
-	out.warnings = warnings
+	out.warnings = append(out.warnings, warnings...)
 	if err != nil {
 		out.err = err
 		return out

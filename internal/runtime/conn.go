@@ -35,6 +35,7 @@ type Report struct {
 	Kind   string `json:"kind"`   // "read", "write" or "exec"
 	Target string `json:"target"` // absolute path; a program may be a bare name
 	Errno  string `json:"errno"`  // such as "ENOENT"
+	Call   string `json:"call"`   // "open", "scandir" and so on; "" for a program
 }
 
 // LoadRequest says which function to load and how its world looks.

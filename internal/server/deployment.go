@@ -55,7 +55,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir})
+	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env)})
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +66,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.close()
 		return nil, err
 	}
+	d.violations.watch(engines)
 	warnings := slices.Concat(s.Warnings, artifact.Warnings)
 	if policies != nil {
 		warnings = append(warnings, policies.Unmatched(functionNames(s))...)
@@ -209,6 +210,9 @@ func policyOf(f build.Function, policies *tomlpolicy.File) (*policy.Policy, erro
 	}
 	own := *f.Policy
 	own.Function, own.Limits = name, p.Limits
+	if p.Mode == policy.Monitor {
+		own.Mode = policy.Monitor // the site monitors all its functions
+	}
 	return &own, nil
 }
 

@@ -56,6 +56,7 @@ type Dev struct {
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
 	recorder   *record.Redactor
+	violations *violations
 	dispatcher *invoke.Dispatcher
 	watcher    *fsnotify.Watcher
 	listener   net.Listener
@@ -67,7 +68,8 @@ type Dev struct {
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
 // function yet.
 func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
-	d = &Dev{opts: o, recorder: record.NewRedactor(o.Recorder)}
+	d = &Dev{opts: o, violations: newViolations(o.Log)}
+	d.recorder = record.NewRedactor(record.Multi(o.Recorder, d.violations))
 	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
@@ -199,4 +201,5 @@ func (d *Dev) Close() {
 	d.current.close()
 	d.egress.Close()
 	d.launcher.Close()
+	d.violations.Close()
 }

@@ -19,7 +19,7 @@ let runner = null;
 channel.onload = async (request) => {
   setEnvironment(request.env);
   installStackTraces(request.root);
-  watchDenials((kind, target, errno) => channel.send('report', { kind, target, errno }));
+  watchDenials((kind, target, errno, call) => channel.send('report', { kind, target, errno, call }));
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
