@@ -90,7 +90,7 @@ func (c *conn) reset() {
 // write records a denial of something on this connection.
 func (c *conn) write(r record.Decision) {
 	c.told.Store(true)
-	c.sandbox.denials.write(r)
+	c.sandbox.ledger.write(r)
 }
 
 // authority gives "host:port" of what was dialled.
@@ -139,7 +139,7 @@ func (c *conn) identify() bool {
 		c.hosts = []string{a.String()}
 		c.told.Store(true)
 		if c.port != dnsPort {
-			c.sandbox.denials.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(),
+			c.sandbox.ledger.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(),
 				Reason: "the address belongs to no name that this sandbox asked for"})
 			return false
 		}
@@ -258,14 +258,18 @@ func (c *conn) deniedTCP(why string) {
 			}
 		}
 	}
-	c.sandbox.denials.writeOnce(r)
+	c.sandbox.ledger.writeOnce(r)
 }
 
 // splice connects the two ends of a connection that a tcp rule allows.
 func (c *conn) splice() {
+	var req policy.Request
+	var d policy.Decision
 	i := slices.IndexFunc(c.hosts, func(h string) bool {
-		req, err := policy.NewTCP(h, c.port)
-		return err == nil && c.sandbox.function.engine.Decide(&req).Allow
+		var err error
+		req, err = policy.NewTCP(h, c.port)
+		d = c.sandbox.function.engine.Decide(&req)
+		return err == nil && d.Allow
 	})
 	if i < 0 { // the policy has the last word
 		c.deniedTCP("")
@@ -278,6 +282,7 @@ func (c *conn) splice() {
 		return
 	}
 	defer c.sandbox.splices.give()
+	c.sandbox.passed(record.Decision{Kind: "tcp", Target: c.authority()}, &req, d)
 	up, err := c.sandbox.function.dialHost(c.ctx, c.hosts[i], c.port)
 	if err != nil {
 		c.unreachable(err)
@@ -297,7 +302,7 @@ func (c *conn) unreachable(err error) {
 		return
 	}
 	if errors.Is(err, errCrowded) {
-		c.sandbox.denials.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(), Reason: err.Error()})
+		c.sandbox.ledger.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(), Reason: err.Error()})
 		return
 	}
 	if !errors.Is(err, context.Canceled) {

@@ -100,5 +100,5 @@ func (c *conn) deniedTLS(err error) {
 		r.Reason = "the TLS handshake failed"
 	}
 	c.told.Store(true)
-	c.sandbox.denials.writeOnce(r)
+	c.sandbox.ledger.writeOnce(r)
 }

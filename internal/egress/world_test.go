@@ -70,9 +70,9 @@ func outsideCert(tb testing.TB, notAfter time.Time, names ...string) tls.Certifi
 
 // memory is a Recorder for tests.
 type memory struct {
-	mu      sync.Mutex
-	denials []record.Decision
-	fault   string // a target whose record makes a fault
+	mu    sync.Mutex
+	list  []record.Decision
+	fault string // a target whose record makes a fault
 }
 
 func (m *memory) Decided(d record.Decision) {
@@ -80,16 +80,26 @@ func (m *memory) Decided(d record.Decision) {
 		panic("a fault in the recorder")
 	}
 	m.mu.Lock()
-	m.denials = append(m.denials, d)
+	m.list = append(m.list, d)
 	m.mu.Unlock()
 }
 
 func (m *memory) Invoked(record.Invocation) {}
 
-func (m *memory) all() []record.Decision {
+// all gives the denials that were enforced.
+func (m *memory) all() []record.Decision { return m.of(record.Deny, "") }
+
+// of gives the decisions of a verdict and mode.
+func (m *memory) of(v record.Verdict, mode string) []record.Decision {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]record.Decision(nil), m.denials...)
+	var list []record.Decision
+	for _, d := range m.list {
+		if d.Verdict == v && d.Mode == mode {
+			list = append(list, d)
+		}
+	}
+	return list
 }
 
 // upstream is the outside: it notes what reaches it.
