@@ -119,14 +119,16 @@ const (
 // Function is the outer end of one function's sandboxes. Its connections to upstreams are shared by
 // its instances and by nobody else.
 type Function struct {
-	egress *Egress
-	name   string
-	engine *policy.Engine
-	pinned map[string]bool                      // names that rules name exactly
-	ports  []uint16                             // ports that rules name
-	tcp    bool                                 // a rule of kind tcp exists
-	places slots                                // connections to upstreams
-	texts  []atomic.Pointer[policy.Explanation] // of what each rule allowed, made when it first does
+	egress  *Egress
+	name    string
+	engine  *policy.Engine
+	pinned  map[string]bool // names that rules name exactly
+	ports   []uint16        // ports that rules name
+	tcp     bool            // programs may do TLS of their own with the outside
+	monitor bool            // what no rule allows is recorded and let through
+	pins    pins
+	places  slots                                // connections to upstreams
+	texts   []atomic.Pointer[policy.Explanation] // of what each rule allowed, made when it first does
 	// A request leaves by the protocol that it came by: what one version can say and the other
 	// can't never has to be translated. WebSockets need HTTP/1.1.
 	http1 *http.Transport
@@ -140,7 +142,8 @@ func (e *Egress) Function(name string, eng *policy.Engine) *Function {
 	for _, h := range eng.Hosts() {
 		f.pinned[h] = true
 	}
-	f.tcp = slices.ContainsFunc(eng.Policy().Rules, func(r policy.Rule) bool { return r.Kind == policy.TCP })
+	f.monitor = eng.Policy().Mode == policy.Monitor
+	f.tcp = f.monitor || slices.ContainsFunc(eng.Policy().Rules, func(r policy.Rule) bool { return r.Kind == policy.TCP })
 	f.http1, f.http2 = f.transport(), f.transport("h2", "http/1.1")
 	e.mu.Lock()
 	e.functions[f] = struct{}{}

@@ -47,7 +47,7 @@ func (e *Egress) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := c.sandbox.function.engine.Decide(&req)
-	if !d.Allow {
+	if !d.Allow && !c.sandbox.function.monitor {
 		c.deny(w, r, &req, d)
 		return
 	}

@@ -161,7 +161,11 @@ func explained(r record.Decision, x policy.Explanation) record.Decision {
 
 // passed records something that is let through before it is.
 func (s *Sandbox) passed(r record.Decision, req *policy.Request, d policy.Decision) {
-	s.ledger.pass(allowed, s.function.byRule(r, req, d))
+	if d.Allow {
+		s.ledger.pass(allowed, s.function.byRule(r, req, d))
+		return
+	}
+	s.ledger.pass(monitored, explained(r, s.function.engine.Explain(req, d)))
 }
 
 // byRule fills a record from a decision that allows. The texts of a rule are made once: requests that

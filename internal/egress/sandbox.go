@@ -71,8 +71,8 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 }
 
 // CertFile gives what the sandbox's programs must trust, as PEM: its own authority, and, if the
-// function has a tcp rule and so may do TLS of its own with the outside, the system's roots and
-// those of Options.UpstreamCAs.
+// function has a tcp rule or is monitored and so may do TLS of its own with the outside, the system's
+// roots and those of Options.UpstreamCAs.
 func (s *Sandbox) CertFile() []byte {
 	if !s.function.tcp {
 		return slices.Clone(s.ca.pem)

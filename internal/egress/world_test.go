@@ -172,7 +172,8 @@ func (l *lockedBuffer) String() string {
 
 // config is what a test may set about its world.
 type config struct {
-	rules     []string // "METHOD URL", "ws(s)://…", or "tcp host:port"
+	rules     []string // "METHOD URL", "ws(s)://…", "tcp host:port", "udp host:port" or "dns TYPE name"
+	mode      policy.Mode
 	resolve   []string
 	noResolve bool // don't send *.test to the upstream
 	private   bool
@@ -221,7 +222,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		w.egress.lookup = cfg.lookup
 	}
 	tb.Cleanup(w.egress.Close)
-	w.fn = w.egress.Function("pay", compile(tb, cfg.rules...))
+	w.fn = w.egress.Function("pay", compileMode(tb, cfg.mode, cfg.rules...))
 	tb.Cleanup(w.fn.Close)
 	w.start()
 	return w
@@ -246,14 +247,21 @@ func (w *world) start() {
 
 func compile(tb testing.TB, rules ...string) *policy.Engine {
 	tb.Helper()
-	p := &policy.Policy{Function: "pay", Source: "weir.toml"}
+	return compileMode(tb, policy.Enforce, rules...)
+}
+
+func compileMode(tb testing.TB, mode policy.Mode, rules ...string) *policy.Engine {
+	tb.Helper()
+	p := &policy.Policy{Function: "pay", Source: "weir.toml", Mode: mode}
 	for i, r := range rules {
 		rule := policy.Rule{Kind: policy.HTTP, Pattern: r}
 		if strings.HasPrefix(r, "ws") {
 			rule.Kind = policy.WS
 		}
-		if hostPort, ok := strings.CutPrefix(r, "tcp "); ok {
-			rule.Kind, rule.Pattern = policy.TCP, hostPort
+		for _, k := range []policy.Kind{policy.TCP, policy.UDP, policy.DNS} {
+			if pattern, ok := strings.CutPrefix(r, k.String()+" "); ok {
+				rule.Kind, rule.Pattern = k, pattern
+			}
 		}
 		rule.Pos.File, rule.Pos.Line = "weir.toml", i+1
 		p.Rules = append(p.Rules, rule)
