@@ -60,7 +60,11 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.close()
 		return nil, err
 	}
-	d.warn(slices.Concat(s.Warnings, artifact.Warnings, policies.Unmatched(functionNames(s))))
+	warnings := slices.Concat(s.Warnings, artifact.Warnings)
+	for _, w := range policies.Unmatched(functionNames(s)) {
+		warnings = append(warnings, w.Error())
+	}
+	d.warn(warnings)
 	dep.made = whatMade(artifact, engines, env)
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()

@@ -51,7 +51,7 @@ func ParseFile(name string, data []byte) (*File, error) {
 }
 
 // Unmatched gives a warning for each section that is about none of the functions.
-func (f *File) Unmatched(functions []string) []string {
+func (f *File) Unmatched(functions []string) []*weir.Error {
 	if f.toml == nil {
 		return nil
 	}
@@ -100,8 +100,9 @@ type Function struct {
 type Site struct {
 	Dir       string // absolute
 	File      *File
-	Functions []Function // sorted by name
-	Warnings  []string   // one line each, for the site's author
+	Functions []Function    // sorted by name
+	Warnings  []string      // of netlify.toml, one line each, for the site's author
+	Unmatched []*weir.Error // see File.Unmatched
 }
 
 // Load reads all policies of the site in dir without building it. Errors are as for site.Load and
@@ -129,7 +130,7 @@ func Load(dir string) (*Site, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	out.Warnings = append(out.Warnings, file.Unmatched(names)...)
+	out.Unmatched = file.Unmatched(names)
 	return out, nil
 }
 

@@ -41,8 +41,8 @@ func TestBothFrontEndsAreAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Functions) != 2 || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "did you mean plain?") {
-		t.Fatalf("functions %v, warnings %q", s.Functions, s.Warnings)
+	if len(s.Functions) != 2 || len(s.Unmatched) != 1 || !strings.Contains(s.Unmatched[0].Error(), "did you mean plain?") {
+		t.Fatalf("functions %v, unmatched %v", s.Functions, s.Unmatched)
 	}
 	own, plain := s.Functions[0].Engine.Policy(), s.Functions[1].Engine.Policy()
 	if !own.Intrinsic || len(own.Rules) != 1 || own.Source != "netlify/functions/own/own.js" || own.Rules[0].Pos.String() != "netlify/functions/own/own.js:3:52" || own.Limits.Timeout != 3*time.Second {
