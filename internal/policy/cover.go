@@ -12,8 +12,7 @@ import (
 // bounded time, and across kinds of rules, it says that something is not covered: never the opposite.
 // Budgets are not looked at.
 type Coverage struct {
-	policy *Policy
-	rules  []covered
+	rules []covered
 }
 
 // covered is one rule as a set: for rules about hosts, the places to which it leads.
@@ -22,7 +21,8 @@ type covered struct {
 	host   hostPattern
 	places []place
 	url    *urlRule // HTTP, WS
-	file   fileRule // Read, Write, Exec, Env
+	file   fileRule // Read, Write, Exec, Env; of a glob: all of its directory
+	glob   *Glob    // Read, Write: finer than file
 }
 
 // place is what must be equal for two rules about hosts to have a request in common.
@@ -35,7 +35,7 @@ type place struct {
 
 // NewCoverage compares the rules of the engine's policy.
 func NewCoverage(e *Engine) *Coverage {
-	c := &Coverage{policy: e.policy}
+	c := &Coverage{}
 	for i := range e.policy.Rules {
 		c.rules = append(c.rules, newCovered(&e.policy.Rules[i]))
 	}
@@ -68,6 +68,11 @@ func newCovered(r *Rule) covered {
 			c.host = hostPattern{suffix: d.question.name}
 		}
 	case Read, Write:
+		if r.Globs && isFileGlob(r.Pattern) {
+			g, _ := parseFileGlob(r)
+			c.glob, c.file = &g, fileRule{path: g.Dir, deep: true}
+			break
+		}
 		c.file, _ = parseFileRule(r)
 	default:
 		c.file = fileRule{path: r.Pattern}
@@ -75,50 +80,52 @@ func newCovered(r *Rule) covered {
 	return c
 }
 
-// Covered tells whether all that rule i allows is allowed by the rules of by that among takes, together.
+// Covered tells whether all that rule i allows is allowed by those rules of by that are listed, together.
 // That includes leading to private addresses, which only a rule that names the very host does. If not,
 // example is a request that shows it, as "METHOD URL"; it may be empty.
-func (c *Coverage) Covered(i int, by *Coverage, among func(j int) bool) (ok bool, example string) {
+func (c *Coverage) Covered(i int, by *Coverage, list []int) (ok bool, example string) {
 	r := &c.rules[i]
 	if r.places == nil {
-		return r.coveredFile(by, among), ""
+		return r.coveredFile(by, list), ""
 	}
 	for _, p := range r.places {
-		if ok, example := r.coveredPlace(p, by, among); !ok {
+		if ok, example := r.coveredPlace(p, by, list); !ok {
 			return false, example
 		}
 	}
 	return true, ""
 }
 
-func (r *covered) coveredFile(by *Coverage, among func(int) bool) bool {
+func (r *covered) coveredFile(by *Coverage, list []int) bool {
 	if r.rule.Kind == Read && (below(r.file.path, bundleDir) || below(r.file.path, tmpDir)) {
 		return true // needs no rule
 	}
-	for j := range by.rules {
+	for _, j := range list {
 		o := &by.rules[j]
-		if o.rule.Kind == r.rule.Kind && among(j) && (o.file == r.file || o.file.deep && below(r.file.path, o.file.path)) {
+		switch {
+		case o.rule.Kind != r.rule.Kind:
+		case o.glob != nil && r.glob != nil && o.glob.Pattern == r.glob.Pattern,
+			o.glob != nil && r.glob == nil && !r.file.deep && o.glob.Match(r.file.path),
+			o.glob == nil && (o.file == r.file || o.file.deep && below(r.file.path, o.file.path)):
 			return true
 		}
 	}
 	return false
 }
 
-func (r *covered) coveredPlace(p place, by *Coverage, among func(int) bool) (ok bool, example string) {
+func (r *covered) coveredPlace(p place, by *Coverage, list []int) (ok bool, example string) {
 	named := r.host.exact == "" || p.kind == DNS
 	var patterns []*automaton
-	for j := range by.rules {
+	for _, j := range list {
 		o := &by.rules[j]
-		if o.places == nil || !among(j) {
+		named = named || o.names(r.host.exact, p)
+		if !slices.Contains(o.places, p) || !o.near(r) || !o.takesQueryOf(r) {
 			continue
 		}
-		named = named || o.names(r.host.exact, p)
-		if slices.Contains(o.places, p) && o.near(r) && o.takesQueryOf(r) {
-			if o.rule.Pattern == r.rule.Pattern && o.rule.Globs == r.rule.Globs && named {
-				return true, ""
-			}
-			patterns = append(patterns, o.automaton())
+		if o.rule.Pattern == r.rule.Pattern && o.rule.Globs == r.rule.Globs {
+			return true, "" // and it names the host if r does
 		}
+		patterns = append(patterns, o.automaton())
 	}
 	if !named {
 		return false, ""
@@ -185,16 +192,10 @@ func exampleURL(p place, text string) string {
 	return ""
 }
 
-// Overlap tells whether rules i and j may allow a request in common, queries aside.
+// Overlap tells whether rules i and j, both of them about hosts, may allow a request in common, queries
+// aside.
 func (c *Coverage) Overlap(i, j int) bool {
 	a, b := &c.rules[i], &c.rules[j]
-	if a.places == nil || b.places == nil {
-		return a.rule.Kind == b.rule.Kind && (a.file == b.file || a.file.deep && below(b.file.path, a.file.path) || b.file.deep && below(a.file.path, b.file.path))
-	}
-	for _, p := range a.places {
-		if slices.Contains(b.places, p) {
-			return a.automaton().meets(b.automaton())
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.places, func(p place) bool { return slices.Contains(b.places, p) }) &&
+		a.automaton().meets(b.automaton())
 }

@@ -49,7 +49,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Policy: policies.Of})
+	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of})
 	if err != nil {
 		return nil, err
 	}

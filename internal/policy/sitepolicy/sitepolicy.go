@@ -85,6 +85,9 @@ func (f *File) Of(function string, own *policy.Policy) (*policy.Policy, error) {
 	}
 	both := *own
 	both.Function, both.Limits = function, p.Limits
+	if p.Mode == policy.Monitor {
+		both.Mode = policy.Monitor // the site monitors all its functions
+	}
 	return &both, nil
 }
 
@@ -101,13 +104,14 @@ type Site struct {
 	Dir       string // absolute
 	File      *File
 	Functions []Function    // sorted by name
-	Warnings  []string      // of netlify.toml, one line each, for the site's author
+	Warnings  []string      // of netlify.toml and bootstrap files, one line each, for the site's author
 	Unmatched []*weir.Error // see File.Unmatched
 }
 
-// Load reads all policies of the site in dir without building it. Errors are as for site.Load and
+// Load reads all policies of the site in dir without building it; bootstrap files see those variables of
+// env that Visible leaves. Errors are as for site.Load and
 // ReadFile; what is wrong with one function's bootstrap file is that function's Err.
-func Load(dir string) (*Site, error) {
+func Load(dir string, env map[string]string) (*Site, error) {
 	s, err := site.Load(dir)
 	if err != nil {
 		return nil, err
@@ -121,7 +125,8 @@ func Load(dir string) (*Site, error) {
 	var faults []error
 	for _, f := range s.Functions {
 		names = append(names, f.Name)
-		fn, err := load(s, f, file)
+		fn, warnings, err := load(s, f, file, Visible(env))
+		out.Warnings = append(out.Warnings, warnings...)
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -134,22 +139,25 @@ func Load(dir string) (*Site, error) {
 	return out, nil
 }
 
-func load(s *site.Site, f site.Function, file *File) (fn Function, err error) {
+func load(s *site.Site, f site.Function, file *File, env map[string]string) (fn Function, warnings []string, err error) {
 	fn = Function{Name: f.Name}
 	var own *policy.Policy
 	if f.Main != "" {
-		b, err := Bootstrap(s, f)
+		b, err := Bootstrap(s, f, env)
 		if err != nil {
 			fn.Err = err
-			return fn, nil
+			return fn, nil, nil
 		}
 		if b != nil {
 			own = b.Policy
+			for _, w := range b.Warnings {
+				warnings = append(warnings, w.Error())
+			}
 		}
 	}
 	if fn.Policy, err = file.Of(f.Name, own); err != nil {
-		return fn, err
+		return fn, warnings, err
 	}
 	fn.Engine, err = policy.Compile(fn.Policy)
-	return fn, err
+	return fn, warnings, err
 }
