@@ -51,7 +51,7 @@ func BenchmarkNewHTTP(b *testing.B) {
 }
 
 func TestDecideAllocatesNothing(t *testing.T) {
-	e := compile(t, "http POST https://a.example.com/x", "glob GET https://b?.example.com/**/x*", "tcp db.internal:5432", "read /srv/a/**", "exec /usr/bin/cal", "env A")
+	e := compile(t, "http POST https://a.example.com/x", "glob GET https://b?.example.com/**/x*", "tcp db.internal:5432", "udp *.internal:8125", "dns TXT a.example.com", "read /srv/a/**", "exec /usr/bin/cal", "env A")
 	big := large(t)
 	for _, s := range cases {
 		r := request(t, s)
@@ -59,7 +59,7 @@ func TestDecideAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations", s, n)
 		}
 	}
-	for _, s := range []string{"POST https://a.example.com/x", "POST https://a.example.com/y", "GET https://bc.example.com/a/b/xyz", "tcp db.internal:5432", "tcp db.internal:1",
+	for _, s := range []string{"POST https://a.example.com/x", "POST https://a.example.com/y", "GET https://bc.example.com/a/b/xyz", "tcp db.internal:5432", "tcp db.internal:1", "udp stats.internal:8125", "udp stats.internal:1", "dns TXT a.example.com", "dns MX a.example.com", "dns A b",
 		"read /srv/a/b/c", "read /etc/x", "exec /usr/bin/cal", "exec cal", "env A", "env B", "addon /x"} {
 		r := request(t, s)
 		if n := testing.AllocsPerRun(100, func() { e.Decide(r) }); n != 0 {

@@ -15,7 +15,9 @@ import (
 type Engine struct {
 	policy   *Policy
 	urls     []urlRule
-	tcps     []tcpRule
+	tcps     []hostPort
+	udps     udpRules
+	dns      dnsRules
 	exact    map[string]*hostRules // http and ws rules by host
 	suffixes map[string]*hostRules // … by what follows the one label of "*.": ".example.com"
 	globs    []int                 // … whose host has other wildcards (Intrinsic): indices in urls
@@ -82,6 +84,9 @@ func (e *Engine) parse(i int, r *Rule) error {
 	if r.Query != nil && r.Kind != HTTP && r.Kind != WS {
 		return invalid("remove it", "only http rules have a query")
 	}
+	if err := checkBudget(r); err != nil {
+		return err
+	}
 	switch r.Kind {
 	case HTTP, WS:
 		u, err := parseURLRule(r)
@@ -89,9 +94,23 @@ func (e *Engine) parse(i int, r *Rule) error {
 		e.urls = append(e.urls, u)
 		return err
 	case TCP:
-		t, err := parseTCPRule(r)
+		t, err := parseHostPort(r)
 		t.rule = i
 		e.tcps = append(e.tcps, t)
+		return err
+	case UDP:
+		u, err := parseUDPRule(r)
+		u.rule = i
+		if err == nil {
+			e.udps.add(u)
+		}
+		return err
+	case DNS:
+		q, err := parseDNSRule(r)
+		q.rule = i
+		if err == nil {
+			e.dns.add(q)
+		}
 		return err
 	case Read, Write:
 		f, err := parseFileRule(r)
@@ -179,6 +198,10 @@ func (e *Engine) Decide(r *Request) Decision {
 		e.decideURL(r, &d)
 	case TCP:
 		e.decideTCP(r, &d)
+	case UDP:
+		e.udps.decide(r, &d)
+	case DNS:
+		e.dns.decide(r, &d)
 	case Read, Write, Exec, Env:
 		e.decideFile(r, &d)
 	case Addon:

@@ -59,6 +59,8 @@ var reasons = [...]string{
 	OtherPath:   "no rule has this path",
 	OtherMethod: "no rule for this URL has this method",
 	OtherQuery:  "no rule for this URL allows this query",
+	OtherType:   "no rule for this name has this type of question",
+	OverBudget:  "the budget of its rule is used up",
 }
 
 // Explain gives the text of a decision that this engine made about r.
@@ -78,6 +80,9 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	}
 	if rule >= 0 {
 		near := &e.policy.Rules[rule]
+		if d.Reason == OverBudget && near.Budget != nil {
+			x.Reason += " (" + near.Budget.String() + ")"
+		}
 		x.Nearest = quote(near.Pattern)
 		x.Rule = clip(weir.Position{File: near.Pos.File, Line: near.Pos.Line}.String())
 	} else if d.Allow {
@@ -86,7 +91,7 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 			x.Nearest = "addons = true"
 		}
 	}
-	if !d.Allow {
+	if !d.Allow && d.Reason != OverBudget {
 		x.Fix = e.fix(r)
 	}
 	return x
@@ -112,12 +117,18 @@ func tried(r *Request) string {
 		return clip(r.Method + " " + plain(r.URL))
 	case WS:
 		return clip(plain(r.URL))
-	case TCP:
-		return clip("tcp://" + bracketed(r.Host) + ":" + strconv.Itoa(int(r.Port)))
+	case TCP, UDP:
+		return clip(r.Kind.String() + "://" + r.hostPort())
+	case DNS:
+		return clip("DNS " + r.Type + " " + r.Host)
 	case Env:
 		return clip("variable " + r.Path)
 	}
 	return clip([...]string{Read: "reading", Write: "writing", Exec: "starting", Addon: "loading"}[r.Kind] + " " + r.Path)
+}
+
+func (r *Request) hostPort() string {
+	return bracketed(r.Host) + ":" + strconv.Itoa(int(r.Port))
 }
 
 // plain gives a URL without its query.
@@ -170,8 +181,10 @@ func tomlFix(r *Request) string {
 		key, pattern = "http", r.Method+" "+plain(r.URL)
 	case WS:
 		key, pattern = "http", "GET "+plain(r.URL)
-	case TCP:
-		key, pattern = "tcp", bracketed(r.Host)+":"+strconv.Itoa(int(r.Port))
+	case TCP, UDP:
+		key, pattern = r.Kind.String(), r.hostPort()
+	case DNS:
+		key, pattern = "dns", r.Type+" "+r.Host
 	case Read:
 		key, pattern = "read", r.Path
 	case Write:
@@ -207,6 +220,10 @@ func intrinsicFix(r *Request) string {
 		call, pattern = "outboundHttp.allowGet", "GET "+plain(r.URL)
 	case TCP:
 		return fmt.Sprintf("policy.outboundNet.allowTcp(%s, %d)", jsString(r.Host), r.Port)
+	case UDP:
+		if exactly(r, r.hostPort()) {
+			return fmt.Sprintf("policy.outboundNet.allowUdp(%s, %d)", jsString(r.Host), r.Port)
+		}
 	case Read:
 		call, pattern = "fs.allowRead", r.Path
 	case Write:

@@ -121,28 +121,32 @@ func parseEnvRule(r *Rule) error {
 	return nil
 }
 
-// tcpRule is a compiled tcp rule.
-type tcpRule struct {
+// hostPort is a compiled tcp or udp rule.
+type hostPort struct {
 	rule int
 	host hostPattern
 	port uint16
 }
 
-func parseTCPRule(r *Rule) (tcpRule, error) {
-	const remedy = `write "HOST:PORT", such as "db.internal:5432"`
+func parseHostPort(r *Rule) (hostPort, error) {
 	if _, rest, ok := strings.Cut(r.Pattern, "://"); ok {
 		authority, _, _ := strings.Cut(rest, "/")
-		return tcpRule{}, invalid("write "+quote(authority)+" with a port, or a rule under http", "a tcp rule is a host and a port, not a URL")
+		remedy := "write " + quote(authority) + " with a port, or a rule under http"
+		if _, port, err := parseAuthority(authority, false); err == nil && port != 0 {
+			remedy = "write " + quote(authority) + ", or a rule under http"
+		}
+		return hostPort{}, invalid(remedy, "a %s rule is a host and a port, not a URL", r.Kind)
 	}
 	if host, _, ok := strings.Cut(r.Pattern, "/"); ok {
-		return tcpRule{}, invalid("write "+quote(host)+" with a port", "a tcp rule has no path")
+		return hostPort{}, invalid("write "+quote(host)+" with a port", "a %s rule has no path", r.Kind)
 	}
 	host, port, err := parseAuthority(r.Pattern, false)
 	if err != nil {
-		return tcpRule{}, err
+		return hostPort{}, err
 	}
 	if port == 0 {
-		return tcpRule{}, invalid(remedy, "the port of %q is missing", r.Pattern)
+		example := map[Kind]string{TCP: "db.internal:5432", UDP: "stats.internal:8125"}[r.Kind]
+		return hostPort{}, invalid(`write "HOST:PORT", such as `+quote(example), "the port of %q is missing", r.Pattern)
 	}
-	return tcpRule{host: host, port: port}, nil
+	return hostPort{host: host, port: port}, nil
 }

@@ -113,6 +113,38 @@ func TestNewTCP(t *testing.T) {
 	}
 }
 
+func TestNewUDP(t *testing.T) {
+	if r, err := NewUDP("Stats.internal", 8125); err != nil || r.Host != "stats.internal" || r.Port != 8125 || r.Kind != UDP {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := NewUDP("127.1", 8125); err == nil {
+		t.Error("an odd address was accepted")
+	}
+}
+
+func TestNewDNS(t *testing.T) {
+	for name, want := range map[string]string{"Example.com": "example.com", "example.com.": "example.com", "_x._TCP.a": "_x._tcp.a", "1.2.0.192.in-addr.arpa": "1.2.0.192.in-addr.arpa"} {
+		if r, err := NewDNS("TXT", name); err != nil || r.Host != want || r.Type != "TXT" || r.Kind != DNS {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+	for _, name := range []string{"", ".", "a..b", "a..", "192.0.2.1", "::1", "a b", "*.example.com", "a/b", "é.example"} {
+		if _, err := NewDNS("TXT", name); err == nil {
+			t.Errorf("%q was accepted", name)
+		}
+	}
+	for typ, ok := range map[string]bool{"TXT": true, "TYPE99": true, "ANY": true, "txt": false, "": false, "T T": false} {
+		if _, err := NewDNS(typ, "a.example"); (err == nil) != ok {
+			t.Errorf("%q: %v", typ, err)
+		}
+	}
+	for n, want := range map[uint16]string{1: "A", 16: "TXT", 257: "CAA", 99: "TYPE99"} {
+		if got := DNSType(n); got != want {
+			t.Errorf("%d is %s", n, got)
+		}
+	}
+}
+
 func TestNewFile(t *testing.T) {
 	for _, c := range []struct {
 		kind Kind

@@ -67,6 +67,45 @@ type Invocation struct {
 	Error    string    `json:"error,omitempty"` // type of the handler's error, or the cause
 }
 
+// Dropped stands for records that could not be written, where they would have stood.
+type Dropped struct {
+	Time  time.Time `json:"time"`
+	Count int       `json:"count"`
+}
+
+// Header is the first line of a file in a chain.
+type Header struct {
+	Time time.Time `json:"time"` // when the file was begun
+	File string    `json:"file"` // id of the file, random
+	Seq  int       `json:"seq"`  // number of the file in its chain, from 1
+	Key  string    `json:"key"`  // fingerprint of the key that signs the file's checkpoints
+	Prev string    `json:"prev"` // hash of the last line of the file before
+}
+
+// State is how a stretch of a file ended.
+type State string
+
+// The states of a checkpoint that is more than a mark on the way.
+const (
+	Closed State = "closed" // the writer ended in order; another one may go on
+	Sealed State = "sealed" // the file is full; nothing follows in it
+)
+
+// Checkpoint signs all lines before it.
+type Checkpoint struct {
+	Time  time.Time `json:"time"`
+	State State     `json:"state,omitempty"` // Closed, Sealed or "": a mark on the way
+	Prev  string    `json:"prev"`
+	Sig   string    `json:"sig"` // Ed25519, base64
+}
+
+// Resumed says that a writer went on with a file that it found.
+type Resumed struct {
+	Time   time.Time `json:"time"`
+	Closed bool      `json:"closed"`         // the writer before had ended in order
+	Torn   int       `json:"torn,omitempty"` // bytes of an unfinished last line that were taken away
+}
+
 // Recorder takes records. Its methods never block for long, never fail towards the caller and may
 // be called from many goroutines at once.
 type Recorder interface {

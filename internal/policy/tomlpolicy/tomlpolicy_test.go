@@ -68,7 +68,7 @@ func TestGood(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "\n%s from %q, addons %v, limits %+v\n", p.Function, p.Source, p.Addons, p.Limits)
 		for _, r := range p.Rules {
-			fmt.Fprintf(&out, "%s kind %d %q query %v\n", r.Pos, r.Kind, r.Pattern, r.Query)
+			fmt.Fprintf(&out, "%s %s %q query %v\n", r.Pos, r.Kind, r.Pattern, r.Query)
 		}
 	}
 	golden(t, file+".golden", out.Bytes())

@@ -1,0 +1,153 @@
+// This file exists because a name server carries data in both directions: addresses are answered
+// inside, and each other question needs a rule.
+
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// dnsTypes are the types that a rule may name, by their number in a message (IANA, "Domain Name
+// System (DNS) Parameters"): those that programs ask for. Addresses need no rule; HTTPS and SVCB
+// would hand out addresses and keys that hide the name from the egress; ANY and transfers are many
+// types in one.
+var dnsTypes = map[uint16]string{
+	2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 33: "SRV", 35: "NAPTR", 52: "TLSA", 257: "CAA",
+}
+
+// dnsOthers are further types that have a name in messages to people.
+var dnsOthers = map[uint16]string{1: "A", 28: "AAAA", 64: "SVCB", 65: "HTTPS", 251: "IXFR", 252: "AXFR", 255: "ANY"}
+
+// DNSType gives the name of a type by its number, "TYPE99" for those without one (RFC 3597).
+func DNSType(n uint16) string {
+	if name, ok := dnsTypes[n]; ok {
+		return name
+	}
+	if name, ok := dnsOthers[n]; ok {
+		return name
+	}
+	return "TYPE" + strconv.Itoa(int(n))
+}
+
+// question is the type and canonical name of a DNS question, or the suffix of a wildcard
+// (".example.com").
+type question struct{ typ, name string }
+
+// dnsRule is a compiled dns rule.
+type dnsRule struct {
+	rule     int
+	question question
+}
+
+// dnsRules are the dns rules of a policy, by index in Policy.Rules.
+type dnsRules struct {
+	byQuestion map[question]int
+	byName     map[string]int // the first of each name or suffix
+}
+
+func (q *dnsRules) add(r dnsRule) {
+	if q.byQuestion == nil {
+		q.byQuestion, q.byName = map[question]int{}, map[string]int{}
+	}
+	setFirst(q.byQuestion, r.question, r.rule)
+	setFirst(q.byName, r.question.name, r.rule)
+}
+
+func (q *dnsRules) decide(r *Request, d *Decision) {
+	if r.Type == "A" || r.Type == "AAAA" {
+		d.Allow, d.Reason = true, Allowed // answered inside, with an address that only the egress knows
+		return
+	}
+	for _, name := range [...]string{r.Host, suffixOf(r.Host)} {
+		if i, ok := q.byQuestion[question{r.Type, name}]; ok && (!d.Allow || i < d.Rule) {
+			d.Allow, d.Rule, d.Reason = true, i, Allowed
+		}
+	}
+	if d.Allow {
+		return
+	}
+	for _, name := range [...]string{r.Host, suffixOf(r.Host)} {
+		if i, ok := q.byName[name]; ok && (d.Nearest < 0 || i < d.Nearest) {
+			d.Nearest, d.Reason = i, OtherType
+		}
+	}
+}
+
+// canonicalName is CanonicalHost for names only.
+func canonicalName(s string) (string, error) {
+	name, err := CanonicalHost(s)
+	if err != nil {
+		return "", err
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return "", ambiguous("the name is an address")
+	}
+	return name, nil
+}
+
+const dnsRemedy = `write "TYPE NAME", such as "TXT example.com" or "SRV _mongodb._tcp.example.com"`
+
+// parseDNSRule reads "TYPE name", where the name may begin with "*." for one label.
+func parseDNSRule(r *Rule) (dnsRule, error) {
+	fields := strings.Fields(r.Pattern)
+	switch {
+	case strings.Contains(r.Pattern, "/"):
+		return dnsRule{}, invalid(dnsRemedy, "a dns rule is a type and a name, not a URL")
+	case len(fields) == 1 && strings.Contains(r.Pattern, "."):
+		return dnsRule{}, invalid("write the type in front: "+quote("TXT "+fields[0])+"; addresses (A, AAAA) need no rule", "the type is missing")
+	case len(fields) != 2:
+		return dnsRule{}, invalid(dnsRemedy, "a dns rule is one type and one name")
+	}
+	if err := checkDNSType(fields[0], fields[1]); err != nil {
+		return dnsRule{}, err
+	}
+	rest, wild := strings.CutPrefix(fields[1], "*.")
+	switch {
+	case strings.Contains(rest, "*"):
+		return dnsRule{}, invalid("name it, or write *.example.com for exactly one label", "%q holds a wildcard where none is possible", fields[1])
+	case strings.Contains(rest, ":"):
+		return dnsRule{}, invalid(dnsRemedy, "%q is not a name: a dns rule has no port", fields[1])
+	}
+	name, err := canonicalName(rest)
+	switch {
+	case err != nil && strings.HasSuffix(rest, "."):
+		return dnsRule{}, invalid("write "+quote(fields[0]+" "+strings.TrimRight(fields[1], ".")), "the final dot is left out")
+	case err != nil:
+		return dnsRule{}, invalid(dnsRemedy, "%q can't be the name of a rule: %v", fields[1], err)
+	case wild:
+		name = "." + name
+	}
+	return dnsRule{question: question{fields[0], name}}, nil
+}
+
+func checkDNSType(typ, name string) error {
+	upper := strings.ToUpper(typ)
+	known := make([]string, 0, len(dnsTypes))
+	for n := range uint16(258) {
+		if t, ok := dnsTypes[n]; ok {
+			known = append(known, t)
+			if t == typ {
+				return nil
+			}
+			if t == upper {
+				return invalid("write "+quote(upper+" "+name), "types are written in upper case")
+			}
+		}
+	}
+	switch upper {
+	case "A", "AAAA":
+		return invalid("remove it; whether the host may be called is decided by http, tcp and udp rules", "addresses need no dns rule: they are answered inside")
+	case "HTTPS", "SVCB":
+		return invalid("remove it; clients do well without an answer", "%s can't be allowed: it would hide from Weir who is called", upper)
+	case "*", "ANY":
+		return invalid("write one rule for each type", "types are exact: %q is none", typ)
+	}
+	remedy := "the types are " + strings.Join(known, ", ")
+	if near := Suggest(typ, known); near != "" {
+		remedy = fmt.Sprintf("did you mean %q?", near+" "+name)
+	}
+	return invalid(remedy, "%q is not a type that a rule can name", typ)
+}
