@@ -29,8 +29,9 @@ type denials struct {
 
 	mu      sync.Mutex
 	request string
-	forks   int // seen by the kernel, not yet named by the shim
-	named   int // told by the shim before the kernel's word for them came
+	invoked bool // an invocation has begun, so the import is over
+	forks   int  // seen by the kernel, not yet named by the shim
+	named   int  // told by the shim before the kernel's word for them came
 	count   int
 }
 
@@ -38,7 +39,7 @@ func newDenials(in *instance) *denials { return &denials{in: in} }
 
 func (d *denials) begin(request string) {
 	d.mu.Lock()
-	d.request, d.count, d.named = request, 0, 0
+	d.request, d.count, d.named, d.invoked = request, 0, 0, true
 	d.mu.Unlock()
 }
 
@@ -101,6 +102,13 @@ func (d *denials) reported(r runtime.Report) {
 	d.write(rec)
 }
 
+// found records what traces told.
+func (d *denials) found(rec record.Decision) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.write(rec)
+}
+
 // addon records that importing the function failed and that its bundle holds a native library which the
 // policy doesn't allow. That the one is because of the other is a guess: what was thrown is the function's
 // own word, and packages say it in words of their own.
@@ -128,7 +136,10 @@ func (d *denials) write(rec record.Decision) {
 	}
 	rec.Time, rec.Verdict = time.Now(), record.Deny
 	rec.Target = printable(rec.Target)
-	rec.Function, rec.Instance, rec.Request = d.in.cfg.Function, d.in.id, d.request
+	rec.Function, rec.Instance, rec.Request, rec.Import = d.in.cfg.Function, d.in.id, d.request, !d.invoked
+	if d.in.cfg.monitored() && rec.Kind != "syscall" { // no mode lets those through
+		rec.Mode = record.Monitor
+	}
 	if d.count == maxDenials {
 		rec.Reason += " (further denials of this invocation from inside the process are not recorded one by one)"
 	}
