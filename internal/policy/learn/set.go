@@ -85,9 +85,9 @@ type evidence struct {
 	first, last time.Time
 	requests    [manyRequests]uint64 // the first different invocations
 	distinct    int                  // how many of them
-	named       string    // the site's variable that names the host
-	nearest     bool      // a rule for the same host was near
-	long        bool      // a value in the path was long enough to carry data away
+	named       string               // the site's variable that names the host
+	nearest     bool                 // a rule for the same host was near
+	long        bool                 // a value in the path was long enough to carry data away
 }
 
 // NewSet makes an empty Set.
