@@ -31,6 +31,10 @@ func TestRedactorTakesValuesOut(t *testing.T) {
 			t.Errorf("the fix became %s", got.Fix)
 		}
 	}
+	r.Decided(Decision{Verdict: Allow, Target: "https://api.test/bot/sk_live_1234/send", Nearest: "GET https://api.test/bot/SK_LIVE_1234/*"})
+	if got := m.Decisions()[len(m.Decisions())-1]; got.Target != "https://api.test/bot/[KEY]/send" || got.Nearest != "GET https://api.test/bot/[KEY]/*" {
+		t.Errorf("what is allowed holds the secret: %+v", got)
+	}
 	r.Invoked(Invocation{Error: "no sk_live_1234"})
 	if got := m.Invocations()[0].Error; got != "no [KEY]" {
 		t.Errorf("error %s", got)
