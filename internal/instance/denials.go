@@ -7,6 +7,7 @@ package instance
 // record says what the shim says, and that the kernel confirms the attempt.
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -71,8 +72,12 @@ func startsProcess(syscall string) bool {
 	return syscall == "fork" || syscall == "vfork" || syscall == "clone" || syscall == "clone3"
 }
 
-// reported takes the shim's word for a file or program that was refused.
+// reported takes the shim's word for a file or program that was refused, or a variable that was read.
 func (d *denials) reported(r runtime.Report) {
+	if r.Kind == "env" {
+		d.variable(r.Target)
+		return
+	}
 	kind, ok := map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "exec": policy.Exec}[r.Kind]
 	if !ok {
 		return
@@ -142,10 +147,10 @@ func (d *denials) write(rec record.Decision) {
 	if d.count++; d.count > maxDenials {
 		return
 	}
-	rec.Time, rec.Verdict = time.Now(), record.Deny
+	rec.Time, rec.Verdict = time.Now(), cmp.Or(rec.Verdict, record.Deny)
 	rec.Target = printable(rec.Target)
 	rec.Function, rec.Instance, rec.Request, rec.Import = d.in.cfg.Function, d.in.id, d.request, !d.invoked
-	if d.in.cfg.monitored() && rec.Kind != "syscall" { // no mode lets those through
+	if d.in.cfg.monitored() && rec.Verdict == record.Deny && rec.Kind != "syscall" { // no mode lets those through
 		rec.Mode = record.Monitor
 	}
 	if d.count == maxDenials {

@@ -48,6 +48,7 @@ type Decision struct {
 	Nearest  string    `json:"nearest,omitempty"` // the rule that allowed it or came nearest, as written
 	Rule     string    `json:"rule,omitempty"`    // where that rule stands, FILE:LINE
 	Fix      string    `json:"fix,omitempty"`     // the smallest line that would allow it
+	Named    string    `json:"named,omitempty"`   // the site's variable whose value names the host
 	Source   Source    `json:"source"`
 	// Confirmed is who, besides Source, saw that something of this kind was tried, but not what.
 	Confirmed Source    `json:"confirmed,omitempty"`
