@@ -140,7 +140,11 @@ func TestSectionsAboutNoFunctionAreTold(t *testing.T) {
 	}
 	want := []string{"weir.toml:2:12: [functions.chrage] is about no function of this site; did you mean charge?",
 		"weir.toml:3:12: [functions.admin-*] is about no function of this site"}
-	if got := f.Unmatched([]string{"charge", "hello"}); !slices.Equal(got, want) {
+	var got []string
+	for _, w := range f.Unmatched([]string{"charge", "hello"}) {
+		got = append(got, w.Error())
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }
