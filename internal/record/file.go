@@ -12,7 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // maxText bounds a text field, in bytes; hostile code chooses URLs and paths.
@@ -214,14 +215,10 @@ func (r *File) Close() error {
 	return errors.Join(err, r.f.Sync(), r.f.Close(), r.lock.Close())
 }
 
-// bounded cuts a text at maxText, never inside a character.
+// bounded cuts a text at maxText.
 func bounded(s string) string {
 	if len(s) <= maxText {
 		return s
 	}
-	n := maxText
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
+	return weir.Cut(s, maxText) + "…"
 }
