@@ -273,6 +273,9 @@ func runAuditVerify(s *streams, args, keyFiles []string, asJSON bool) error {
 		if err != nil {
 			return err
 		}
+		if last := &checked[len(checked)-1]; last.File != path {
+			last.Notes = append(last.Notes, path+", which followed, is not there")
+		}
 		out.Files = append(out.Files, checked...)
 	}
 	return out.tell(s, asJSON)
