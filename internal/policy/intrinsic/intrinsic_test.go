@@ -269,3 +269,26 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// The example of docs/intrinsic.md loads.
+func TestDocumentedExampleLoads(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/intrinsic.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var src strings.Builder
+	for line := range strings.Lines(string(page)) {
+		if code, ok := strings.CutPrefix(line, "    "); ok || strings.TrimSpace(line) == "" && src.Len() > 0 {
+			src.WriteString(code)
+		} else if src.Len() > 0 {
+			break
+		}
+	}
+	b, err := load(t, src.String())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &src)
+	}
+	if len(b.Policy.Rules) != 2 || len(b.Warnings) > 0 {
+		t.Errorf("%+v %v", b.Policy.Rules, b.Warnings)
+	}
+}
