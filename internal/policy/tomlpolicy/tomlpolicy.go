@@ -32,6 +32,7 @@ const maxErrors = 100
 // File is a weir.toml that was read and is valid in itself.
 type File struct {
 	name     string
+	mode     policy.Mode // of functions whose sections have none
 	sections []*section
 }
 
@@ -96,7 +97,7 @@ func (f *File) Unmatched(functions []string) []string {
 // For gives the policy of a function. If no section is about it, the policy has no Source and allows
 // nothing. The error is a *weir.Error: two sections that are equally specific have the same key.
 func (f *File) For(function string) (*policy.Policy, error) {
-	p := &policy.Policy{Function: function}
+	p := &policy.Policy{Function: function, Mode: f.mode}
 	holders := map[string][]*section{}
 	for _, s := range f.sections {
 		if !matchName(s.name, function) {
