@@ -77,7 +77,7 @@ func (e *evaluator) run(program *goja.Program, t *task) error {
 		module:  {"exports": exports},
 		process: {"env": e.environ(t.Env)},
 		e.vm.GlobalObject(): {
-			"module": module, "exports": exports, "process": process, "require": e.require,
+			"module": module, "exports": exports, "process": process, "require": e.require, "console": e.console(),
 			"__dirname": taskDir, "__filename": script,
 		},
 	} {
@@ -103,6 +103,15 @@ func (e *evaluator) require(call goja.FunctionCall) goja.Value {
 		e.problem(e.here(), "require nothing but @intrinsic/lambda and path here", "a bootstrap file can't load %q", clip(name))
 		panic(e.vm.NewTypeError("Cannot find module"))
 	}
+}
+
+// console takes what a script prints, and prints nothing.
+func (e *evaluator) console() *goja.Object {
+	silent := map[string]func(goja.FunctionCall){}
+	for _, name := range []string{"log", "info", "warn", "error", "debug"} {
+		silent[name] = func(goja.FunctionCall) {}
+	}
+	return e.object(silent)
 }
 
 // lambda is what @intrinsic/lambda exports.

@@ -155,6 +155,7 @@ func TestTricksChangeNoRule(t *testing.T) {
 		"long symbol":      `Object.prototype[Symbol.iterator] = function* () { yield 'https://evil.example/' };` + ask,
 		"late":             `let done = false; Promise.resolve().then(() => { done = true });` + ask,
 		"with":             "new Function('policy', \"with (policy) { outboundHttp.allowGet('https://a.example/x') }\")(policy)",
+		"console":          `console.log({ toString() { throw 1 } }); console.error('\x1b[2J');` + ask,
 		"weak":             `new WeakMap([[policy, 1]]);` + ask,
 		"text escapes":     "policy.outboundHttp.allowGet('\\x68ttps://a.example/x')",
 	} {
@@ -187,7 +188,7 @@ func TestNothingInReach(t *testing.T) {
 	for _, src := range []string{
 		`if (Object.keys(process.env).join() !== 'LAMBDA_TASK_ROOT' || process.env.WEIR_TEST_SECRET || process.env.NODE_ENV) throw new Error('environment')`,
 		`if (Object.keys(process).join() !== 'env') throw new Error('process')`,
-		`for (const n of ['setTimeout', 'setImmediate', 'queueMicrotask', 'fetch', 'Buffer', 'WebAssembly', 'console', 'global', 'XMLHttpRequest', 'Deno', 'Bun', 'importScripts', 'root', 'GLOBAL']) if (typeof globalThis[n] !== 'undefined') throw new Error(n)`,
+		`for (const n of ['setTimeout', 'setImmediate', 'queueMicrotask', 'fetch', 'Buffer', 'WebAssembly', 'global', 'XMLHttpRequest', 'Deno', 'Bun', 'importScripts', 'root', 'GLOBAL']) if (typeof globalThis[n] !== 'undefined') throw new Error(n)`,
 		`const g = new Function('return this')(); if (g !== globalThis) throw new Error('another world')`,
 		`const g = (0, eval)('this'); if (g.process !== process) throw new Error('another world')`,
 		`for (const f of [require, policy.outboundHttp.allowGet, I]) if (f.constructor.constructor('return typeof process.binding')() !== 'undefined') throw new Error('binding')`,
