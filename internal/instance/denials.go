@@ -104,11 +104,6 @@ func (d *denials) reported(r runtime.Report) {
 	d.write(rec)
 }
 
-// isCall tells whether a word of the shim's can be the name of a system call.
-func isCall(s string) bool {
-	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
-}
-
 // addon records that importing the function failed and that its bundle holds a native library which the
 // policy doesn't allow. That the one is because of the other is a guess: what was thrown is the function's
 // own word, and packages say it in words of their own.
@@ -150,4 +145,9 @@ func printable(s string) string {
 		return strconv.QuoteToASCII(s)
 	}
 	return s
+}
+
+// isCall tells whether a word of the shim's can be the name of a system call.
+func isCall(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
