@@ -46,7 +46,14 @@ func (p *Proposal) head() []string {
 	if !p.From.IsZero() {
 		s += ", " + span(p.From, p.To)
 	}
-	return []string{s + ". What is commented out deserves a second look: remove the # of a", "# rule only if you know why the function needs it."}
+	out := []string{s + "."}
+	for _, f := range p.Functions {
+		if slices.ContainsFunc(f.Rules, func(r Rule) bool { return !r.Live() }) {
+			out = append(out, "# What is commented out deserves a second look; remove the # of a rule if you know why the function", "# needs it.")
+			break
+		}
+	}
+	return append(out, "")
 }
 
 // document is the text of weir.toml while it is edited.

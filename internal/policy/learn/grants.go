@@ -30,7 +30,7 @@ const staleAfter = 30 * 24 * time.Hour
 // grants gives the rules whose use is on record: what the egress allows always is; which variables are
 // read is known if the function ran in monitor mode; files and programs leave no record when allowed.
 func (f *function) grants(name string, p *policy.Policy) []Grant {
-	if p == nil || f.intrinsic {
+	if p == nil || f.intrinsic || p.Intrinsic {
 		return nil
 	}
 	var out []Grant

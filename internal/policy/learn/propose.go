@@ -85,7 +85,7 @@ func (s *Set) Propose(o Options) (*Proposal, error) {
 			return nil, err
 		}
 		p.Grants = append(p.Grants, f.grants(name, have)...)
-		out := Function{Name: name, Intrinsic: f.intrinsic, Unnameable: f.unnameable, Lost: f.lost,
+		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, Lost: f.lost,
 			Rules: f.rules(j, eng)}
 		settle(have, out.Rules)
 		slices.SortStableFunc(out.Rules, func(a, b Rule) int {
