@@ -254,11 +254,7 @@ func fresh(key string, rules []Rule, have *policy.Policy) []string {
 		}
 		return comments(rules[0].evidence(), "", "addons = true")
 	}
-	live := slices.ContainsFunc(rules, func(r Rule) bool { return r.Live() })
-	if !live { // an empty list would take away what a wider section gives
-		return append([]string{"# " + key + ":"}, items(rules, "")...)
-	}
-	out := []string{key + " = ["}
+	out := []string{key + " = ["} // also if all its rules are comments: to accept one is to remove a "#"
 	if have != nil {
 		for i := range have.Rules {
 			if r := &have.Rules[i]; keyOf(r.Kind) == key {
