@@ -21,9 +21,10 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// Options say where artifacts are kept.
+// Options say where artifacts are kept, and which variables the site has.
 type Options struct {
-	StateDir string // artifacts are put into its folder "artifacts"; made if need be
+	StateDir string            // artifacts are put into its folder "artifacts"; made if need be
+	Env      map[string]string // a bootstrap file sees those in intrinsic.Variables; nothing else of the build sees any
 	// Policy gives the policy that a function is built with; own is that of its Intrinsic bootstrap, nil
 	// if it has none. Without Policy, only bootstraps give one.
 	Policy func(function string, own *policy.Policy) (*policy.Policy, error)
@@ -52,7 +53,7 @@ type Function struct {
 // a *weir.Error with the position; Build itself fails only if a policy can't be had (all such errors
 // are joined), the artifact can't be written or ctx ends. The artifact must be closed. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
-	built, err := buildAll(ctx, s)
+	built, err := buildAll(ctx, s, sitepolicy.Visible(o.Env))
 	if err != nil {
 		return nil, err
 	}
@@ -119,23 +120,27 @@ type output struct {
 	err      error
 }
 
-// buildFunction makes the content of one function's bundle; m is shared with the site's others.
-func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo) output {
+// buildFunction makes the content of one function's bundle; m is shared with the site's others, and env
+// is what a bootstrap file sees.
+func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, env map[string]string) output {
 	out := output{name: f.Name, export: "handler", files: tree{}, err: f.Err}
 	if out.err != nil {
 		return out
 	}
 	main := f.Main
-	boot, err := sitepolicy.Bootstrap(s, f)
+	boot, err := sitepolicy.Bootstrap(s, f, env)
 	if err != nil {
 		out.err = err
 		return out
 	}
 	if boot != nil {
+		for _, w := range boot.Warnings {
+			out.warnings = append(out.warnings, w.Error())
+		}
 		out.policy, out.export, main = boot.Policy, boot.HandlerName, boot.HandlerFile
 	}
 	included, warnings, err := s.Expand(f.Included)
-	out.warnings = warnings
+	out.warnings = append(out.warnings, warnings...)
 	if err != nil {
 		out.err = err
 		return out

@@ -12,6 +12,14 @@ func newPolicy(s *streams) *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newPolicyLearn(s), newPolicyReplay(s))
-	usageErrors(c)
 	return c
+}
+
+// contextVariables are the variables that bootstrap files see in a deploy context.
+func contextVariables(context string) map[string]string {
+	v := map[string]string{"CONTEXT": context, "NETLIFY": "true"}
+	if context == "dev" {
+		v["NETLIFY_DEV"] = "true"
+	}
+	return v
 }

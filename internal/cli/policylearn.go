@@ -70,7 +70,7 @@ func runPolicyLearn(s *streams, f *learnFlags) error {
 		return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f.out}, Message: "there is such a file already",
 			Remedy: "look at the proposal first, without --out; then replace the file with --force"}
 	}
-	pol, err := sitepolicy.Load(f.dir)
+	pol, err := sitepolicy.Load(f.dir, contextVariables("dev"))
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,9 @@ func (d *denials) reported(r runtime.Report) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rec := record.Decision{Kind: r.Kind, Target: r.Target, Source: record.Shim}
+	if isCall(r.Call) {
+		rec.Call = r.Call
+	}
 	switch {
 	case kind == policy.Exec && d.forks > 0:
 		d.forks--
@@ -105,6 +108,11 @@ func (d *denials) reported(r runtime.Report) {
 	x := d.in.cfg.Engine.Explain(&req, dec)
 	rec.Reason, rec.Nearest, rec.Rule, rec.Fix = x.Reason, x.Nearest, x.Rule, x.Fix
 	d.write(rec)
+}
+
+// isCall tells whether a word of the shim's can be the name of a system call.
+func isCall(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
 // found records what traces told.

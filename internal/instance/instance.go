@@ -133,6 +133,9 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Reserve:  runtime.Reserve(cfg.Node),
 		Limits:   in.limits,
 	}
+	if eng.Policy().Intrinsic {
+		cfg.host.complete(s)
+	}
 	if eng.Policy().Addons || cfg.monitored() {
 		for _, a := range cfg.Bundle.Addons {
 			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))

@@ -49,7 +49,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Policy: policies.Of})
+	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of})
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,12 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.close()
 		return nil, err
 	}
-	d.warn(slices.Concat(s.Warnings, artifact.Warnings, policies.Unmatched(functionNames(s))))
+	d.violations.watch(engines)
+	warnings := slices.Concat(s.Warnings, artifact.Warnings)
+	for _, w := range policies.Unmatched(functionNames(s)) {
+		warnings = append(warnings, w.Error())
+	}
+	d.warn(warnings)
 	dep.made = whatMade(artifact, engines, env)
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()

@@ -168,7 +168,7 @@ func TestNothingHostileIsWritten(t *testing.T) {
 		}
 	}
 	for _, l := range strings.Split(strings.TrimSpace(text), "\n") {
-		if l = strings.TrimSpace(l); l != "" && l[0] != '#' && l != "[functions.f]" && l != "http = [" && l != "]" &&
+		if l = strings.TrimSpace(l); l != "" && l[0] != '#' && l != "[functions.f]" && !strings.HasSuffix(l, " = [") && l != "]" &&
 			l != `"GET https://api.pay.test/*/sendMessage",` && l != `"GET https://api.pay.test/k/*",` {
 			t.Errorf("a live line: %s", l)
 		}

@@ -15,10 +15,13 @@ import (
 // maxSource bounds the file of a function, in bytes.
 const maxSource = 64 << 20
 
+// Visible gives those of a site's variables that bootstrap files see.
+func Visible(env map[string]string) map[string]string { return intrinsic.Visible(env) }
+
 // Bootstrap evaluates the function's own file if it is a bootstrap file of Intrinsic's; it gives nil if
-// it is none. Each error is a *weir.Error whose position names the file as the site does; several are
-// joined.
-func Bootstrap(s *site.Site, f site.Function) (*intrinsic.Bootstrap, error) {
+// it is none. Each error and warning is a *weir.Error whose position names the file as the site does;
+// several errors are joined.
+func Bootstrap(s *site.Site, f site.Function, env map[string]string) (*intrinsic.Bootstrap, error) {
 	name := s.Rel(f.Main)
 	bad := func(message string) error {
 		return &weir.Error{Code: weir.Broken, Pos: weir.Position{File: name}, Message: message}
@@ -37,11 +40,14 @@ func Bootstrap(s *site.Site, f site.Function) (*intrinsic.Bootstrap, error) {
 	if !intrinsic.IsBootstrap(src) {
 		return nil, nil
 	}
-	b, err := intrinsic.Load(f.Main)
+	b, err := intrinsic.Load(f.Main, env)
 	if err != nil {
 		return nil, inSite(err, name)
 	}
 	nameInSite(b.Policy, name)
+	for _, w := range b.Warnings {
+		inSite(w, name)
+	}
 	return b, nil
 }
 

@@ -54,7 +54,7 @@ func ParseFile(name string, data []byte) (*File, error) {
 func (f *File) Empty() bool { return f.toml == nil }
 
 // Unmatched gives a warning for each section that is about none of the functions.
-func (f *File) Unmatched(functions []string) []string {
+func (f *File) Unmatched(functions []string) []*weir.Error {
 	if f.toml == nil {
 		return nil
 	}
@@ -88,6 +88,9 @@ func (f *File) Of(function string, own *policy.Policy) (*policy.Policy, error) {
 	}
 	both := *own
 	both.Function, both.Limits = function, p.Limits
+	if p.Mode == policy.Monitor {
+		both.Mode = policy.Monitor // the site monitors all its functions
+	}
 	return &both, nil
 }
 
@@ -103,13 +106,15 @@ type Function struct {
 type Site struct {
 	Dir       string // absolute
 	File      *File
-	Functions []Function // sorted by name
-	Warnings  []string   // one line each, for the site's author
+	Functions []Function    // sorted by name
+	Warnings  []string      // of netlify.toml and bootstrap files, one line each, for the site's author
+	Unmatched []*weir.Error // see File.Unmatched
 }
 
-// Load reads all policies of the site in dir without building it. Errors are as for site.Load and
+// Load reads all policies of the site in dir without building it; bootstrap files see those variables of
+// env that Visible leaves. Errors are as for site.Load and
 // ReadFile; what is wrong with one function's bootstrap file is that function's Err.
-func Load(dir string) (*Site, error) {
+func Load(dir string, env map[string]string) (*Site, error) {
 	s, err := site.Load(dir)
 	if err != nil {
 		return nil, err
@@ -123,7 +128,8 @@ func Load(dir string) (*Site, error) {
 	var faults []error
 	for _, f := range s.Functions {
 		names = append(names, f.Name)
-		fn, err := load(s, f, file)
+		fn, warnings, err := load(s, f, file, Visible(env))
+		out.Warnings = append(out.Warnings, warnings...)
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -132,26 +138,29 @@ func Load(dir string) (*Site, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	out.Warnings = append(out.Warnings, file.Unmatched(names)...)
+	out.Unmatched = file.Unmatched(names)
 	return out, nil
 }
 
-func load(s *site.Site, f site.Function, file *File) (fn Function, err error) {
+func load(s *site.Site, f site.Function, file *File, env map[string]string) (fn Function, warnings []string, err error) {
 	fn = Function{Name: f.Name}
 	var own *policy.Policy
 	if f.Main != "" {
-		b, err := Bootstrap(s, f)
+		b, err := Bootstrap(s, f, env)
 		if err != nil {
 			fn.Err = err
-			return fn, nil
+			return fn, nil, nil
 		}
 		if b != nil {
 			own = b.Policy
+			for _, w := range b.Warnings {
+				warnings = append(warnings, w.Error())
+			}
 		}
 	}
 	if fn.Policy, err = file.Of(f.Name, own); err != nil {
-		return fn, err
+		return fn, warnings, err
 	}
 	fn.Engine, err = policy.Compile(fn.Policy)
-	return fn, err
+	return fn, warnings, err
 }

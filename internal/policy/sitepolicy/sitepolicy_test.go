@@ -37,12 +37,12 @@ func write(t *testing.T, files map[string]string) string {
 }
 
 func TestBothFrontEndsAreAsked(t *testing.T) {
-	s, err := Load(write(t, map[string]string{"weir.toml": "[functions.\"*\"]\nlimits = { timeout = \"3s\" }\n[functions.plain]\nenv = [\"A\"]\n[functions.plane]\n"}))
+	s, err := Load(write(t, map[string]string{"weir.toml": "[functions.\"*\"]\nlimits = { timeout = \"3s\" }\n[functions.plain]\nenv = [\"A\"]\n[functions.plane]\n"}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Functions) != 2 || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "did you mean plain?") {
-		t.Fatalf("functions %v, warnings %q", s.Functions, s.Warnings)
+	if len(s.Functions) != 2 || len(s.Unmatched) != 1 || !strings.Contains(s.Unmatched[0].Error(), "did you mean plain?") {
+		t.Fatalf("functions %v, unmatched %v", s.Functions, s.Unmatched)
 	}
 	own, plain := s.Functions[0].Engine.Policy(), s.Functions[1].Engine.Policy()
 	if !own.Intrinsic || len(own.Rules) != 1 || own.Source != "netlify/functions/own/own.js" || own.Rules[0].Pos.String() != "netlify/functions/own/own.js:3:52" || own.Limits.Timeout != 3*time.Second {
@@ -54,7 +54,7 @@ func TestBothFrontEndsAreAsked(t *testing.T) {
 }
 
 func TestNoFileGivesNothing(t *testing.T) {
-	s, err := Load(write(t, nil))
+	s, err := Load(write(t, nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestNoFileGivesNothing(t *testing.T) {
 
 // TestABrokenBootstrapIsItsFunctionsFault: the others' policies are read.
 func TestABrokenBootstrapIsItsFunctionsFault(t *testing.T) {
-	s, err := Load(write(t, map[string]string{"netlify/functions/own/own.js": strings.Replace(bootstrap, "allowGet", "allowGot", 1)}))
+	s, err := Load(write(t, map[string]string{"netlify/functions/own/own.js": strings.Replace(bootstrap, "allowGet", "allowGot", 1)}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestFaultsAreErrorsWithAPlace(t *testing.T) {
 		"[functions.plain]\nenv = [\"A\", \"PATH\"]\n":                                      "weir.toml:2:13: PATH is reserved",
 		"[functions.plain]\nhttp = [\"GET https://a.example/\"]\ntcp = [\"a.example:443\"]": "weir.toml:3:8: \"a.example:443\" names",
 	} {
-		_, err := Load(write(t, map[string]string{"weir.toml": text}))
+		_, err := Load(write(t, map[string]string{"weir.toml": text}), nil)
 		if weir.ErrorCode(err) != weir.Invalid || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q gives %v", text, err)
 		}
@@ -93,7 +93,7 @@ func TestFaultsAreErrorsWithAPlace(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, FileName), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "weir.toml: is not a regular file") {
+	if _, err := Load(dir, nil); err == nil || !strings.Contains(err.Error(), "weir.toml: is not a regular file") {
 		t.Errorf("a folder gives %v", err)
 	}
 }

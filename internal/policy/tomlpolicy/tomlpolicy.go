@@ -79,15 +79,15 @@ func Parse(name string, data []byte) (*File, error) {
 
 // Unmatched gives a warning for each section that is about none of the functions, likely for a slip of
 // the pen.
-func (f *File) Unmatched(functions []string) []string {
-	var out []string
+func (f *File) Unmatched(functions []string) []*weir.Error {
+	var out []*weir.Error
 	for _, s := range f.sections {
 		if slices.ContainsFunc(functions, func(name string) bool { return matchName(s.name, name) }) {
 			continue
 		}
-		w := fmt.Sprintf("%s: [functions.%s] is about no function of this site", s.pos, s.name)
+		w := &weir.Error{Code: weir.Invalid, Pos: s.pos, Message: fmt.Sprintf("[functions.%s] is about no function of this site", s.name)}
 		if near := policy.Suggest(s.name, functions); near != "" {
-			w += fmt.Sprintf("; did you mean %s?", near)
+			w.Remedy = fmt.Sprintf("did you mean %s?", near)
 		}
 		out = append(out, w)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -138,7 +140,11 @@ func TestSectionsAboutNoFunctionAreTold(t *testing.T) {
 	}
 	want := []string{"weir.toml:2:12: [functions.chrage] is about no function of this site; did you mean charge?",
 		"weir.toml:3:12: [functions.admin-*] is about no function of this site"}
-	if got := f.Unmatched([]string{"charge", "hello"}); !slices.Equal(got, want) {
+	var got []string
+	for _, w := range f.Unmatched([]string{"charge", "hello"}) {
+		got = append(got, w.Error())
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -235,6 +241,18 @@ func FuzzParse(f *testing.F) {
 			f.Add(data)
 		}
 	}
+	for _, line := range []string{
+		"http = ['GET https://a.example/', { allow = 'GET *://*.b.example:8080/**/x*', query = { a = '*' } }]", "http = ['wss://a.example/']",
+		"http = [{ allow = 'POST https://a/', max_calls = 1, max_bytes = '1KB', per = 'minute' }]",
+		"http = [{ allow = 'POST https://a/', as = 'K', in = 'json:/a~1b', packages = ['@a/b'] }]",
+		"tcp = ['a:1', '[::1]:2']", "udp = ['*.a.example:8125']", "dns = ['SRV _a._tcp.b.example', 'TXT *.c.example']",
+		"read = ['/a/b', '/c/**']", "write = ['/tmp/**']", "exec = ['/bin/a']", "env = ['A']", "addons = true", "mode = 'monitor'",
+		"limits = { timeout = '1m30s', memory = '64MB', cpu = 0.5, processes = 1 }", "limits.cpu = inf", "packages.a.http = []",
+		"runtime = 'nodejs24'", "isolation = 'instance'", "concurrency = 0x1", "keep_warm = 0", "secrets = []",
+	} {
+		f.Add([]byte("[functions.a]\n" + line))
+	}
+	schema := loadSchema(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := Parse("weir.toml", data)
 		if err != nil {
@@ -248,6 +266,13 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 			return
+		}
+		var tree map[string]any
+		if err := toml.Unmarshal(data, &tree); err != nil {
+			t.Fatal(err)
+		}
+		if why := schema.validate(schema.root, tree); why != "" {
+			t.Fatalf("an editor would mark what is right: %s", why)
 		}
 		for _, name := range append(names(file), "charge") {
 			p, err := file.For(name)
