@@ -58,7 +58,7 @@ func (c Change) notes() []string {
 	if c.Why != "" {
 		out = append(out, c.Why)
 	}
-	if c.Example != "" && !strings.HasPrefix(c.What, c.Example) {
+	if c.Example != "" && c.Example != c.What {
 		out = append(out, "for example "+c.Example)
 	}
 	return out
@@ -124,11 +124,11 @@ func (r Result) Markdown(w io.Writer) error {
 
 // code puts text of a policy's author into a cell as it is: nothing in it is markup.
 func code(s string) string {
-	return "<code>" + escape(s) + "</code>"
+	return "<code>" + strings.ReplaceAll(escape(s), "://", "&#58;//") + "</code>" // no link to who knows where
 }
 
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "|", "&#124;", "`", "&#96;", "*", "&#42;", "_", "&#95;",
-	"[", "&#91;", "]", "&#93;", "\\", "&#92;", "~", "&#126;", "@", "&#64;", "#", "&#35;", ":", "&#58;", "\n", " ", "\r", " ")
+	"[", "&#91;", "]", "&#93;", "\\", "&#92;", "~", "&#126;", "@", "&#64;", "#", "&#35;", "\n", " ", "\r", " ")
 
 // escape makes text plain in Markdown and HTML: no link, mention or emphasis comes out of it.
 func escape(s string) string { return markup.Replace(s) }
