@@ -160,7 +160,7 @@ func (s *Sandbox) lookUp(q dnsmessage.Question) (netip.Addr, dnsmessage.RCode) {
 	} else {
 		var room bool
 		if addr, room = s.names.address(host, s.function.standing(host)); !room {
-			s.denials.writeOnce(record.Decision{Kind: "dns", Target: "(further names)",
+			s.ledger.writeOnce(record.Decision{Kind: "dns", Target: "(further names)",
 				Reason: "this sandbox has asked for too many names that no rule names"})
 			return netip.Addr{}, dnsmessage.RCodeRefused
 		}
@@ -180,7 +180,7 @@ func (s *Sandbox) deniedQuestion(q dnsmessage.Question, name, reason string) {
 	if len(name) > maxDNSName {
 		name = name[:maxDNSName] + "..."
 	}
-	s.denials.writeOnce(record.Decision{Kind: "dns", Reason: reason,
+	s.ledger.writeOnce(record.Decision{Kind: "dns", Reason: reason,
 		Target: strings.TrimPrefix(q.Type.String(), "Type") + " " + shown(name)})
 }
 

@@ -228,7 +228,7 @@ func (c *conn) failed(w http.ResponseWriter, r *http.Request, req *policy.Reques
 	}
 	c.sandbox.function.egress.logger.Debug("upstream failed", "host", req.URL.Host, "err", err)
 	if filtered := (*filteredError)(nil); errors.As(err, &filtered) {
-		rec := denialOf(req)
+		rec := recordOf(req)
 		rec.Reason = filtered.Error()
 		rec.Fix = c.sandbox.function.reach(filtered)
 		c.refuse(w, r, http.StatusBadGateway, rec)

@@ -35,7 +35,7 @@ type Sandbox struct {
 	function *Function
 	ca       *authority
 	names    *names
-	denials  *denials
+	ledger   *ledger
 	ipv6     atomic.Bool // the sandbox has IPv6 to connect with
 	requests slots       // HTTP requests being served
 	refusals slots       // HTTP requests beyond that, which are being refused
@@ -60,7 +60,7 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 		function: f,
 		ca:       ca,
 		names:    newNames(),
-		denials:  &denials{recorder: f.egress.recorder, function: f.name, instance: instance},
+		ledger:   &ledger{recorder: f.egress.recorder, function: f.name, instance: instance},
 		requests: make(slots, maxRequests),
 		refusals: make(slots, maxRefusals),
 		splices:  make(slots, maxSplices),
@@ -71,8 +71,8 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 }
 
 // CertFile gives what the sandbox's programs must trust, as PEM: its own authority, and, if the
-// function has a tcp rule and so may do TLS of its own with the outside, the system's roots and
-// those of Options.UpstreamCAs.
+// function has a tcp rule or is monitored and so may do TLS of its own with the outside, the system's
+// roots and those of Options.UpstreamCAs.
 func (s *Sandbox) CertFile() []byte {
 	if !s.function.tcp {
 		return slices.Clone(s.ca.pem)
@@ -81,7 +81,7 @@ func (s *Sandbox) CertFile() []byte {
 }
 
 // SetInvocation names the invocation that runs now, for records; "" for none.
-func (s *Sandbox) SetInvocation(id string) { s.denials.begin(id) }
+func (s *Sandbox) SetInvocation(id string) { s.ledger.begin(id) }
 
 // Serve takes what the sandbox captured: TCP connections, whose local address is the one that was
 // dialled, and DNS datagrams. It returns at once. Close closes the listeners.
@@ -114,7 +114,7 @@ func (s *Sandbox) Close() {
 	for c := range open {
 		c.Close()
 	}
-	s.denials.begin("")
+	s.ledger.begin("")
 }
 
 // keep notes what Close has to close. It is closed at once if the sandbox is closed already.
@@ -171,7 +171,7 @@ func (s *Sandbox) admit() bool {
 
 // tooMany records that a connection found no room.
 func (s *Sandbox) tooMany() {
-	s.denials.writeOnce(record.Decision{Kind: "tcp", Target: "(further connections)",
+	s.ledger.writeOnce(record.Decision{Kind: "tcp", Target: "(further connections)",
 		Reason: "this sandbox has too many connections open"})
 }
 

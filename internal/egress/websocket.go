@@ -46,7 +46,7 @@ func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, req *policy.Reque
 	}
 	up, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok || !accepted(r, resp) {
-		rec := denialOf(req)
+		rec := recordOf(req)
 		rec.Reason = "the upstream's answer is not a valid WebSocket handshake"
 		c.refuse(w, r, http.StatusBadGateway, rec)
 		return

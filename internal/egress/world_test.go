@@ -70,9 +70,9 @@ func outsideCert(tb testing.TB, notAfter time.Time, names ...string) tls.Certifi
 
 // memory is a Recorder for tests.
 type memory struct {
-	mu      sync.Mutex
-	denials []record.Decision
-	fault   string // a target whose record makes a fault
+	mu    sync.Mutex
+	list  []record.Decision
+	fault string // a target whose record makes a fault
 }
 
 func (m *memory) Decided(d record.Decision) {
@@ -80,16 +80,26 @@ func (m *memory) Decided(d record.Decision) {
 		panic("a fault in the recorder")
 	}
 	m.mu.Lock()
-	m.denials = append(m.denials, d)
+	m.list = append(m.list, d)
 	m.mu.Unlock()
 }
 
 func (m *memory) Invoked(record.Invocation) {}
 
-func (m *memory) all() []record.Decision {
+// all gives the denials that were enforced.
+func (m *memory) all() []record.Decision { return m.of(record.Deny, "") }
+
+// of gives the decisions of a verdict and mode.
+func (m *memory) of(v record.Verdict, mode string) []record.Decision {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]record.Decision(nil), m.denials...)
+	var list []record.Decision
+	for _, d := range m.list {
+		if d.Verdict == v && d.Mode == mode {
+			list = append(list, d)
+		}
+	}
+	return list
 }
 
 // upstream is the outside: it notes what reaches it.
@@ -162,7 +172,8 @@ func (l *lockedBuffer) String() string {
 
 // config is what a test may set about its world.
 type config struct {
-	rules     []string // "METHOD URL", "ws(s)://…", or "tcp host:port"
+	rules     []string // "METHOD URL", "ws(s)://…", "tcp host:port", "udp host:port" or "dns TYPE name"
+	mode      policy.Mode
 	resolve   []string
 	noResolve bool // don't send *.test to the upstream
 	private   bool
@@ -211,7 +222,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		w.egress.lookup = cfg.lookup
 	}
 	tb.Cleanup(w.egress.Close)
-	w.fn = w.egress.Function("pay", compile(tb, cfg.rules...))
+	w.fn = w.egress.Function("pay", compileMode(tb, cfg.mode, cfg.rules...))
 	tb.Cleanup(w.fn.Close)
 	w.start()
 	return w
@@ -236,14 +247,21 @@ func (w *world) start() {
 
 func compile(tb testing.TB, rules ...string) *policy.Engine {
 	tb.Helper()
-	p := &policy.Policy{Function: "pay", Source: "weir.toml"}
+	return compileMode(tb, policy.Enforce, rules...)
+}
+
+func compileMode(tb testing.TB, mode policy.Mode, rules ...string) *policy.Engine {
+	tb.Helper()
+	p := &policy.Policy{Function: "pay", Source: "weir.toml", Mode: mode}
 	for i, r := range rules {
 		rule := policy.Rule{Kind: policy.HTTP, Pattern: r}
 		if strings.HasPrefix(r, "ws") {
 			rule.Kind = policy.WS
 		}
-		if hostPort, ok := strings.CutPrefix(r, "tcp "); ok {
-			rule.Kind, rule.Pattern = policy.TCP, hostPort
+		for _, k := range []policy.Kind{policy.TCP, policy.UDP, policy.DNS} {
+			if pattern, ok := strings.CutPrefix(r, k.String()+" "); ok {
+				rule.Kind, rule.Pattern = k, pattern
+			}
 		}
 		rule.Pos.File, rule.Pos.Line = "weir.toml", i+1
 		p.Rules = append(p.Rules, rule)

@@ -40,6 +40,8 @@ var house = map[string]struct {
 		why: "a front end turns a file into a Policy; the script it evaluates can reach nothing else"},
 	"internal/policy/sitepolicy": {own: []string{"internal/weir", "internal/policy", "internal/policy/tomlpolicy", "internal/policy/intrinsic", "internal/site"},
 		why: "the policies of a site are found in one place for all, without building or running it"},
+	"internal/policy/learn": {own: []string{"internal/weir", "internal/policy", "internal/record"},
+		why: "learning is a function of records: it reads no files and no site, and enforces nothing"},
 	"internal/site": {own: []string{"internal/weir"}, third: []string{"github.com/pelletier/go-toml/v2"},
 		why: "reading a site must not build or run it"},
 	"internal/build": {own: []string{"internal/weir", "internal/site", "internal/policy", "internal/policy/sitepolicy"},
@@ -65,7 +67,7 @@ var house = map[string]struct {
 	"internal/demo": {own: []string{"internal/weir", "internal/server", "internal/egress", "internal/instance", "internal/record"},
 		third: []string{"golang.org/x/net"}, why: "the demo uses Weir as everybody else does: through the server"},
 	"internal/cli": {own: []string{"internal/weir", "internal/server", "internal/demo", "internal/egress", "internal/gateway", "internal/instance",
-		"internal/record", "internal/runtime", "internal/sandbox"}, third: []string{"github.com/spf13/cobra", "github.com/oklog/ulid"},
+		"internal/record", "internal/runtime", "internal/sandbox", "internal/policy", "internal/policy/learn", "internal/policy/sitepolicy", "internal/site"}, third: []string{"github.com/spf13/cobra", "github.com/oklog/ulid"},
 		why: "a command asks and prints; what it asks for is done elsewhere"},
 	"internal/house": {why: "it holds only tests"},
 }

@@ -7,6 +7,7 @@ package instance
 // record says what the shim says, and that the kernel confirms the attempt.
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -29,8 +30,9 @@ type denials struct {
 
 	mu      sync.Mutex
 	request string
-	forks   int // seen by the kernel, not yet named by the shim
-	named   int // told by the shim before the kernel's word for them came
+	invoked bool // an invocation has begun, so the import is over
+	forks   int  // seen by the kernel, not yet named by the shim
+	named   int  // told by the shim before the kernel's word for them came
 	count   int
 }
 
@@ -38,7 +40,7 @@ func newDenials(in *instance) *denials { return &denials{in: in} }
 
 func (d *denials) begin(request string) {
 	d.mu.Lock()
-	d.request, d.count, d.named = request, 0, 0
+	d.request, d.count, d.named, d.invoked = request, 0, 0, true
 	d.mu.Unlock()
 }
 
@@ -70,8 +72,12 @@ func startsProcess(syscall string) bool {
 	return syscall == "fork" || syscall == "vfork" || syscall == "clone" || syscall == "clone3"
 }
 
-// reported takes the shim's word for a file or program that was refused.
+// reported takes the shim's word for a file or program that was refused, or a variable that was read.
 func (d *denials) reported(r runtime.Report) {
+	if r.Kind == "env" {
+		d.variable(r.Target)
+		return
+	}
 	kind, ok := map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "exec": policy.Exec}[r.Kind]
 	if !ok {
 		return
@@ -101,6 +107,13 @@ func (d *denials) reported(r runtime.Report) {
 	d.write(rec)
 }
 
+// found records what traces told.
+func (d *denials) found(rec record.Decision) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.write(rec)
+}
+
 // addon records that importing the function failed and that its bundle holds a native library which the
 // policy doesn't allow. That the one is because of the other is a guess: what was thrown is the function's
 // own word, and packages say it in words of their own.
@@ -126,9 +139,12 @@ func (d *denials) write(rec record.Decision) {
 	if d.count++; d.count > maxDenials {
 		return
 	}
-	rec.Time, rec.Verdict = time.Now(), record.Deny
+	rec.Time, rec.Verdict = time.Now(), cmp.Or(rec.Verdict, record.Deny)
 	rec.Target = printable(rec.Target)
-	rec.Function, rec.Instance, rec.Request = d.in.cfg.Function, d.in.id, d.request
+	rec.Function, rec.Instance, rec.Request, rec.Import = d.in.cfg.Function, d.in.id, d.request, !d.invoked
+	if d.in.cfg.monitored() && rec.Verdict == record.Deny && rec.Kind != "syscall" { // no mode lets those through
+		rec.Mode = record.Monitor
+	}
 	if d.count == maxDenials {
 		rec.Reason += " (further denials of this invocation from inside the process are not recorded one by one)"
 	}

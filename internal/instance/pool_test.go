@@ -22,8 +22,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newPool makes a pool for a function with this source, of at most max instances.
+// newPool makes a pool for a function with this source and no rights, of at most max instances.
 func newPool(t *testing.T, max int, limits weir.Limits, source string) *Pool {
+	t.Helper()
+	return newPoolOf(t, max, &policy.Policy{Function: "f", Limits: limits}, source)
+}
+
+// newPoolOf is newPool with a policy.
+func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string) *Pool {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "weir-instance-") // t.TempDir is its owner's alone
 	if err != nil {
@@ -54,7 +60,7 @@ func newPool(t *testing.T, max int, limits weir.Limits, source string) *Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eng, err := policy.Compile(&policy.Policy{Function: "f", Limits: limits})
+	eng, err := policy.Compile(pol)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,10 +10,7 @@ var benchAllow = Decision{Verdict: Allow, Function: "charge", Instance: "9f3c2a8
 	Target: "https://api.stripe.com/v1/charges", Nearest: "POST https://api.stripe.com/v1/charges", Rule: "weir.toml:4", Source: Egress}
 
 func benchFile(b *testing.B) *File {
-	f, err := OpenFile(filepath.Join(b.TempDir(), "records"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	f := open(b, filepath.Join(b.TempDir(), "records"), FileOptions{})
 	b.Cleanup(func() { f.Close() })
 	return f
 }
@@ -40,7 +37,7 @@ func BenchmarkInvoked(b *testing.B) {
 
 // BenchmarkRedacted is what is spent on keeping the values of 20 variables out of a decision.
 func BenchmarkRedacted(b *testing.B) {
-	r := NewRedactor(nothing{})
+	r := NewRedactor(nowhere{})
 	env := map[string]string{}
 	for i := range 20 {
 		env["VAR"+string(rune('A'+i))] = "value-number-" + string(rune('a'+i)) + "-of-many"
@@ -52,10 +49,10 @@ func BenchmarkRedacted(b *testing.B) {
 	}
 }
 
-type nothing struct{}
+type nowhere struct{}
 
-func (nothing) Decided(Decision)   {}
-func (nothing) Invoked(Invocation) {}
+func (nowhere) Decided(Decision)   {}
+func (nowhere) Invoked(Invocation) {}
 
 // BenchmarkRead is what reading a decision back costs.
 func BenchmarkRead(b *testing.B) {

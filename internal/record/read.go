@@ -6,6 +6,7 @@ package record
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -110,64 +111,69 @@ func (r *Reader) next() ([]byte, error) {
 
 func (r *Reader) parse(raw []byte) (Entry, error) {
 	e := Entry{File: r.name, Line: r.line, Raw: raw}
-	var is struct {
-		V    int    `json:"v"`
-		Type string `json:"type"`
+	// What most lines are is parsed once only.
+	if d := new(decisionLine); bytes.HasPrefix(raw, []byte(`{"v":2,"type":"decision",`)) &&
+		json.Unmarshal(raw, d) == nil && d.mark == (mark{Version, "decision"}) {
+		e.Decision = &d.Decision
+		return e, r.meaning(&e)
 	}
+	var is mark
 	if err := json.Unmarshal(raw, &is); err != nil {
 		return e, r.wrong(err, "not a record")
 	}
 	if is.V != Version {
 		return e, r.wrong(nil, fmt.Sprintf("a record of version %d; this version of Weir reads version %d", is.V, Version))
 	}
-	var into any
-	switch is.Type {
-	case "decision":
-		e.Decision = &Decision{}
-		into = e.Decision
-	case "invocation":
-		e.Invocation = &Invocation{}
-		into = e.Invocation
-	case "dropped":
-		e.Dropped = &Dropped{}
-		into = e.Dropped
-	case "header":
-		e.Header = &Header{}
-		into = e.Header
-	case "checkpoint":
-		e.Checkpoint = &Checkpoint{}
-		into = e.Checkpoint
-	case "resumed":
-		e.Resumed = &Resumed{}
-		into = e.Resumed
-	default:
+	into := e.of(is.Type)
+	if into == nil {
 		return e, r.wrong(nil, fmt.Sprintf("a record of an unknown type %.40q", is.Type))
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
 		return e, r.wrong(err, "not a record")
 	}
-	if problem := e.problem(); problem != "" {
-		return e, r.wrong(nil, problem)
-	}
-	return e, nil
+	return e, r.meaning(&e)
 }
 
-// problem says what makes a record meaningless, "" if nothing does: nobody may have to guess whether
-// something was allowed.
-func (e *Entry) problem() string {
+// of makes the entry one of a type, and gives where its fields belong; nil if there is no such type.
+func (e *Entry) of(typ string) any {
+	switch typ {
+	case "decision":
+		e.Decision = &Decision{}
+		return e.Decision
+	case "invocation":
+		e.Invocation = &Invocation{}
+		return e.Invocation
+	case "dropped":
+		e.Dropped = &Dropped{}
+		return e.Dropped
+	case "header":
+		e.Header = &Header{}
+		return e.Header
+	case "checkpoint":
+		e.Checkpoint = &Checkpoint{}
+		return e.Checkpoint
+	case "resumed":
+		e.Resumed = &Resumed{}
+		return e.Resumed
+	}
+	return nil
+}
+
+// meaning tells what makes a record meaningless: nobody may have to guess whether something was allowed.
+func (r *Reader) meaning(e *Entry) error {
 	switch d := e.Decision; {
 	case d != nil && d.Verdict != Allow && d.Verdict != Deny:
-		return fmt.Sprintf("decision is %.40q, neither allow nor deny", d.Verdict)
+		return r.wrong(nil, fmt.Sprintf("decision is %.40q, neither allow nor deny", d.Verdict))
 	case d != nil && d.Mode != "" && d.Mode != Monitor:
-		return fmt.Sprintf("mode is %.40q, not monitor", d.Mode)
+		return r.wrong(nil, fmt.Sprintf("mode is %.40q, not monitor", d.Mode))
 	case d != nil && d.Count < 0 || e.Dropped != nil && e.Dropped.Count < 1:
-		return "count is out of range"
+		return r.wrong(nil, "count is out of range")
 	case e.Checkpoint != nil && e.Checkpoint.State != "" && e.Checkpoint.State != Closed && e.Checkpoint.State != Sealed:
-		return fmt.Sprintf("state is %.40q, neither closed nor sealed", e.Checkpoint.State)
+		return r.wrong(nil, fmt.Sprintf("state is %.40q, neither closed nor sealed", e.Checkpoint.State))
 	case e.Time().IsZero():
-		return "it has no time"
+		return r.wrong(nil, "it has no time")
 	}
-	return ""
+	return nil
 }
 
 func (r *Reader) wrong(err error, message string) error {

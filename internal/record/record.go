@@ -47,6 +47,7 @@ type Decision struct {
 	Nearest  string    `json:"nearest,omitempty"` // the rule that allowed it or came nearest, as written
 	Rule     string    `json:"rule,omitempty"`    // where that rule stands, FILE:LINE
 	Fix      string    `json:"fix,omitempty"`     // the smallest line that would allow it
+	Named    string    `json:"named,omitempty"`   // the site's variable whose value names the host
 	Source   Source    `json:"source"`
 	// Confirmed is who, besides Source, saw that something of this kind was tried, but not what.
 	Confirmed Source    `json:"confirmed,omitempty"`
@@ -75,11 +76,11 @@ type Dropped struct {
 
 // Header is the first line of a file in a chain.
 type Header struct {
-	Time time.Time `json:"time"` // when the file was begun
-	File string    `json:"file"` // id of the file, random
-	Seq  int       `json:"seq"`  // number of the file in its chain, from 1
-	Key  string    `json:"key"`  // fingerprint of the key that signs the file's checkpoints
-	Prev string    `json:"prev"` // hash of the last line of the file before
+	Time time.Time `json:"time"`           // when the file was begun
+	File string    `json:"file"`           // id of the file, random
+	Seq  int       `json:"seq"`            // number of the file in its chain, from 1
+	Key  string    `json:"key"`            // fingerprint of the key that signs the file's checkpoints
+	Prev string    `json:"prev,omitempty"` // hash of the last line of the file before
 }
 
 // State is how a stretch of a file ended.
@@ -95,8 +96,8 @@ const (
 type Checkpoint struct {
 	Time  time.Time `json:"time"`
 	State State     `json:"state,omitempty"` // Closed, Sealed or "": a mark on the way
-	Prev  string    `json:"prev"`
-	Sig   string    `json:"sig"` // Ed25519, base64
+	Prev  string    `json:"prev,omitempty"`
+	Sig   string    `json:"sig,omitempty"` // Ed25519, base64
 }
 
 // Resumed says that a writer went on with a file that it found.

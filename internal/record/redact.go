@@ -38,11 +38,11 @@ func NewRedactor(next Recorder) *Redactor {
 }
 
 // SetValues gives the variables whose values are taken out from now on, by their names. Values that
-// are URLs without a user are no secrets: they name hosts, which records are about.
+// are URLs without a user, or hosts, are no secrets: they say where calls go, which records are about.
 func (r *Redactor) SetValues(env map[string]string) {
 	var known secrets
 	for name, value := range env {
-		if len(value) >= minSecret && (!strings.Contains(value, "://") || strings.Contains(value, "@")) {
+		if len(value) >= minSecret && !namesHost(value) {
 			known.values = append(known.values, secret{name, lower(value)})
 			known.begins['%'], known.begins[lowerByte(value[0])], known.begins[upperByte(value[0])] = true, true, true
 		}
@@ -55,6 +55,26 @@ func (r *Redactor) SetValues(env map[string]string) {
 		return strings.Compare(a.name, b.name)
 	})
 	r.secrets.Store(&known)
+}
+
+// namesHost tells whether a value is a URL without a user or a host, perhaps with its port, as people
+// write it: lower case, a word at the end, no label so long that it could be a key.
+func namesHost(value string) bool {
+	if strings.Contains(value, "://") {
+		return !strings.Contains(value, "@")
+	}
+	host, port, _ := strings.Cut(value, ":")
+	labels := strings.Split(host, ".")
+	last := labels[len(labels)-1]
+	if len(labels) < 2 || len(last) < 2 || strings.Trim(last, "abcdefghijklmnopqrstuvwxyz") != "" || strings.Trim(port, "0123456789") != "" {
+		return false
+	}
+	for _, l := range labels {
+		if l == "" || len(l) > 24 || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Decided passes on a decision.

@@ -54,8 +54,9 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		return nil, err
 	}
 	d.recorder.SetValues(env)
+	d.named.setValues(env)
 	dep := &deployment{artifact: artifact, backends: map[string]invoke.Backend{}}
-	engines, err := compile(artifact)
+	engines, err := compile(artifact, d.opts.Learn)
 	if err != nil {
 		dep.close()
 		return nil, err
@@ -138,12 +139,17 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, env map[string]string) 
 	})
 }
 
-// compile makes each function's policy ready to decide. All faults are reported together.
-func compile(a *build.Artifact) (map[string]*policy.Engine, error) {
+// compile makes each function's policy ready to decide, in monitor mode if it is to be learned. All faults
+// are reported together.
+func compile(a *build.Artifact, learn bool) (map[string]*policy.Engine, error) {
 	engines := map[string]*policy.Engine{}
 	var faults []error
 	for _, f := range a.Functions {
-		eng, err := policy.Compile(f.Policy)
+		p := *f.Policy
+		if learn {
+			p.Mode = policy.Monitor
+		}
+		eng, err := policy.Compile(&p)
 		if err != nil {
 			faults = append(faults, err)
 			continue

@@ -50,6 +50,9 @@ func ParseFile(name string, data []byte) (*File, error) {
 	return &File{f}, nil
 }
 
+// Empty tells that the site has no such file.
+func (f *File) Empty() bool { return f.toml == nil }
+
 // Unmatched gives a warning for each section that is about none of the functions.
 func (f *File) Unmatched(functions []string) []*weir.Error {
 	if f.toml == nil {
