@@ -114,21 +114,24 @@ its policy names, whatever any of its dependencies tries.`,
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newPolicy(s))
-	usageErrors(root)
+	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s))
+	for _, c := range root.Commands() {
+		checkArgs(c)
+	}
 	return root
 }
 
-// usageErrors has wrong arguments of a command's commands answered as such.
-func usageErrors(parent *cobra.Command) {
-	for _, c := range parent.Commands() {
-		args := c.Args
-		c.Args = func(c *cobra.Command, a []string) error {
-			if err := args(c, a); err != nil {
-				return &usageError{err}
-			}
-			return nil
+// checkArgs makes wrong arguments of a command, or of one below it, usage errors.
+func checkArgs(c *cobra.Command) {
+	args := c.Args
+	c.Args = func(c *cobra.Command, a []string) error {
+		if err := args(c, a); err != nil {
+			return &usageError{err}
 		}
+		return nil
+	}
+	for _, below := range c.Commands() {
+		checkArgs(below)
 	}
 }
 
