@@ -72,7 +72,7 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 	if o.Verifier, err = f.verifier(); err != nil {
 		return nil, nil, err
 	}
-	recorder, closeRecords, err := f.records.open(logger, o.StateDir)
+	recorder, closeRecords, err := f.records.open(s, logger, o.StateDir)
 	if err != nil {
 		return nil, nil, err
 	}

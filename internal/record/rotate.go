@@ -109,12 +109,12 @@ func (r *File) begin(seq int, prev string) (f *os.File, size int64, head string,
 	if err != nil {
 		return nil, 0, "", err
 	}
-	header = linked(header, prev, nil)
+	header = link(nil, header, prev, nil)
 	mark, err := encodeCheckpoint("")
 	if err != nil {
 		return nil, 0, "", err
 	}
-	mark = linked(mark, hashOf(header), r.opts.Key)
+	mark = link(nil, mark, hashOf(header), r.opts.Key)
 	f, err = os.OpenFile(beside(r.path, "new"), os.O_APPEND|os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, 0, "", err
@@ -263,7 +263,7 @@ func (r *File) next() error {
 	if err != nil {
 		return err
 	}
-	seal = linked(seal, r.head, r.opts.Key)
+	seal = link(nil, seal, r.head, r.opts.Key)
 	f, size, head, err := r.begin(r.seq+1, hashOf(seal))
 	if err != nil {
 		return err

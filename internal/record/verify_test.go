@@ -103,10 +103,10 @@ func relink(lines [][]byte) []byte {
 			line, sig = rest, s
 		}
 		if rest, _, ok := without(line, "prev", hashLen); ok && i > 0 {
-			line = with(rest, "prev", prev)
+			line = with(nil, rest, "prev", prev)
 		}
 		if sig != "" {
-			line = with(line, "sig", sig)
+			line = with(nil, line, "sig", sig)
 		}
 		out = append(out, line...)
 		prev = hashOf(line)
@@ -120,7 +120,7 @@ func TestVerifyNamesTheBrokenLink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return linked(line, noHash, nil)
+		return link(nil, line, noHash, nil)
 	}
 	without := func(l [][]byte, i int) [][]byte { return slices.Delete(slices.Clone(l), i, i+1) }
 	other := read(t, chain(t, 1, FileOptions{})[0])
@@ -191,7 +191,7 @@ func resumedLine(t *testing.T, closed bool) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return linked(line, noHash, nil)
+	return link(nil, line, noHash, nil)
 }
 
 // TestVerifyOfFilesThatFollowEachOther: what one file alone can't show, its neighbours do.

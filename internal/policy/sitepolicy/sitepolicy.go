@@ -61,6 +61,18 @@ func (f *File) Unmatched(functions []string) []*weir.Error {
 	return f.toml.Unmatched(functions)
 }
 
+// Samples gives names of functions that stand for any function whatever, each with a label that says
+// for whom (see tomlpolicy.Samples).
+func Samples(files ...*File) (map[string]string, error) {
+	var list []*tomlpolicy.File
+	for _, f := range files {
+		if f.toml != nil {
+			list = append(list, f.toml)
+		}
+	}
+	return tomlpolicy.Samples(list...)
+}
+
 // Of gives a function's policy: that of its Intrinsic bootstrap (own; nil if it has none), or what
 // weir.toml says, or nothing at all. Privileges from both are an error: nobody could say which one
 // counts. The error is a *weir.Error.
