@@ -39,9 +39,13 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WEIR_STATE_DIR", filepath.Join(state, "state"))
 			e.Setenv("HOST_SECRET", "canary-of-the-host")
+			e.Values[servedKey] = &served{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "records": records, "receiver": receiver},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "records": records, "receiver": receiver,
+			"upstream": upstream, "dev": dev, "enddev": enddev, "call": call,
+		},
 	})
 }
 

@@ -23,6 +23,7 @@ func newDev(s *streams) *cobra.Command {
 site is built anew whenever one of its files changes; requests in flight finish on the
 old build. When it serves, it prints one line on stdout: ready http://ADDR (on stderr, if records go to stdout)`,
 		Example: `  weir dev
+  weir dev --learn
   weir dev site --port 8888 --env-file .env.test
   weir dev --resolve api.stripe.com:443=127.0.0.1:12111 --upstream-ca mock-ca.pem`,
 		Args: cobra.MaximumNArgs(1),
@@ -62,6 +63,9 @@ func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) e
 		fmt.Fprintf(s.err, "functions: %s\n", strings.Join(names, " "))
 	} else {
 		fmt.Fprintln(s.err, "no functions found; see [functions] directory in netlify.toml")
+	}
+	if f.learn {
+		fmt.Fprintf(s.err, "learning: nothing that a sandbox can let through is denied. When the functions have done what they do, go on with: %s\n", f.next(dir))
 	}
 	ready := s.out
 	if f.records.toStdout() {
