@@ -40,7 +40,6 @@ which order is no change. What can't be told for sure counts as gained.`,
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	c.Flags().BoolVar(&f.markdown, "markdown", false, "print Markdown, for a comment on a pull request")
 	c.Flags().BoolVar(&f.sarif, "sarif", false, "print what is gained as SARIF 2.1.0, for code scanning")
-	c.MarkFlagsMutuallyExclusive("json", "markdown", "sarif")
 	return c
 }
 
@@ -72,6 +71,8 @@ func runPolicyDiff(s *streams, f *diffFlags, args []string) error {
 func (f *diffFlags) open(args []string) (before, after *snapshot.Snapshot, err error) {
 	env := contextVariables(f.context)
 	switch {
+	case f.json && f.markdown || f.json && f.sarif || f.markdown && f.sarif:
+		return nil, nil, &usageError{errors.New("--json, --markdown and --sarif exclude each other")}
 	case f.git == "" && len(args) != 2:
 		return nil, nil, &usageError{fmt.Errorf("two policies are compared, and %d were named; with --git REVISION, a site is compared with itself", len(args))}
 	case f.git != "" && len(args) > 1:
