@@ -3,6 +3,7 @@ package cli
 // weir audit: what was tried, by whom, and that the records of it are whole.
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,18 +135,7 @@ it, the oldest first. Lines that tell of records that are missing are always pri
 			if err != nil {
 				return err
 			}
-			for _, path := range args {
-				if err := record.ReadFiles(path, func(e record.Entry) error {
-					if !filter.Match(&e) {
-						return c.Context().Err()
-					}
-					_, err := fmt.Fprintln(s.out, entryLine(&e, asJSON))
-					return err
-				}); err != nil {
-					return err
-				}
-			}
-			return nil
+			return runAuditQuery(c, s, args, filter, asJSON)
 		},
 	}
 	f.register(c)
@@ -153,6 +143,22 @@ it, the oldest first. Lines that tell of records that are missing are always pri
 	c.Flags().StringVar(&until, "until", "", "only up to then, in the same forms")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records themselves, JSON Lines")
 	return c
+}
+
+func runAuditQuery(c *cobra.Command, s *streams, files []string, filter record.Filter, asJSON bool) error {
+	out := bufio.NewWriter(s.out)
+	for _, path := range files {
+		if err := record.ReadFiles(path, func(e record.Entry) error {
+			if !filter.Match(&e) {
+				return c.Context().Err()
+			}
+			_, err := fmt.Fprintln(out, entryLine(&e, asJSON))
+			return err
+		}); err != nil {
+			return errors.Join(out.Flush(), err) // what could be read is shown
+		}
+	}
+	return out.Flush()
 }
 
 // moment reads a time, or how long ago it was.

@@ -353,3 +353,11 @@ func TestRecordsThroughALink(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFilesOfAPath(t *testing.T) {
+	for name, want := range map[string]bool{"/d/r": true, "/d/r.000001": true, "/d/r.1000000": true, "/d/r.1": false, "/d/r.000000": false, "/d/r.js": false, "/d/r.000001.gz": false, "/d/q.000001": false, "/d": false} {
+		if got := IsOf("/d/r", name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -46,7 +46,7 @@ type DevOptions struct {
 	Log        func(instance.Line) // takes what functions print
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
-	Unwatched  []string  // absolute paths of files that this process writes: their changes mean nothing
+	Unwatched  []string  // absolute paths of files that this process writes, records or else: their changes mean nothing
 }
 
 // Dev serves one site. It is made by NewDev and must be closed.
