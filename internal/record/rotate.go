@@ -361,3 +361,7 @@ func rotated(path string) []string {
 	slices.SortFunc(out, func(a, b string) int { return numberOf(filepath.Clean(path), a) - numberOf(filepath.Clean(path), b) })
 	return out
 }
+
+// Files gives the names of the files of records that were written to path, the oldest first: those that
+// are full, and path itself. ReadFiles reads them all, even while they are written.
+func Files(path string) []string { return append(rotated(path), path) }

@@ -52,7 +52,7 @@ func TestRecordsAreBounded(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	files := all(path)
+	files := Files(path)
 	if len(files) != keep {
 		t.Fatalf("%v", files)
 	}
@@ -131,7 +131,7 @@ func TestEveryEndIsFound(t *testing.T) {
 			if err := f.Close(); err != nil {
 				t.Fatal(err)
 			}
-			files := all(path)
+			files := Files(path)
 			if got := verify(t, files...); !whole(got) || len(got) != c.files || got[len(got)-1].State != Closed {
 				t.Fatalf("%+v", got)
 			}
@@ -346,7 +346,7 @@ func TestRecordsThroughALink(t *testing.T) {
 	f := open(t, link, FileOptions{MaxSize: 2000})
 	invoked(f, 0, 20)
 	f.Close()
-	if got := all(path); len(got) < 2 || !whole(verify(t, got...)) {
+	if got := Files(path); len(got) < 2 || !whole(verify(t, got...)) {
 		t.Errorf("%v", got)
 	}
 	if _, err := os.Readlink(link); err != nil {
