@@ -44,12 +44,12 @@ func (f *filterFlags) register(c *cobra.Command) {
 	fl.StringVar(&f.Function, "function", "", "only of this function; * stands for any characters")
 	fl.StringVar(&f.Host, "host", "", "only calls of this host; * stands for any characters")
 	fl.StringVar(&f.verdict, "decision", "", "only what was decided so: allow or deny")
-	fl.StringVar(&f.Kind, "kind", "", "only of this kind: http, ws, tcp, udp, dns, tls, read, write, exec, addon, syscall or invocation")
+	fl.StringVar(&f.Kind, "kind", "", "only of this kind: http, ws, tcp, udp, dns, tls, read, write, exec, env, addon, syscall or invocation")
 }
 
 func (f *filterFlags) filter() (record.Filter, error) {
 	f.Verdict = record.Verdict(f.verdict)
-	kinds := []string{"", "http", "ws", "tcp", "udp", "dns", "tls", "read", "write", "exec", "addon", "syscall", "invocation"}
+	kinds := []string{"", "http", "ws", "tcp", "udp", "dns", "tls", "read", "write", "exec", "env", "addon", "syscall", "invocation"}
 	switch {
 	case f.verdict != "" && f.Verdict != record.Allow && f.Verdict != record.Deny:
 		return f.Filter, &usageError{fmt.Errorf("--decision is allow or deny, not %q", f.verdict)}
