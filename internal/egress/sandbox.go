@@ -40,11 +40,13 @@ type Sandbox struct {
 	requests slots       // HTTP requests being served
 	refusals slots       // HTTP requests beyond that, which are being refused
 	splices  slots       // connections by a tcp rule
+	asking   slots       // DNS questions that a server outside is asked
 	ctx      context.Context
 	cancel   context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
+	flows  map[flowKey]*flow
 	open   map[io.Closer]struct{} // listeners and connections
 	conns  int
 	http2  int // connections of HTTP/2
@@ -64,7 +66,9 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 		requests: make(slots, maxRequests),
 		refusals: make(slots, maxRefusals),
 		splices:  make(slots, maxSplices),
+		asking:   make(slots, maxAsking),
 		open:     map[io.Closer]struct{}{},
+		flows:    map[flowKey]*flow{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -84,16 +88,21 @@ func (s *Sandbox) CertFile() []byte {
 func (s *Sandbox) SetInvocation(id string) { s.ledger.begin(id) }
 
 // Serve takes what the sandbox captured: TCP connections, whose local address is the one that was
-// dialled, and DNS datagrams. It returns at once. Close closes the listeners.
-func (s *Sandbox) Serve(tcp []net.Listener, udp []net.PacketConn) {
+// dialled, DNS questions, and other datagrams. It returns at once. Close closes the listeners.
+func (s *Sandbox) Serve(tcp []net.Listener, dns []net.PacketConn, udp []Datagrams) {
 	for _, l := range tcp {
 		if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil && a.Addr().Is6() {
 			s.ipv6.Store(true)
 		}
 	}
-	for _, c := range udp {
+	for _, c := range dns {
 		if s.keep(c) {
 			go s.serveDNS(c)
+		}
+	}
+	for _, d := range udp {
+		if s.keep(d) {
+			go s.serveUDP(d)
 		}
 	}
 	for _, l := range tcp {

@@ -142,15 +142,16 @@ func (u *upstream) header(i int) http.Header {
 
 // world is one sandbox and its outside.
 type world struct {
-	tb      testing.TB
-	up      *upstream
-	egress  *Egress
-	fn      *Function
-	sandbox *Sandbox
-	records *memory
-	logs    *lockedBuffer
-	conns   *pairListener
-	dnsAddr string
+	tb        testing.TB
+	up        *upstream
+	egress    *Egress
+	fn        *Function
+	sandbox   *Sandbox
+	records   *memory
+	logs      *lockedBuffer
+	conns     *pairListener
+	dnsAddr   string
+	datagrams *datagramSource
 }
 
 type lockedBuffer struct {
@@ -175,6 +176,7 @@ type config struct {
 	rules     []string // "METHOD URL", "ws(s)://…", "tcp host:port", "udp host:port" or "dns TYPE name"
 	mode      policy.Mode
 	resolve   []string
+	resolvers []netip.AddrPort
 	noResolve bool // don't send *.test to the upstream
 	private   bool
 	handler   http.Handler
@@ -185,7 +187,7 @@ type config struct {
 
 func newWorld(tb testing.TB, cfg config) *world {
 	tb.Helper()
-	w := &world{tb: tb, up: &upstream{handler: cfg.handler}, records: &memory{fault: cfg.fault}, logs: &lockedBuffer{}, conns: &pairListener{}}
+	w := &world{tb: tb, up: &upstream{handler: cfg.handler}, records: &memory{fault: cfg.fault}, logs: &lockedBuffer{}, conns: &pairListener{}, datagrams: newDatagramSource()}
 	w.conns.start(tb)
 	w.up.tls = httptest.NewUnstartedServer(w.up)
 	w.up.tls.EnableHTTP2 = true
@@ -201,7 +203,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		secure, plain := w.up.tls.Listener.Addr().String(), w.up.plain.Listener.Addr().String()
 		resolve = append([]string{"*.test:443=" + secure, "*.test:8443=" + secure, "*.test:80=" + plain, "*.test:8080=" + plain}, resolve...)
 	}
-	o := Options{AllowPrivate: cfg.private, Recorder: w.records,
+	o := Options{AllowPrivate: cfg.private, Resolvers: cfg.resolvers, Recorder: w.records,
 		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if !cfg.noCA {
 		o.UpstreamCAs = outsideCA().pem
@@ -241,7 +243,7 @@ func (w *world) start() {
 		w.tb.Fatal(err)
 	}
 	w.dnsAddr = udp.LocalAddr().String()
-	w.sandbox.Serve([]net.Listener{w.conns}, []net.PacketConn{udp})
+	w.sandbox.Serve([]net.Listener{w.conns}, []net.PacketConn{udp}, []Datagrams{w.datagrams})
 	w.tb.Cleanup(w.sandbox.Close)
 }
 
