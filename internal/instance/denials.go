@@ -7,6 +7,7 @@ package instance
 // record says what the shim says, and that the kernel confirms the attempt.
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -71,8 +72,12 @@ func startsProcess(syscall string) bool {
 	return syscall == "fork" || syscall == "vfork" || syscall == "clone" || syscall == "clone3"
 }
 
-// reported takes the shim's word for a file or program that was refused.
+// reported takes the shim's word for a file or program that was refused, or a variable that was read.
 func (d *denials) reported(r runtime.Report) {
+	if r.Kind == "env" {
+		d.variable(r.Target)
+		return
+	}
 	kind, ok := map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "exec": policy.Exec}[r.Kind]
 	if !ok {
 		return
@@ -80,6 +85,9 @@ func (d *denials) reported(r runtime.Report) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rec := record.Decision{Kind: r.Kind, Target: r.Target, Source: record.Shim}
+	if isCall(r.Call) {
+		rec.Call = r.Call
+	}
 	switch {
 	case kind == policy.Exec && d.forks > 0:
 		d.forks--
@@ -100,6 +108,11 @@ func (d *denials) reported(r runtime.Report) {
 	x := d.in.cfg.Engine.Explain(&req, dec)
 	rec.Reason, rec.Nearest, rec.Rule, rec.Fix = x.Reason, x.Nearest, x.Rule, x.Fix
 	d.write(rec)
+}
+
+// isCall tells whether a word of the shim's can be the name of a system call.
+func isCall(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
 // found records what traces told.
@@ -134,10 +147,10 @@ func (d *denials) write(rec record.Decision) {
 	if d.count++; d.count > maxDenials {
 		return
 	}
-	rec.Time, rec.Verdict = time.Now(), record.Deny
+	rec.Time, rec.Verdict = time.Now(), cmp.Or(rec.Verdict, record.Deny)
 	rec.Target = printable(rec.Target)
 	rec.Function, rec.Instance, rec.Request, rec.Import = d.in.cfg.Function, d.in.id, d.request, !d.invoked
-	if d.in.cfg.monitored() && rec.Kind != "syscall" { // no mode lets those through
+	if d.in.cfg.monitored() && rec.Verdict == record.Deny && rec.Kind != "syscall" { // no mode lets those through
 		rec.Mode = record.Monitor
 	}
 	if d.count == maxDenials {

@@ -135,6 +135,9 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Reserve:  runtime.Reserve(cfg.Node),
 		Limits:   in.limits,
 	}
+	if eng.Policy().Intrinsic {
+		cfg.host.complete(s)
+	}
 	if eng.Policy().Addons || cfg.monitored() {
 		for _, a := range cfg.Bundle.Addons {
 			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))
@@ -166,7 +169,7 @@ func hostPaths(grants []string) []string {
 // load has the function's code imported.
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
-	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Limits: in.limits, Node: in.cfg.Node}, time.Now().Add(loadTime))
+	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits, Node: in.cfg.Node}, time.Now().Add(loadTime))
 	in.look()
 	if err == nil {
 		return nil

@@ -2,9 +2,11 @@ package instance
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/weir-run/weir/internal/policy"
@@ -79,5 +81,29 @@ func TestMonitorSeesAddons(t *testing.T) {
 	got := p.cfg.Recorder.(*record.Memory).Decisions()
 	if len(got) != 1 || got[0].Kind != "addon" || got[0].Target != "/var/task/x.node" || got[0].Mode != record.Monitor || !got[0].Import || got[0].Fix != "addons = true" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestMonitorSeesVariables: which of the site's variables the code reads is recorded, by name; who copies
+// all of them has read none.
+func TestMonitorSeesVariables(t *testing.T) {
+	const source = `const copy = JSON.stringify(process.env);
+exports.handler = async () => process.env.GRANTED + process.env.TOKEN + process.env.LD_PRELOAD + process.env.URL;
+`
+	p := newPoolOf(t, 1, &policy.Policy{Function: "f", Source: "weir.toml", Mode: policy.Monitor,
+		Rules: []policy.Rule{{Kind: policy.Env, Pattern: "GRANTED"}}}, source)
+	p.cfg.Env = map[string]string{"GRANTED": "g", "TOKEN": "t", "OTHER": "o", "LD_PRELOAD": "/evil.so"}
+	for range 2 {
+		if code, _ := invoke(t, p, "{}"); code != "" {
+			t.Fatal(code)
+		}
+	}
+	var got []string
+	for _, d := range p.cfg.Recorder.(*record.Memory).Decisions() {
+		got = append(got, fmt.Sprint(d.Kind, " ", d.Target, " ", d.Verdict, " ", d.Mode, " ", d.Import, " ", d.Fix))
+	}
+	want := []string{"env GRANTED allow  false ", `env TOKEN deny monitor false env = ["TOKEN"]`}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }

@@ -5,7 +5,18 @@ package policy
 
 import "strconv"
 
-// String gives the budget in words: "10 calls, 65536 bytes per invocation".
+// Size gives a number of bytes as weir.toml writes it, in the largest unit of which it is a whole
+// number: "64KB". Units are powers of 1024.
+func Size(n int64) string {
+	const units = "KMG"
+	unit := "B"
+	for i := 0; i < len(units) && n > 0 && n%1024 == 0; i++ {
+		n, unit = n/1024, units[i:i+1]+"B"
+	}
+	return strconv.FormatInt(n, 10) + unit
+}
+
+// String gives the budget in words: "10 calls, 64KB per invocation".
 func (b *Budget) String() string {
 	s := ""
 	if b.MaxCalls > 0 {
@@ -15,7 +26,7 @@ func (b *Budget) String() string {
 		if s != "" {
 			s += ", "
 		}
-		s += strconv.FormatInt(b.MaxBytes, 10) + " bytes"
+		s += Size(b.MaxBytes)
 	}
 	return s + " per " + b.Per.String()
 }

@@ -5,7 +5,9 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -101,6 +103,9 @@ func parseDNSRule(r *Rule) (dnsRule, error) {
 	case len(fields) != 2:
 		return dnsRule{}, invalid(dnsRemedy, "a dns rule is one type and one name")
 	}
+	if isDNSType(fields[1]) && strings.Contains(fields[0], ".") {
+		return dnsRule{}, invalid("write "+quote(fields[1]+" "+fields[0]), "the type stands before the name")
+	}
 	if err := checkDNSType(fields[0], fields[1]); err != nil {
 		return dnsRule{}, err
 	}
@@ -110,6 +115,10 @@ func parseDNSRule(r *Rule) (dnsRule, error) {
 		return dnsRule{}, invalid("name it, or write *.example.com for exactly one label", "%q holds a wildcard where none is possible", fields[1])
 	case strings.Contains(rest, ":"):
 		return dnsRule{}, invalid(dnsRemedy, "%q is not a name: a dns rule has no port", fields[1])
+	}
+	if a, err := netip.ParseAddr(rest); err == nil && a.Is4() {
+		b := a.As4()
+		return dnsRule{}, invalid(fmt.Sprintf(`for its name, write "PTR %d.%d.%d.%d.in-addr.arpa"`, b[3], b[2], b[1], b[0]), "%q is an address, not a name", rest)
 	}
 	name, err := canonicalName(rest)
 	switch {
@@ -123,28 +132,30 @@ func parseDNSRule(r *Rule) (dnsRule, error) {
 	return dnsRule{question: question{fields[0], name}}, nil
 }
 
+// isDNSType tells whether a rule may name a type.
+func isDNSType(s string) bool {
+	return slices.Contains(slices.Collect(maps.Values(dnsTypes)), s)
+}
+
 func checkDNSType(typ, name string) error {
-	upper := strings.ToUpper(typ)
-	known := make([]string, 0, len(dnsTypes))
-	for n := range uint16(258) {
-		if t, ok := dnsTypes[n]; ok {
-			known = append(known, t)
-			if t == typ {
-				return nil
-			}
-			if t == upper {
-				return invalid("write "+quote(upper+" "+name), "types are written in upper case")
-			}
-		}
+	if isDNSType(typ) {
+		return nil
 	}
-	switch upper {
+	switch upper := strings.ToUpper(typ); upper {
 	case "A", "AAAA":
-		return invalid("remove it; whether the host may be called is decided by http, tcp and udp rules", "addresses need no dns rule: they are answered inside")
+		return invalid("remove it: http, tcp and udp rules say which hosts may be called", "addresses need no dns rule: they are answered inside")
 	case "HTTPS", "SVCB":
-		return invalid("remove it; clients do well without an answer", "%s can't be allowed: it would hide from Weir who is called", upper)
+		return invalid("remove it: clients do well without an answer", "%s can't be allowed: it would hide from Weir who is called", upper)
 	case "*", "ANY":
 		return invalid("write one rule for each type", "types are exact: %q is none", typ)
 	}
+	switch {
+	case isDNSType(strings.ToUpper(typ)):
+		return invalid("write "+quote(strings.ToUpper(typ)+" "+name), "types are written in upper case")
+	case strings.ContainsAny(typ, ",|"):
+		return invalid("write one rule for each type", "a dns rule is one type and one name")
+	}
+	known := slices.Sorted(maps.Values(dnsTypes))
 	remedy := "the types are " + strings.Join(known, ", ")
 	if near := Suggest(typ, known); near != "" {
 		remedy = fmt.Sprintf("did you mean %q?", near+" "+name)

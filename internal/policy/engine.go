@@ -36,6 +36,7 @@ type hostRules struct {
 type fileRules struct {
 	exact map[string]int
 	deep  map[string]int // DIR of DIR/**
+	globs []Glob         // finer patterns (Intrinsic)
 	grant []string       // canonical patterns in the order of the policy, without doubles
 }
 
@@ -113,6 +114,14 @@ func (e *Engine) parse(i int, r *Rule) error {
 		}
 		return err
 	case Read, Write:
+		if r.Globs && isFileGlob(r.Pattern) {
+			g, err := parseFileGlob(r)
+			if g.rule = i; err == nil {
+				fs := e.filesOf(r.Kind)
+				fs.globs = append(fs.globs, g)
+			}
+			return err
+		}
 		f, err := parseFileRule(r)
 		if err == nil {
 			e.addFile(i, r.Kind, f)
@@ -128,7 +137,7 @@ func (e *Engine) parse(i int, r *Rule) error {
 	return invalid("", "a rule of kind %d does not exist", r.Kind)
 }
 
-func (e *Engine) addFile(i int, k Kind, f fileRule) {
+func (e *Engine) filesOf(k Kind) *fileRules {
 	if e.files == nil {
 		e.files = map[Kind]*fileRules{}
 	}
@@ -137,6 +146,11 @@ func (e *Engine) addFile(i int, k Kind, f fileRule) {
 		fs = &fileRules{exact: map[string]int{}, deep: map[string]int{}}
 		e.files[k] = fs
 	}
+	return fs
+}
+
+func (e *Engine) addFile(i int, k Kind, f fileRule) {
+	fs := e.filesOf(k)
 	m := fs.exact
 	if f.deep {
 		m = fs.deep
@@ -326,6 +340,12 @@ func (e *Engine) decideFile(r *Request, d *Decision) {
 	for dir := r.Path; dir != "" && r.Kind != Env; dir = parent(dir) {
 		if i, ok := fs.deep[dir]; ok {
 			d.Allow, d.Rule, d.Reason = true, i, Allowed
+			return
+		}
+	}
+	for i := range fs.globs {
+		if g := &fs.globs[i]; g.Match(r.Path) {
+			d.Allow, d.Rule, d.Reason = true, g.rule, Allowed
 			return
 		}
 	}

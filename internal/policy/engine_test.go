@@ -16,8 +16,8 @@ func rules(lines ...string) []Rule {
 	for i, line := range lines {
 		kind, pattern, _ := strings.Cut(line, " ")
 		r := Rule{Pattern: pattern, Pos: weir.Position{File: "weir.toml", Line: i + 1, Column: 3}}
-		r.Kind = map[string]Kind{"http": HTTP, "glob": HTTP, "ws": WS, "tcp": TCP, "udp": UDP, "dns": DNS, "read": Read, "write": Write, "exec": Exec, "env": Env}[kind]
-		r.Globs = kind == "glob"
+		r.Kind = map[string]Kind{"http": HTTP, "glob": HTTP, "ws": WS, "tcp": TCP, "udp": UDP, "dns": DNS, "read": Read, "write": Write, "exec": Exec, "env": Env, "globfile": Read}[kind]
+		r.Globs = strings.HasPrefix(kind, "glob")
 		out = append(out, r)
 	}
 	return out

@@ -25,7 +25,7 @@ type Explanation struct {
 	Nearest string // the rule that came nearest, or that allowed it, as written; "" if none
 	Rule    string // FILE:LINE of that rule
 	Fix     string // the smallest line that would allow it; "" if no rule can
-	place   string // where Fix belongs
+	Place   string // where Fix belongs: "[functions.charge] in weir.toml"
 }
 
 // String gives all of it in one line.
@@ -38,7 +38,7 @@ func (x Explanation) String() string {
 		s += "; the nearest rule is " + x.Nearest + at(x.Rule)
 	}
 	if x.Fix != "" {
-		s += "; to allow it, add to " + x.place + ": " + x.Fix
+		s += "; to allow it, add to " + x.Place + ": " + x.Fix
 	}
 	return s
 }
@@ -65,7 +65,7 @@ var reasons = [...]string{
 
 // Explain gives the text of a decision that this engine made about r.
 func (e *Engine) Explain(r *Request, d Decision) Explanation {
-	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], place: e.place()}
+	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], Place: e.place()}
 	switch {
 	case d.Reason == NoRule && (r.Kind == HTTP || r.Kind == WS):
 		x.Reason = "no rule names the host " + clip(r.URL.Host)

@@ -75,7 +75,7 @@ func TestExplainBudget(t *testing.T) {
 		t.Fatalf("got %+v", d)
 	}
 	got := e.Explain(r, Decision{Rule: -1, Nearest: d.Rule, Reason: OverBudget}).String()
-	if want := `POST https://a.example/x is not allowed: the budget of its rule is used up (10 calls, 65536 bytes per minute); the nearest rule is "POST https://a.example/x" (weir.toml:3)`; got != want {
+	if want := `POST https://a.example/x is not allowed: the budget of its rule is used up (10 calls, 64KB per minute); the nearest rule is "POST https://a.example/x" (weir.toml:3)`; got != want {
 		t.Errorf("got %s", got)
 	}
 	for _, bad := range []Rule{

@@ -40,11 +40,6 @@ const (
 	Addon             // loading a native library; decided by Policy.Addons
 )
 
-// String gives the kind as records name it.
-func (k Kind) String() string {
-	return [...]string{"http", "ws", "tcp", "udp", "dns", "read", "write", "exec", "env", "addon"}[k]
-}
-
 // Rule allows one thing. Pattern is as written (canonicalised by Compile): a method and URL
 // pattern for HTTP ("POST https://api.stripe.com/v1/charges"), a URL pattern for WS, "host:port"
 // for TCP and UDP, "TYPE name" for DNS, an absolute path or "DIR/**" for Read and Write, an absolute

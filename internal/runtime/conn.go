@@ -30,19 +30,22 @@ type ConnOptions struct {
 	OnReport func(Report) // takes the shim's reports, one at a time
 }
 
-// Report is a file or program that the walls refused, as the shim saw it. It is advisory.
+// Report is a file or program that the walls refused, or a watched variable that was read, as the shim
+// saw it. It is advisory.
 type Report struct {
-	Kind   string `json:"kind"`   // "read", "write" or "exec"
-	Target string `json:"target"` // absolute path; a program may be a bare name
-	Errno  string `json:"errno"`  // such as "ENOENT"
+	Kind   string `json:"kind"`   // "read", "write", "exec" or "env"
+	Target string `json:"target"` // absolute path, or the variable's name; a program may be a bare name
+	Errno  string `json:"errno"`  // such as "ENOENT"; not of "env"
+	Call   string `json:"call"`   // "open", "scandir" and so on; of files only
 }
 
 // LoadRequest says which function to load and how its world looks.
 type LoadRequest struct {
-	Bundle weir.Bundle
-	Env    map[string]string // added to Lambda's own variables
-	Limits weir.Limits
-	Node   Node
+	Bundle  weir.Bundle
+	Env     map[string]string // added to Lambda's own variables
+	Watched []string          // variables of Env whose reading is reported; nil: none
+	Limits  weir.Limits
+	Node    Node
 }
 
 // LoadError is what the function's own code did wrong when it was loaded: it threw, has a syntax
@@ -132,6 +135,7 @@ func (c *Conn) load(l LoadRequest, deadline time.Time, root string) error {
 	body, err := json.Marshal(map[string]any{
 		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "env": env,
 		"functionName": name, "memoryMB": memoryMB, "maxResult": maxPayload(l.Limits),
+		"watched":       l.Watched,
 		"logStreamName": time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + rand.Text(),
 	})
 	if err != nil {

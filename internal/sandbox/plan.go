@@ -55,7 +55,6 @@ func (l *Launcher) plan(s *Spec, id identity) (*walls.Config, error) {
 	p.cfg.Loopback = s.Loopback
 	p.cfg.UDPPorts = s.UDPPorts
 	p.cfg.UDPAll = s.UDPAll && p.cfg.CaptureAll
-	p.cfg.Fork = len(s.Exec) > 0
 	for path, data := range s.Content {
 		p.cfg.Content = append(p.cfg.Content, walls.File{Path: path, Data: data})
 	}
@@ -114,9 +113,22 @@ func (p *planner) addPrograms() error {
 			return e
 		}
 		if err := p.addProgram(path, false); err != nil {
-			return err
+			if err = p.leaveOut(err); err != nil {
+				return err
+			}
+			continue
 		}
+		p.cfg.Fork = true
 	}
+	return nil
+}
+
+// leaveOut takes the error of a grant, and gives it back if the grant can't be left out.
+func (p *planner) leaveOut(err error) error {
+	if err == nil || p.spec.LeftOut == nil || weir.ErrorCode(err) != weir.Invalid {
+		return err
+	}
+	p.spec.LeftOut(err)
 	return nil
 }
 

@@ -10,6 +10,7 @@ const { loadHandler } = require('./load.cjs');
 const { Runner } = require('./runner.cjs');
 const { errorOf, installStackTraces } = require('./errors.cjs');
 const { watchDenials } = require('./denials.cjs');
+const { watchEnvironment } = require('./env.cjs');
 
 const channel = new Channel(3);
 const exit = process.exit.bind(process);
@@ -18,8 +19,9 @@ let runner = null;
 
 channel.onload = async (request) => {
   setEnvironment(request.env);
+  if (request.watched) watchEnvironment(request.watched, (name) => channel.send('report', { kind: 'env', target: name }));
   installStackTraces(request.root);
-  watchDenials((kind, target, errno) => channel.send('report', { kind, target, errno }));
+  watchDenials((kind, target, errno, call) => channel.send('report', { kind, target, errno, call }));
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
