@@ -130,6 +130,7 @@ type Function struct {
 	tcp     bool            // programs may do TLS of their own with the outside
 	monitor bool            // what no rule allows is recorded and let through
 	pins    pins
+	meters  meters                               // of budgets for a minute
 	places  slots                                // connections to upstreams
 	texts   []atomic.Pointer[policy.Explanation] // of what each rule allowed, made when it first does
 	// A request leaves by the protocol that it came by: what one version can say and the other

@@ -36,6 +36,7 @@ type Sandbox struct {
 	ca       *authority
 	names    *names
 	ledger   *ledger
+	meters   meters      // of budgets for one invocation
 	ipv6     atomic.Bool // the sandbox has IPv6 to connect with
 	requests slots       // HTTP requests being served
 	refusals slots       // HTTP requests beyond that, which are being refused
@@ -84,8 +85,14 @@ func (s *Sandbox) CertFile() []byte {
 	return slices.Concat(s.ca.pem, s.function.egress.rootsPEM)
 }
 
-// SetInvocation names the invocation that runs now, for records; "" for none.
-func (s *Sandbox) SetInvocation(id string) { s.ledger.begin(id) }
+// SetInvocation names the invocation that runs now, for records; "" for none. With a new one, budgets
+// for an invocation are whole again; what comes between two counts for the one before.
+func (s *Sandbox) SetInvocation(id string) {
+	if id != "" {
+		s.meters.reset()
+	}
+	s.ledger.begin(id)
+}
 
 // Serve takes what the sandbox captured: TCP connections, whose local address is the one that was
 // dialled, DNS questions, and other datagrams. It returns at once. Close closes the listeners.

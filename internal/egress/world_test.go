@@ -175,6 +175,7 @@ func (l *lockedBuffer) String() string {
 type config struct {
 	rules     []string // "METHOD URL", "ws(s)://…", "tcp host:port", "udp host:port" or "dns TYPE name"
 	mode      policy.Mode
+	budget    *policy.Budget // of each rule
 	resolve   []string
 	resolvers []netip.AddrPort
 	noResolve bool // don't send *.test to the upstream
@@ -224,7 +225,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		w.egress.lookup = cfg.lookup
 	}
 	tb.Cleanup(w.egress.Close)
-	w.fn = w.egress.Function("pay", compileMode(tb, cfg.mode, cfg.rules...))
+	w.fn = w.egress.Function("pay", compileWith(tb, cfg.mode, cfg.budget, cfg.rules...))
 	tb.Cleanup(w.fn.Close)
 	w.start()
 	return w
@@ -249,14 +250,14 @@ func (w *world) start() {
 
 func compile(tb testing.TB, rules ...string) *policy.Engine {
 	tb.Helper()
-	return compileMode(tb, policy.Enforce, rules...)
+	return compileWith(tb, policy.Enforce, nil, rules...)
 }
 
-func compileMode(tb testing.TB, mode policy.Mode, rules ...string) *policy.Engine {
+func compileWith(tb testing.TB, mode policy.Mode, budget *policy.Budget, rules ...string) *policy.Engine {
 	tb.Helper()
 	p := &policy.Policy{Function: "pay", Source: "weir.toml", Mode: mode}
 	for i, r := range rules {
-		rule := policy.Rule{Kind: policy.HTTP, Pattern: r}
+		rule := policy.Rule{Kind: policy.HTTP, Pattern: r, Budget: budget}
 		if strings.HasPrefix(r, "ws") {
 			rule.Kind = policy.WS
 		}
