@@ -149,6 +149,33 @@ func TestSectionsAboutNoFunctionAreTold(t *testing.T) {
 	}
 }
 
+// A fix belongs where the list is that it is added to: a list of the function's own would replace it.
+func TestFixesDoNotReplaceSharedRules(t *testing.T) {
+	f, err := Parse("weir.toml", []byte("[functions.'*']\nhttp = ['GET https://a.example/']\nread = []\n[functions.charge]\ntcp = []\nread = []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine(f, "charge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for request, want := range map[string]string{
+		"GET https://b.example/": `to allow it, add to [functions."*"] in weir.toml, which other functions may share: http = ["GET https://b.example/"]`,
+		"GET wss://b.example/":   `to allow it, add to [functions."*"] in weir.toml, which other functions may share: http = ["GET wss://b.example/"]`,
+		"tcp b.example:22":       `to allow it, add to [functions.charge] in weir.toml: tcp = ["b.example:22"]`,
+		"read /srv/x":            `to allow it, add to [functions.charge] in weir.toml: read = ["/srv/x"]`,
+		"udp b.example:514":      `to allow it, add to [functions.charge] in weir.toml: udp = ["b.example:514"]`,
+	} {
+		r, err := parseRequest(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Explain(&r, e.Decide(&r)).String(); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %s", request, got)
+		}
+	}
+}
+
 func TestNoSectionGivesNothing(t *testing.T) {
 	f, err := Parse("weir.toml", []byte("[functions.other]\nhttp = []\n"))
 	if err != nil {
