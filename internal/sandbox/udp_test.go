@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // echoUDP answers every captured datagram with where it was sent to and what was in it.
@@ -101,6 +102,48 @@ func TestDatagramsToAllPorts(t *testing.T) {
 	answerDNS(p)
 	if got := p.finish(t).out; got != "own 198.18.0.7\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestDatagramsInOne: what the kernel takes apart arrives in parts, whatever port it is for.
+func TestDatagramsInOne(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		s := probeSpec(t, "udp-in-one", "bind-named", "stay")
+		s.UDPPorts, s.UDPAll = []uint16{9999, 8125}, all
+		if all {
+			s.UDPPorts = []uint16{8125}
+		}
+		p := start(t, launcher(t, Options{}), s)
+		got := make(chan int, 100)
+		for _, d := range p.UDP() {
+			go func() {
+				b := make([]byte, 64<<10)
+				for {
+					n, _, to, err := d.Receive(b)
+					if err != nil {
+						return
+					}
+					if to.String() == "203.0.113.9:9999" {
+						got <- n
+					}
+				}
+			}()
+		}
+		for i := range 10 {
+			select {
+			case n := <-got:
+				if n != 100 {
+					t.Errorf("all %t: datagram %d has %d bytes", all, i, n)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatalf("all %t: %d datagrams of ten came", all, i)
+			}
+		}
+		p.Kill()
+		// A port that is taken at is no other's: nobody inside can answer in another's name.
+		if a := p.finish(t).answers(); a["bind-named"] != "EADDRINUSE" {
+			t.Errorf("all %t: %v", all, a)
+		}
 	}
 }
 
