@@ -1,12 +1,9 @@
-package server
+package sitepolicy
 
 import (
 	"testing"
 
-	"github.com/weir-run/weir/internal/build"
 	"github.com/weir-run/weir/internal/policy"
-	"github.com/weir-run/weir/internal/policy/tomlpolicy"
-	"github.com/weir-run/weir/internal/weir"
 )
 
 // A bootstrap file and weir.toml: who monitors, and who is enforced.
@@ -24,12 +21,12 @@ func TestModeOfABootstrap(t *testing.T) {
 		{`mode = "enforce"` + "\n" + fn, policy.Monitor, policy.Monitor},
 		{fn + `mode = "monitor"`, policy.Enforce, policy.Monitor},
 	} {
-		file, err := tomlpolicy.Parse("weir.toml", []byte(c.toml))
+		file, err := ParseFile("weir.toml", []byte(c.toml))
 		if err != nil {
 			t.Fatal(err)
 		}
 		own := &policy.Policy{Intrinsic: true, Source: "charge.js", Mode: c.own, Rules: []policy.Rule{{Kind: policy.TCP, Pattern: "db.internal:5432"}}}
-		p, err := policyOf(build.Function{Bundle: weir.Bundle{Function: "charge"}, Policy: own}, file)
+		p, err := file.Of("charge", own)
 		if err != nil {
 			t.Fatal(err)
 		}
