@@ -85,6 +85,9 @@ func (d *denials) reported(r runtime.Report) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rec := record.Decision{Kind: r.Kind, Target: r.Target, Source: record.Shim}
+	if isCall(r.Call) {
+		rec.Call = r.Call
+	}
 	switch {
 	case kind == policy.Exec && d.forks > 0:
 		d.forks--
@@ -158,4 +161,9 @@ func printable(s string) string {
 		return strconv.QuoteToASCII(s)
 	}
 	return s
+}
+
+// isCall tells whether a word of the shim's can be the name of a system call.
+func isCall(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }

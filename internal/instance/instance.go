@@ -133,13 +133,13 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Reserve:  runtime.Reserve(cfg.Node),
 		Limits:   in.limits,
 	}
-	if eng.Policy().Intrinsic {
-		cfg.host.complete(s)
-	}
 	if eng.Policy().Addons || cfg.monitored() {
 		for _, a := range cfg.Bundle.Addons {
 			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))
 		}
+	}
+	if eng.Policy().Intrinsic {
+		cfg.host.complete(s)
 	}
 	return s
 }

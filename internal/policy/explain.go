@@ -94,6 +94,13 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	if !d.Allow && d.Reason != OverBudget {
 		x.Fix = e.fix(r)
 	}
+	kind := r.Kind
+	if kind == WS {
+		kind = HTTP
+	}
+	if s := e.policy.Sections[kind]; s != "" {
+		x.Place = "[functions." + quote(s) + "] in weir.toml, which other functions may share"
+	}
 	return x
 }
 

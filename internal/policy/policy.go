@@ -19,6 +19,9 @@ type Policy struct {
 	Rules    []Rule
 	Addons   bool // native libraries of the bundle may be loaded
 	Limits   weir.Limits
+	// Sections names, for a kind of rule (HTTP for WS, too), the section of weir.toml that its rules come
+	// from, if that is a glob's: a rule added to a section of the function's own would replace them.
+	Sections map[Kind]string
 	// Intrinsic marks a policy of the Intrinsic front end: fixes are then worded as its calls.
 	Intrinsic bool
 }

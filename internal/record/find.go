@@ -19,26 +19,58 @@ import (
 // ReadFiles gives each record that was written to path to each, the oldest first: those in files that
 // were full, too. Errors: those of Read; weir.NotFound if there are no records at all.
 func ReadFiles(path string, each func(Entry) error) error {
-	found := false
-	for _, file := range Files(path) {
-		f, err := os.Open(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return unreadable(file, err)
-		}
-		found = true
-		err = Read(f, each)
-		f.Close()
-		if err != nil {
+	files, err := openAll(path)
+	if err != nil {
+		return err
+	}
+	defer closeAll(files)
+	for _, f := range files {
+		if err := Read(f, each); err != nil {
 			return err
 		}
 	}
-	if !found {
-		return unreadable(path, fs.ErrNotExist)
-	}
 	return nil
+}
+
+// openAll opens the files that were written to path, the oldest first. The last one is opened before the
+// others are looked for, so that none is missed if a writer puts it aside meanwhile.
+func openAll(path string) (files []*os.File, err error) {
+	last, err := os.Open(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, unreadable(path, err)
+	}
+	for _, old := range rotated(path) {
+		f, err := os.Open(old)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // its time had come
+		case err != nil:
+			closeAll(append(files, last))
+			return nil, unreadable(old, err)
+		case last != nil && sameFile(f, last):
+			f.Close()
+		default:
+			files = append(files, f)
+		}
+	}
+	if last != nil {
+		files = append(files, last)
+	}
+	if len(files) == 0 {
+		return nil, unreadable(path, fs.ErrNotExist)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+func sameFile(a, b *os.File) bool {
+	one, err1 := a.Stat()
+	two, err2 := b.Stat()
+	return err1 == nil && err2 == nil && os.SameFile(one, two)
 }
 
 func unreadable(path string, err error) error {

@@ -1,5 +1,5 @@
-// Package record is what was tried and what became of it: decisions and invocations as JSON lines.
-// It must not know who decides or why. The schema is docs/records.md. No secret and no body ever
+// Package record is what was tried and what became of it: decisions and invocations as JSON lines,
+// written in a signed chain, sent elsewhere, read back and checked. It must not know who decides or why. The schema is docs/records.md. No secret and no body ever
 // enters a record.
 package record
 
@@ -43,6 +43,7 @@ type Decision struct {
 	Kind     string    `json:"kind"`              // http, ws, tcp, dns, tls, read, write, exec, addon, syscall
 	Method   string    `json:"method,omitempty"`  // http only
 	Target   string    `json:"target"`            // URL without query, host:port, path, program or system call
+	Call     string    `json:"call,omitempty"`    // read, write: the system call that failed, as the shim tells
 	Reason   string    `json:"reason,omitempty"`  // of a denial: one line
 	Nearest  string    `json:"nearest,omitempty"` // the rule that allowed it or came nearest, as written
 	Rule     string    `json:"rule,omitempty"`    // where that rule stands, FILE:LINE

@@ -62,7 +62,7 @@ func (r *File) find() error {
 // takeLock makes sure that no other process writes. The lock ends with the process.
 func (r *File) takeLock() error {
 	var err error
-	if r.lock, err = os.OpenFile(beside(r.path, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+	if r.lock, err = os.OpenFile(beside(r.path, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600); err != nil {
 		return err
 	}
 	if err = syscall.Flock(int(r.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
@@ -115,7 +115,11 @@ func (r *File) begin(seq int, prev string) (f *os.File, size int64, head string,
 		return nil, 0, "", err
 	}
 	mark = link(nil, mark, hashOf(header), r.opts.Key)
-	f, err = os.OpenFile(beside(r.path, "new"), os.O_APPEND|os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	// Whatever lies there is a left-over, or a trap: nothing is written through a link.
+	if err := os.Remove(beside(r.path, "new")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, "", err
+	}
+	f, err = os.OpenFile(beside(r.path, "new"), os.O_APPEND|os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -350,7 +354,3 @@ func rotated(path string) []string {
 	}
 	return out
 }
-
-// Files gives the files of records that were written to path, the oldest first: those that are full,
-// and the one at path.
-func Files(path string) []string { return append(rotated(path), path) }

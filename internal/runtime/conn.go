@@ -36,6 +36,7 @@ type Report struct {
 	Kind   string `json:"kind"`   // "read", "write", "exec" or "env"
 	Target string `json:"target"` // absolute path, or the variable's name; a program may be a bare name
 	Errno  string `json:"errno"`  // such as "ENOENT"; not of "env"
+	Call   string `json:"call"`   // "open", "scandir" and so on; of files only
 }
 
 // LoadRequest says which function to load and how its world looks.

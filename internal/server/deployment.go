@@ -61,6 +61,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.close()
 		return nil, err
 	}
+	d.violations.watch(engines)
 	warnings := slices.Concat(s.Warnings, artifact.Warnings)
 	for _, w := range policies.Unmatched(functionNames(s)) {
 		warnings = append(warnings, w.Error())

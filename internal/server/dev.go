@@ -57,6 +57,7 @@ type Dev struct {
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
 	recorder   *record.Redactor
+	violations *violations
 	named      *naming
 	dispatcher *invoke.Dispatcher
 	watcher    *fsnotify.Watcher
@@ -69,8 +70,8 @@ type Dev struct {
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
 // function yet.
 func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
-	d = &Dev{opts: o, named: newNaming(o.Recorder)}
-	d.recorder = record.NewRedactor(d.named)
+	d = &Dev{opts: o, violations: newViolations(o.Log), named: newNaming(o.Recorder)}
+	d.recorder = record.NewRedactor(record.Multi(d.named, d.violations))
 	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
@@ -202,4 +203,5 @@ func (d *Dev) Close() {
 	d.current.close()
 	d.egress.Close()
 	d.launcher.Close()
+	d.violations.Close()
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -147,6 +149,33 @@ func TestSectionsAboutNoFunctionAreTold(t *testing.T) {
 	}
 }
 
+// A fix belongs where the list is that it is added to: a list of the function's own would replace it.
+func TestFixesDoNotReplaceSharedRules(t *testing.T) {
+	f, err := Parse("weir.toml", []byte("[functions.'*']\nhttp = ['GET https://a.example/']\nread = []\n[functions.charge]\ntcp = []\nread = []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine(f, "charge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for request, want := range map[string]string{
+		"GET https://b.example/": `to allow it, add to [functions."*"] in weir.toml, which other functions may share: http = ["GET https://b.example/"]`,
+		"GET wss://b.example/":   `to allow it, add to [functions."*"] in weir.toml, which other functions may share: http = ["GET wss://b.example/"]`,
+		"tcp b.example:22":       `to allow it, add to [functions.charge] in weir.toml: tcp = ["b.example:22"]`,
+		"read /srv/x":            `to allow it, add to [functions.charge] in weir.toml: read = ["/srv/x"]`,
+		"udp b.example:514":      `to allow it, add to [functions.charge] in weir.toml: udp = ["b.example:514"]`,
+	} {
+		r, err := parseRequest(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Explain(&r, e.Decide(&r)).String(); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %s", request, got)
+		}
+	}
+}
+
 func TestNoSectionGivesNothing(t *testing.T) {
 	f, err := Parse("weir.toml", []byte("[functions.other]\nhttp = []\n"))
 	if err != nil {
@@ -239,6 +268,18 @@ func FuzzParse(f *testing.F) {
 			f.Add(data)
 		}
 	}
+	for _, line := range []string{
+		"http = ['GET https://a.example/', { allow = 'GET *://*.b.example:8080/**/x*', query = { a = '*' } }]", "http = ['wss://a.example/']",
+		"http = [{ allow = 'POST https://a/', max_calls = 1, max_bytes = '1KB', per = 'minute' }]",
+		"http = [{ allow = 'POST https://a/', as = 'K', in = 'json:/a~1b', packages = ['@a/b'] }]",
+		"tcp = ['a:1', '[::1]:2']", "udp = ['*.a.example:8125']", "dns = ['SRV _a._tcp.b.example', 'TXT *.c.example']",
+		"read = ['/a/b', '/c/**']", "write = ['/tmp/**']", "exec = ['/bin/a']", "env = ['A']", "addons = true", "mode = 'monitor'",
+		"limits = { timeout = '1m30s', memory = '64MB', cpu = 0.5, processes = 1 }", "limits.cpu = inf", "packages.a.http = []",
+		"runtime = 'nodejs24'", "isolation = 'instance'", "concurrency = 0x1", "keep_warm = 0", "secrets = []",
+	} {
+		f.Add([]byte("[functions.a]\n" + line))
+	}
+	schema := loadSchema(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := Parse("weir.toml", data)
 		if err != nil {
@@ -252,6 +293,13 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 			return
+		}
+		var tree map[string]any
+		if err := toml.Unmarshal(data, &tree); err != nil {
+			t.Fatal(err)
+		}
+		if why := schema.validate(schema.root, tree); why != "" {
+			t.Fatalf("an editor would mark what is right: %s", why)
 		}
 		for _, name := range append(names(file), "charge") {
 			p, err := file.For(name)

@@ -21,7 +21,7 @@ channel.onload = async (request) => {
   setEnvironment(request.env);
   if (request.watched) watchEnvironment(request.watched, (name) => channel.send('report', { kind: 'env', target: name }));
   installStackTraces(request.root);
-  watchDenials((kind, target, errno) => channel.send('report', { kind, target, errno }));
+  watchDenials((kind, target, errno, call) => channel.send('report', { kind, target, errno, call }));
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
