@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -92,12 +93,24 @@ func (f *diffFlags) open(args []string) (before, after *snapshot.Snapshot, err e
 	return before, after, err
 }
 
+// workingDir is this folder, "" if it is gone.
+func workingDir() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
 // print writes the result in the form that was asked for. Text of a policy's author drives no terminal.
 func (f *diffFlags) print(s *streams, r diff.Result, dir string) error {
 	switch {
 	case f.json:
 		return r.JSON(s.out)
 	case f.sarif:
+		if rel, err := filepath.Rel(workingDir(), dir); err == nil && filepath.IsAbs(dir) {
+			dir = rel
+		}
 		return r.SARIF(s.out, filepath.ToSlash(dir))
 	}
 	var b bytes.Buffer

@@ -21,7 +21,7 @@ func TestModeOfABootstrap(t *testing.T) {
 		{`mode = "enforce"` + "\n" + fn, policy.Monitor, policy.Monitor},
 		{fn + `mode = "monitor"`, policy.Enforce, policy.Monitor},
 	} {
-		file, err := ParseFile("weir.toml", []byte(c.toml))
+		file, err := ParseFile(FileName, []byte(c.toml))
 		if err != nil {
 			t.Fatal(err)
 		}
