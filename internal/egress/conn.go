@@ -47,6 +47,7 @@ type conn struct {
 	// answering is set while the HTTP/1 server has a request in hand.
 	answering atomic.Bool
 	told      atomic.Bool // something on it was recorded
+	refusal   *Refusal    // why it is to be reset, if for a rule's sake
 	once      sync.Once
 }
 
@@ -80,7 +81,9 @@ func (c *conn) Close() error {
 	return err
 }
 
+// reset ends the connection so that the sandbox sees an error.
 func (c *conn) reset() {
+	c.sandbox.tell(c.refusal)
 	if l, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
 		l.SetLinger(0)
 	}
@@ -139,8 +142,10 @@ func (c *conn) identify() bool {
 		c.hosts = []string{a.String()}
 		c.told.Store(true)
 		if c.port != dnsPort {
-			c.sandbox.denials.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(),
-				Reason: "the address belongs to no name that this sandbox asked for"})
+			r := record.Decision{Kind: "tcp", Target: c.authority(),
+				Reason: "the address belongs to no name that this sandbox asked for"}
+			c.sandbox.denials.writeOnce(r)
+			c.explain(r, "")
 			return false
 		}
 	case fake:
@@ -249,16 +254,27 @@ func (c *conn) readAhead() (protocol, error) {
 func (c *conn) deniedTCP(why string) {
 	c.told.Store(true)
 	r := record.Decision{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, "no request was made on it")}
+	text := ""
 	if req, err := policy.NewTCP(c.hosts[0], c.port); err == nil {
 		eng := c.sandbox.function.engine
 		if d := eng.Decide(&req); !d.Allow {
-			r = explained(r, eng.Explain(&req, d))
+			x := eng.Explain(&req, d)
+			r, text = explained(r, x), x.String()
 			if c.service == policy.HTTPService {
-				r.Reason, r.Fix = why, "" // a host and port is either http or tcp
+				r.Reason, r.Fix, text = why, "", "" // a host and port is either http or tcp
 			}
 		}
 	}
 	c.sandbox.denials.writeOnce(r)
+	c.explain(r, text)
+}
+
+// explain notes what the sandbox is told when the connection is reset.
+func (c *conn) explain(r record.Decision, text string) {
+	c.refusal = refusalOf(r, text)
+	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
+		c.refusal.Port = a.Port()
+	}
 }
 
 // splice connects the two ends of a connection that a tcp rule allows.
@@ -293,7 +309,9 @@ func (c *conn) splice() {
 // unreachable notes why an allowed connection was not made.
 func (c *conn) unreachable(err error) {
 	if filtered := (*filteredError)(nil); errors.As(err, &filtered) {
-		c.write(record.Decision{Kind: "tcp", Target: c.authority(), Reason: filtered.Error()})
+		r := record.Decision{Kind: "tcp", Target: c.authority(), Reason: filtered.Error()}
+		c.write(r)
+		c.explain(r, "")
 		return
 	}
 	if errors.Is(err, errCrowded) {

@@ -177,11 +177,16 @@ func (s *Sandbox) lookUp(q dnsmessage.Question) (netip.Addr, dnsmessage.RCode) {
 }
 
 func (s *Sandbox) deniedQuestion(q dnsmessage.Question, name, reason string) {
+	asked := shown(name)
 	if len(name) > maxDNSName {
 		name = name[:maxDNSName] + "..."
 	}
-	s.denials.writeOnce(record.Decision{Kind: "dns", Reason: reason,
-		Target: strings.TrimPrefix(q.Type.String(), "Type") + " " + shown(name)})
+	r := record.Decision{Kind: "dns", Reason: reason,
+		Target: strings.TrimPrefix(q.Type.String(), "Type") + " " + shown(name)}
+	s.denials.writeOnce(r)
+	refusal := refusalOf(r, "")
+	refusal.Type, refusal.Name = q.Type, asked
+	s.tell(refusal)
 }
 
 // standing tells how the policy knows a name.

@@ -141,8 +141,9 @@ func (c *http1Conn) refuse(reply []byte) error {
 	}
 	const reason = "the request is not valid HTTP/1.1, or its header is too large"
 	c.captured.write(record.Decision{Kind: "http", Target: c.captured.scheme() + "://" + c.captured.authority(), Reason: reason})
-	body := problem{Status: status, Detail: reason, Code: deniedCode}.encode()
-	_, err := fmt.Fprintf(c.Conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		status, http.StatusText(status), problemType, len(body), body)
+	p := problem{Status: status, Detail: reason, Code: deniedCode}
+	body := p.encode()
+	_, err := fmt.Fprintf(c.Conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s: %s\r\nConnection: close\r\n\r\n%s",
+		status, http.StatusText(status), problemType, len(body), deniedHeader, p.header(c.captured.sandbox.mark, body), body)
 	return err
 }

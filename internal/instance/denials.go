@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/runtime"
@@ -142,4 +143,17 @@ func printable(s string) string {
 		return strconv.QuoteToASCII(s)
 	}
 	return s
+}
+
+// words is what the shim needs to say why something was refused.
+func (in *instance) words() runtime.Words {
+	eng := in.cfg.Engine
+	return runtime.Words{Mark: in.egress.Mark(), Place: eng.Place(), Intrinsic: eng.Policy().Intrinsic,
+		Grants: map[string][]string{"read": eng.Grants(policy.Read), "write": eng.Grants(policy.Write), "exec": eng.Grants(policy.Exec)}}
+}
+
+// refused passes the egress's word on to the shim.
+func (in *instance) refused(r egress.Refusal) {
+	in.conn.Refused(runtime.Refusal{Port: r.Port, Type: uint16(r.Type), Name: r.Name,
+		Message: r.Message, Tried: r.Tried, Nearest: r.Nearest, Rule: r.Rule, Fix: r.Fix})
 }

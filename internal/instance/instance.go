@@ -98,8 +98,11 @@ func (in *instance) launch(ctx context.Context) (err error) {
 		ours.Close()
 		return err
 	}
-	in.egress.Serve(in.proc.TCP(), in.proc.UDP())
 	in.conn, err = runtime.Dial(ours, runtime.ConnOptions{OnReport: in.denials.reported})
+	if err == nil {
+		in.egress.OnRefusal(in.refused)
+	}
+	in.egress.Serve(in.proc.TCP(), in.proc.UDP())
 	go in.reap()
 	go in.denials.follow(in.proc)
 	if err != nil {
@@ -153,7 +156,7 @@ func hostPaths(grants []string) []string {
 
 // load has the function's code imported.
 func (in *instance) load() error {
-	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Limits: in.limits, Node: in.cfg.Node}, time.Now().Add(loadTime))
+	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Limits: in.limits, Node: in.cfg.Node, Words: in.words()}, time.Now().Add(loadTime))
 	if err == nil {
 		return nil
 	}

@@ -63,7 +63,7 @@ var reasons = [...]string{
 
 // Explain gives the text of a decision that this engine made about r.
 func (e *Engine) Explain(r *Request, d Decision) Explanation {
-	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], place: e.place()}
+	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], place: e.Place()}
 	switch {
 	case d.Reason == NoRule && (r.Kind == HTTP || r.Kind == WS):
 		x.Reason = "no rule names the host " + clip(r.URL.Host)
@@ -92,8 +92,8 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	return x
 }
 
-// place says where a new rule belongs.
-func (e *Engine) place() string {
+// Place says where a new rule belongs, in one line of printable ASCII.
+func (e *Engine) Place() string {
 	switch {
 	case e.policy.Intrinsic:
 		return clip(e.policy.Source)

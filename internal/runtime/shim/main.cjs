@@ -10,16 +10,21 @@ const { loadHandler } = require('./load.cjs');
 const { Runner } = require('./runner.cjs');
 const { errorOf, installStackTraces } = require('./errors.cjs');
 const { watchDenials } = require('./denials.cjs');
+const { watchRefusals } = require('./net.cjs');
+const { watchResponses } = require('./http.cjs');
+const { Words } = require('./words.cjs');
 
 const channel = new Channel(3);
 const exit = process.exit.bind(process);
 const printError = console.error.bind(console);
 let runner = null;
+let words = null;
 
 channel.onload = async (request) => {
   setEnvironment(request.env);
   installStackTraces(request.root);
-  watchDenials((kind, target, errno) => channel.send('report', { kind, target, errno }));
+  words = new Words(request.words);
+  watch();
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
@@ -40,6 +45,16 @@ globalThis.awslambda = {
 
 channel.oninvoke = (seq, meta, event) => runner.run(seq, meta, event);
 
+// watch lets the shim see what the walls refuse, so that records name it and errors explain it.
+function watch() {
+  channel.onrefused = (refusal) => words.heard(refusal);
+  watchDenials((kind, target, errno) => channel.send('report', { kind, target, errno }),
+    (e, kind, target) => words.file(e, kind, target));
+  watchRefusals(words);
+  watchResponses(words);
+  require('node:module').syncBuiltinESMExports();
+}
+
 // setEnvironment makes process.env what the function may see. The values come over the channel, so
 // that /proc/self/environ holds none of them.
 function setEnvironment(env) {
@@ -48,11 +63,14 @@ function setEnvironment(env) {
 }
 
 // onFatal ends the process after an error that nobody caught, as Lambda does; the invocation in
-// flight answers with it.
+// flight answers with it. A refused call that nobody waits for only gets a line in the log: a package
+// must not be able to end the function by trying what it may not.
 function onFatal(e, origin) {
   const error = errorOf(e);
+  const stray = origin === 'unhandledRejection' && words.behind(e);
   if (origin === 'unhandledRejection') error.errorType = 'Runtime.UnhandledPromiseRejection';
   printError(error.trace.join('\n'));
+  if (stray) return;
   if (runner) runner.fatal(error);
   else channel.send('failed', error);
   exit(1);
