@@ -28,7 +28,7 @@ class Words {
     this.#mark = mark + ' ';
     this.#place = place;
     this.#intrinsic = intrinsic;
-    this.#grants = grants;
+    this.#grants = grants ?? {};
   }
 
   // response gives the error for an HTTP response that is Weir's own, else null. raw is a list of names
@@ -70,7 +70,8 @@ class Words {
   // file adds to the error of a file or program that no rule allows what would allow it. What the kernel
   // said stays: its code is what programs look at.
   file(e, kind, target) {
-    if (e.weir) return; // said already: Node's functions call each other
+    if (e.weir || Object.isFrozen(e)) return; // said already (Node's functions call each other), or can't be
+    if (target.length > 1) target = target.replace(/\/+$/, '');
     const rules = this.#grants[kind] ?? [];
     if (rules.some((r) => allows(r, target))) return; // the system's own no
     const tried = `${{ read: 'reading', write: 'writing', exec: 'starting' }[kind]} ${target}`;
@@ -105,7 +106,7 @@ class Words {
   dress(e, { message, tried, nearest, rule, fix }) {
     const { stack, message: before } = e;
     e.message = message;
-    e.stack = stack.replace(before, () => message);
+    if (typeof stack === 'string') e.stack = stack.replace(before, () => message);
     e.code = CODE;
     delete e.errno;
     annotate(e, { tried, nearest, rule, fix });
