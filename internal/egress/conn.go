@@ -23,10 +23,13 @@ import (
 	"github.com/weir-run/weir/internal/record"
 )
 
-// How long a connection may take to show what it is: until the first byte, and from there.
+// How long a connection may take to show what it is: until the first byte, and from there. Where no rule
+// names the host and port, it is refused whatever it is, and a client that waits for the server to speak
+// first is not to wait long.
 const (
-	sniffTime = 10 * time.Second
-	sniffMore = time.Second
+	sniffTime    = 10 * time.Second
+	sniffRefused = 2 * time.Second
+	sniffMore    = time.Second
 )
 
 // conn is a captured connection.
@@ -231,7 +234,11 @@ func (c *conn) serveHTTP() bool {
 
 // readAhead reads until it is known what the connection carries.
 func (c *conn) readAhead() (protocol, error) {
-	c.Conn.SetReadDeadline(time.Now().Add(sniffTime))
+	first := sniffTime
+	if c.service == policy.NoService {
+		first = sniffRefused
+	}
+	c.Conn.SetReadDeadline(time.Now().Add(first))
 	defer c.Conn.SetReadDeadline(time.Time{})
 	buf := make([]byte, 1024)
 	for {

@@ -2,13 +2,16 @@ package egress
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -127,5 +130,38 @@ func TestRefusalsAreTold(t *testing.T) {
 	w.denied("the close", func(d record.Decision) bool { return d.Target == "evil.test:80" })
 	if r := take(); len(r) != 0 {
 		t.Errorf("told of what was not refused: %+v", r)
+	}
+}
+
+// TestSilentClientIsToldSoon: a client that waits for the server to speak, as those of MySQL and SMTP do,
+// gives up after seconds; it hears before that it is refused.
+func TestSilentClientIsToldSoon(t *testing.T) {
+	told := make(chan Refusal, 1)
+	w := newWorld(t, config{rules: []string{charge}, told: func(r Refusal) { told <- r }})
+	c := w.mustDial("db.test:3306")
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("%v, want a reset", err)
+	}
+	if r := <-told; r.Fix != `tcp = ["db.test:3306"]` {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestDatabaseByTLS: a protocol that begins with TLS and is not HTTP is refused like one without TLS.
+func TestDatabaseByTLS(t *testing.T) {
+	told := make(chan Refusal, 1)
+	w := newWorld(t, config{rules: []string{charge}, told: func(r Refusal) { told <- r }})
+	for address, fix := range map[string]string{"mongo.test:27017": `tcp = ["mongo.test:27017"]`, "api.test:443": ""} {
+		host, _, _ := strings.Cut(address, ":")
+		c, err := w.tlsDial(address, host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write([]byte("\x3a\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\xd4\x07\x00\x00"))
+		expectReset(t, address, c)
+		if r := <-told; r.Fix != fix || !strings.Contains(r.Message, address) {
+			t.Errorf("%s: %+v", address, r)
+		}
 	}
 }

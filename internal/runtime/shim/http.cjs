@@ -5,24 +5,37 @@
 // Where nobody listens for errors, one would end the process, so that a stray call could end the function:
 // such a caller gets the response, a 403 like any other.
 //
-// http and http2 cost milliseconds to load, and many functions use neither. So they are changed when they
-// are there and a connection is about to be made.
+// http and http2 cost milliseconds to load, and many functions use neither. So each is changed when it is
+// there and a connection is about to be made.
 const net = require('node:net');
 const { subscribe } = require('node:diagnostics_channel');
+const { syncBuiltinESMExports } = require('node:module');
 const { like, watchEmit } = require('./like.cjs');
 
 const { apply } = Reflect;
+const { nextTick } = process;
 
 function watchResponses(words) {
   watchUndici(words);
-  const late = [['_http_client', () => watchRequests(words)], ['http2', () => watchStreams(words)]];
+  const late = [once('_http_client', () => watchRequests(words)), once('http2', () => watchSessions(words))];
   const connect = net.Socket.prototype.connect;
   net.Socket.prototype.connect = like(connect, function (...args) {
-    for (let i = late.length - 1; i >= 0; i--) {
-      if (loaded(late[i][0])) late.splice(i, 1)[0][1]();
-    }
+    for (const watch of late) watch()?.(this);
     return apply(connect, this, args);
   });
+}
+
+// once calls a function when a module is there, and gives what it gave.
+function once(module, f) {
+  let called = false;
+  let result;
+  return () => {
+    if (!called && loaded(module)) {
+      called = true;
+      result = f();
+    }
+    return result;
+  };
 }
 
 // loaded tells whether this process has a module of Node's. If the list goes away, it says yes.
@@ -44,11 +57,34 @@ function watchRequests(words) {
   });
 }
 
-// watchStreams does the same for http2. The class of its streams is had from one that leads nowhere.
+// watchSessions waits for the first session of http2, as what it takes to see the streams costs
+// milliseconds, and fetch loads http2 without using it. It gives a function to call with each socket that is
+// about to connect: for who took http2.connect before it was replaced.
+function watchSessions(words) {
+  let seen = false;
+  const found = () => {
+    if (seen) return;
+    seen = true;
+    watchStreams(words);
+  };
+  const http2 = require('node:http2');
+  const { connect } = http2;
+  http2.connect = like(connect, function (...args) {
+    found();
+    return apply(connect, this, args);
+  });
+  syncBuiltinESMExports();
+  return (socket) => {
+    if (!seen) nextTick(() => { if (socket.listeners('close').some((f) => f.name === 'socketOnClose')) found(); });
+  };
+}
+
+// watchStreams looks at what the streams of http2 give. Their class is had from one that leads nowhere.
 function watchStreams(words) {
   const http2 = require('node:http2');
-  const { Duplex } = require('node:stream');
-  const session = http2.connect('http://localhost', { createConnection: () => new Duplex({ read() {}, write(c, e, done) { done(); } }) });
+  const socket = new net.Socket();
+  socket.connecting = true; // or the session would begin
+  const session = http2.connect('http://localhost', { createConnection: () => socket });
   const stream = session.request();
   for (const s of [session, stream]) s.on('error', () => {});
   watchEmit(Object.getPrototypeOf(stream), function (event, headers) {

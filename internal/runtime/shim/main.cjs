@@ -12,19 +12,17 @@ const { errorOf, installStackTraces } = require('./errors.cjs');
 const { watchDenials } = require('./denials.cjs');
 const { watchRefusals } = require('./net.cjs');
 const { watchResponses } = require('./http.cjs');
-const { Words } = require('./words.cjs');
+const { Words, refusal } = require('./words.cjs');
 
 const channel = new Channel(3);
 const exit = process.exit.bind(process);
 const printError = console.error.bind(console);
 let runner = null;
-let words = null;
 
 channel.onload = async (request) => {
   setEnvironment(request.env);
   installStackTraces(request.root);
-  words = new Words(request.words);
-  watch();
+  watch(new Words(request.words));
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
@@ -46,8 +44,8 @@ globalThis.awslambda = {
 channel.oninvoke = (seq, meta, event) => runner.run(seq, meta, event);
 
 // watch lets the shim see what the walls refuse, so that records name it and errors explain it.
-function watch() {
-  channel.onrefused = (refusal) => words.heard(refusal);
+function watch(words) {
+  channel.onrefused = (said) => words.heard(said);
   watchDenials((kind, target, errno) => channel.send('report', { kind, target, errno }),
     (e, kind, target) => words.file(e, kind, target));
   watchRefusals(words);
@@ -67,7 +65,7 @@ function setEnvironment(env) {
 // must not be able to end the function by trying what it may not.
 function onFatal(e, origin) {
   const error = errorOf(e);
-  const stray = origin === 'unhandledRejection' && words.behind(e);
+  const stray = origin === 'unhandledRejection' && refusal(e);
   if (origin === 'unhandledRejection') error.errorType = 'Runtime.UnhandledPromiseRejection';
   printError(error.trace.join('\n'));
   if (stray) return;

@@ -21,8 +21,7 @@ class Words {
   #place;
   #intrinsic;
   #grants;
-  #made = new WeakSet(); // the errors that are Weir's
-  #waiting = new Map(); // by port or question: { refusal, until }
+  #waiting = new Map(); // by port or question: { said, until }
 
   constructor({ mark, place, intrinsic, grants }) {
     this.#mark = mark + ' ';
@@ -47,11 +46,11 @@ class Words {
     return this.dress(new Error(problem.detail), { ...problem, message: problem.detail });
   }
 
-  // heard keeps a refusal until the error comes that it explains.
-  heard(refusal) {
-    const key = refusal.port ?? `${refusal.type} ${refusal.name.toLowerCase()}`;
+  // heard keeps what the supervisor says of a refusal until the error comes that it explains.
+  heard(said) {
+    const key = said.port ?? `${said.type} ${said.name.toLowerCase()}`;
     this.#waiting.delete(key);
-    this.#waiting.set(key, { refusal, until: now() + fresh });
+    this.#waiting.set(key, { said, until: now() + fresh });
     if (this.#waiting.size > kept) this.#waiting.delete(this.#waiting.keys().next().value);
   }
 
@@ -64,7 +63,7 @@ class Words {
   #explain(e, key) {
     const found = this.#waiting.get(key);
     this.#waiting.delete(key);
-    if (found && now() < found.until) this.dress(e, found.refusal);
+    if (found && now() < found.until) this.dress(e, found.said);
   }
 
   // file adds to the error of a file or program that no rule allows what would allow it. What the kernel
@@ -94,14 +93,6 @@ class Words {
     return `policy.${call}('${target.replace(/[\\']/g, '\\$&')}')`;
   }
 
-  // behind tells whether a refusal is what an error is or comes from. (fetch says "fetch failed".)
-  behind(e) {
-    for (let depth = 0; depth < 4 && e !== null && typeof e === 'object'; depth++, e = e.cause) {
-      if (this.#made.has(e)) return true;
-    }
-    return false;
-  }
-
   // dress makes an error one of Weir's.
   dress(e, { message, tried, nearest, rule, fix }) {
     const { stack, message: before } = e;
@@ -110,9 +101,17 @@ class Words {
     e.code = CODE;
     delete e.errno;
     annotate(e, { tried, nearest, rule, fix });
-    this.#made.add(e);
     return e;
   }
+}
+
+// refusal tells whether a refused call is what an error is or comes from. Packages wrap errors: fetch says
+// "fetch failed", and what is behind is the cause, or the detail.
+function refusal(e) {
+  for (let depth = 0; depth < 4 && e !== null && typeof e === 'object'; depth++, e = e.cause ?? e.detail) {
+    if (e.code === CODE) return true;
+  }
+  return false;
 }
 
 function annotate(e, weir) {
@@ -146,4 +145,4 @@ function common(a, b) {
   return a.lastIndexOf('/', n - 1);
 }
 
-module.exports = { Words };
+module.exports = { Words, refusal };

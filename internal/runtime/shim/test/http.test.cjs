@@ -3,11 +3,11 @@
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
 const net = require('node:net');
-const { spawnSync } = require('node:child_process');
+const { spawn } = require('node:child_process');
 const { Words } = require('../words.cjs');
 const { watchResponses } = require('../http.cjs');
 
-const { name, length } = net.Socket.prototype.connect;
+const looks = [net.Socket.prototype.connect, require('node:http2').connect].map((f) => [f.name, f.length]);
 watchResponses(new Words({ mark: 'MARK', place: 'p', intrinsic: false, grants: {} }));
 const http = require('node:http'), http2 = require('node:http2');
 const denied = { 'Weir-Denied': 'MARK {"detail":"GET x is not allowed","tried":"GET x","fix":"http = [x]"}' };
@@ -116,33 +116,44 @@ test('fetch', async () => {
   assert.equal(connections, before + 1, 'a refusal must not cost the connection');
 });
 
-test('functions keep their looks, and the shim loads no module that is not used', () => {
-  assert.deepEqual([net.Socket.prototype.connect.name, net.Socket.prototype.connect.length], [name, length]);
-  const files = JSON.stringify([require.resolve('../words.cjs'), require.resolve('../http.cjs'), require.resolve('../net.cjs')]);
-  const r = spawnSync(process.execPath, ['-e', `
-    const [words, http, net] = ${files};
-    const w = new (require(words).Words)({ mark: 'm', grants: {} });
-    require(http).watchResponses(w);
-    require(net).watchRefusals(w);
-    const s = require('net').connect(1, '127.0.0.1').on('error', () => {
-      console.log(process.moduleLoadList.filter((m) => /NativeModule (_http_client|http|https|http2)$/.test(m)).length);
-    });`], { encoding: 'utf8' });
-  assert.equal(r.stdout, '0\n', r.stderr);
-});
-
-test('modules that import the clients see the same', () => {
-  const script = `
+// child runs a module in a process of its own, in which nothing has made a connection, and gives its output.
+const child = (script) => new Promise((resolve) => {
+  const head = `
     import { createRequire } from 'node:module';
     const require = createRequire(${JSON.stringify(__filename)});
     const { Words } = require('../words.cjs');
-    require('../http.cjs').watchResponses(new Words({ mark: 'MARK', grants: {} }));
-    const { get } = await import('node:http');
-    get(${JSON.stringify(base + '/denied')}).on('response', () => console.log('response')).on('error', (e) => console.log(e.code));`;
-  const { spawn } = require('node:child_process');
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script]);
-    let out = '';
-    child.stdout.on('data', (d) => { out += d; });
-    child.on('close', () => { assert.equal(out, 'EWEIR\n'); resolve(); });
-  });
+    const words = new Words({ mark: 'MARK', grants: {} });
+    require('../http.cjs').watchResponses(words);
+    require('../net.cjs').watchRefusals(words);
+    const [base, base2] = ${JSON.stringify([base, base2])};
+    const loaded = () => process.moduleLoadList.filter((m) => /NativeModule (_http_client|https?|http2)$/.test(m)).length;
+    const say = (e) => console.log(e.code ?? e[':status'] ?? e.statusCode);\n`;
+  const p = spawn(process.execPath, ['--input-type=module', '-e', head + script]);
+  let out = '';
+  for (const s of [p.stdout, p.stderr]) s.on('data', (d) => { out += d; });
+  p.on('close', () => resolve(out));
+});
+
+test('the clients are watched whenever and however they are loaded', async () => {
+  const stream = `.request({ ':path': '/denied' }).on('response', say).on('error', (e) => { say(e); s.close(); }).resume();`;
+  for (const script of [
+    `const { get } = await import('node:http'); get(base + '/denied').on('response', say).on('error', say);`,
+    `const { get } = require('http'); get(base + '/denied').on('response', say).on('error', say);`,
+    `await import('node:https'); fetch(base + '/denied').then(say, (e) => say(e.cause));`,
+    `import { connect } from 'node:http2'; const s = connect(base2); s` + stream,
+    `const { connect } = require('http2'); const s = connect(base2); s` + stream,
+    `const http2 = require('http2'); const socket = require('net').connect(new URL(base2).port, '127.0.0.1').on('connect', () => {
+       const s = http2.connect(base2, { createConnection: () => socket }); s` + stream + '});',
+    `await fetch(base + '/ok'); const s = require('http2').connect(base2); s` + stream,
+  ]) {
+    assert.equal(await child(script), 'EWEIR\n', script);
+  }
+});
+
+test('the shim loads no client that the function does not', async () => {
+  assert.equal(await child(`require('net').connect(1, '127.0.0.1').on('error', () => console.log(loaded()));`), '0\n');
+});
+
+test('functions keep their looks', () => {
+  assert.deepEqual([net.Socket.prototype.connect, http2.connect].map((f) => [f.name, f.length]), looks);
 });

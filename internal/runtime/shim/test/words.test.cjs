@@ -1,7 +1,7 @@
 'use strict';
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { Words } = require('../words.cjs');
+const { Words, refusal } = require('../words.cjs');
 
 const make = (o = {}) => new Words({ mark: 'MARK', place: '[functions.f] in weir.toml', intrinsic: false,
   grants: { read: ['/srv/data/**', '/etc/one'], write: [], exec: ['/usr/bin/convert'] }, ...o });
@@ -18,7 +18,7 @@ test('a response is a refusal if it has the mark', () => {
     assert.ok(e.stack.startsWith('Error: ' + problem.detail));
     assert.deepEqual(e.weir, { tried: problem.tried, nearest: '"n"', rule: 'weir.toml:3', fix: 'f' });
     assert.deepEqual(Object.keys(e), ['code']);
-    assert.ok(words.behind(e) && words.behind(Object.assign(new TypeError('fetch failed'), { cause: e })));
+    assert.ok(refusal(e) && refusal(new TypeError('fetch failed', { cause: e })) && refusal(Object.assign(new Error('stripe'), { detail: e })));
   }
   for (const raw of [undefined, null, [], ['weir-denied'], ['weir-denied', 'MAR ' + JSON.stringify(problem)], ['weir-denied', ''], ['x-weir-denied', value], ['weir-deniee', value]]) {
     assert.equal(words.response(raw), null);
@@ -26,12 +26,11 @@ test('a response is a refusal if it has the mark', () => {
   assert.equal(words.header(undefined), null);
 });
 
-test('what only looks like a refusal is none', () => {
-  const words = make();
-  for (const e of [null, undefined, 7, new Error('x'), Object.assign(new Error('x'), { code: 'EWEIR' }), { cause: { code: 'EWEIR' } }]) assert.equal(words.behind(e), false);
+test('an error of another kind is no refusal', () => {
+  for (const e of [null, undefined, 7, 'EWEIR', new Error('EWEIR'), { code: 'ENOENT' }, { cause: 'EWEIR' }]) assert.equal(refusal(e), false);
   const loop = new Error('x');
   loop.cause = loop;
-  assert.equal(words.behind(loop), false);
+  assert.equal(refusal(loop), false);
 });
 
 test('files keep what the kernel said and get the rule that is missing', () => {
@@ -86,15 +85,15 @@ test('rules in the language of the bootstrap', () => {
 
 test('a connection and a question get the words that were heard for them', () => {
   const words = make();
-  const refusal = { message: 'tcp://db:1 is not allowed: no rule', tried: 'db:1', fix: 'tcp = ["db:1"]' };
-  words.heard({ port: 4711, ...refusal });
+  const said = { message: 'tcp://db:1 is not allowed: no rule', tried: 'db:1', fix: 'tcp = ["db:1"]' };
+  words.heard({ port: 4711, ...said });
   const reset = () => Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', errno: -104, syscall: 'read' });
   const [other, mine, again] = [reset(), reset(), reset()];
   words.connection(other, 4712);
   words.connection(mine, 4711);
   words.connection(again, 4711);
-  assert.deepEqual([mine.code, mine.message, mine.errno, mine.syscall], ['EWEIR', refusal.message, undefined, 'read']);
-  assert.ok(mine.stack.startsWith('Error: ' + refusal.message));
+  assert.deepEqual([mine.code, mine.message, mine.errno, mine.syscall], ['EWEIR', said.message, undefined, 'read']);
+  assert.ok(mine.stack.startsWith('Error: ' + said.message));
   assert.deepEqual([other, again].map((e) => [e.code, e.message]), Array(2).fill(['ECONNRESET', 'read ECONNRESET']));
 
   words.heard({ type: 16, name: 'A.Test', message: 'TXT refused', tried: 'TXT A.Test' });
