@@ -260,8 +260,15 @@ func (c *conn) readAhead() (protocol, error) {
 // allows it.
 func (c *conn) deniedTCP(why string) {
 	c.told.Store(true)
-	r := record.Decision{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, "no request was made on it")}
-	text := ""
+	r, text := c.tcpDenial(why)
+	c.sandbox.denials.writeOnce(r)
+	c.explain(r, text)
+}
+
+// tcpDenial gives the record of a connection that is denied as such, and all of it in one line, "" if that
+// has no more to say. why as for deniedTCP.
+func (c *conn) tcpDenial(why string) (r record.Decision, text string) {
+	r = record.Decision{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, "no request was made on it")}
 	if req, err := policy.NewTCP(c.hosts[0], c.port); err == nil {
 		eng := c.sandbox.function.engine
 		if d := eng.Decide(&req); !d.Allow {
@@ -272,8 +279,7 @@ func (c *conn) deniedTCP(why string) {
 			}
 		}
 	}
-	c.sandbox.denials.writeOnce(r)
-	c.explain(r, text)
+	return r, text
 }
 
 // explain notes what the sandbox is told when the connection is reset.

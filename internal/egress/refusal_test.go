@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,6 +163,25 @@ func TestDatabaseByTLS(t *testing.T) {
 		expectReset(t, address, c)
 		if r := <-told; r.Fix != fix || !strings.Contains(r.Message, address) {
 			t.Errorf("%s: %+v", address, r)
+		}
+	}
+}
+
+// TestServerNameIsTold: the alert that ends a handshake says nothing of the host that was dialled.
+func TestServerNameIsTold(t *testing.T) {
+	told := make(chan Refusal, 1)
+	w := newWorld(t, config{rules: []string{charge}, told: func(r Refusal) { told <- r }})
+	for _, c := range []struct{ to, sni, message, fix string }{
+		{"redis.test:6379", "", "tcp://redis.test:6379 is not allowed: ", `tcp = ["redis.test:6379"]`},
+		{"redis.test:6379", "api.test", "redis.test:6379 is refused: the TLS handshake names api.test, but the connection was made to redis.test", ""},
+		{"api.test:443", "", "api.test:443 is refused: the TLS handshake names no host, but the connection was made to api.test", ""},
+	} {
+		conn := tls.Client(w.mustDial(c.to), &tls.Config{ServerName: c.sni, InsecureSkipVerify: true})
+		if err := conn.Handshake(); err == nil {
+			t.Errorf("%+v: the handshake went through", c)
+		}
+		if r := <-told; !strings.HasPrefix(r.Message, c.message) || r.Fix != c.fix || int(r.Port) != conn.LocalAddr().(*net.TCPAddr).Port {
+			t.Errorf("%+v: %+v", c, r)
 		}
 	}
 }

@@ -7,6 +7,8 @@ const { like } = require('./like.cjs');
 
 const { apply } = Reflect;
 const turn = setImmediate;
+// How a refusal by Weir may look; others look the same. The last is a TLS server name that is not the dialled one.
+const refusals = new Set(['ECONNRESET', 'EPIPE', 'ERR_SSL_TLSV1_UNRECOGNIZED_NAME']);
 
 // The numbers of the types that a program can ask for (RFC 1035, section 3.2.2, and the IANA registry), by
 // what Node calls the question.
@@ -27,7 +29,7 @@ function soon(f) {
 function watchSockets(words) {
   const destroy = net.Socket.prototype._destroy;
   net.Socket.prototype._destroy = like(destroy, function (e, done) {
-    if (e?.code !== 'ECONNRESET' && e?.code !== 'EPIPE') return apply(destroy, this, [e, done]);
+    if (!refusals.has(e?.code)) return apply(destroy, this, [e, done]);
     const port = this.localPort;
     soon(() => {
       words.connection(e, port);
