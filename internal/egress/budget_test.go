@@ -65,7 +65,7 @@ func TestBudgetPerMinute(t *testing.T) {
 	w.sandbox.Close()
 	w.conns = &pairListener{}
 	w.conns.start(t)
-	w.start() // another instance
+	w.start(nil) // another instance
 	if got := fmt.Sprint(first, status(), status(), status()); got != "200 200 200 403" {
 		t.Error(got)
 	}

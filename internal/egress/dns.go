@@ -204,7 +204,8 @@ func (s *Sandbox) lookUpOutside(q dnsmessage.Question, name string) outcome {
 	d := s.function.engine.Decide(&req)
 	r := record.Decision{Kind: "dns", Target: asked(req.Type, name)}
 	if !d.Allow && !(s.function.monitor && allowable(&req)) {
-		s.ledger.writeOnce(explained(r, s.function.engine.Explain(&req, d)))
+		x := s.function.engine.Explain(&req, d)
+		s.deniedAs(q, explained(r, x), name, x.String())
 		return outcome{code: dnsmessage.RCodeRefused}
 	}
 	rooted, err := dnsmessage.NewName(req.Host + ".") // its one spelling: case could carry data, too
@@ -260,7 +261,15 @@ func (s *Sandbox) lookUpAddress(q dnsmessage.Question, name string) (netip.Addr,
 }
 
 func (s *Sandbox) deniedQuestion(q dnsmessage.Question, name, reason string) {
-	s.ledger.writeOnce(record.Decision{Kind: "dns", Reason: reason, Target: asked(policy.DNSType(uint16(q.Type)), name)})
+	s.deniedAs(q, record.Decision{Kind: "dns", Reason: reason, Target: asked(policy.DNSType(uint16(q.Type)), name)}, name, "")
+}
+
+// deniedAs records that a question is refused, and has the sandbox told.
+func (s *Sandbox) deniedAs(q dnsmessage.Question, r record.Decision, name, text string) {
+	s.ledger.writeOnce(r)
+	refusal := refusalOf(r, text)
+	refusal.Type, refusal.Name = q.Type, shown(name)
+	s.tell(refusal)
 }
 
 // asked puts a question into a record.

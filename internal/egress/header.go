@@ -35,8 +35,9 @@ var withheld = set(
 	"destination", // WebDAV: where COPY and MOVE write (RFC 4918, section 10.3)
 )
 
-// ofConnection are the headers of a response that are not passed on to the sandbox.
-var ofConnection = set("connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authenticate")
+// ofConnection are the headers of a response that are not passed on to the sandbox: those of one
+// connection, and the one by which the egress says that an answer is its own.
+var ofConnection = set("weir-denied", "connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authenticate")
 
 func set(names ...string) map[string]bool {
 	m := make(map[string]bool, len(names))

@@ -5,6 +5,7 @@ package egress
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net"
@@ -36,12 +37,14 @@ type Sandbox struct {
 	ca       *authority
 	names    *names
 	ledger   *ledger
-	meters   meters      // of budgets for one invocation
-	ipv6     atomic.Bool // the sandbox has IPv6 to connect with
-	requests slots       // HTTP requests being served
-	refusals slots       // HTTP requests beyond that, which are being refused
-	splices  slots       // connections by a tcp rule
-	asking   slots       // DNS questions that a server outside is asked
+	meters   meters        // of budgets for one invocation
+	mark     string        // of the responses that are the egress's own refusals; see deniedHeader
+	told     func(Refusal) // may be nil
+	ipv6     atomic.Bool   // the sandbox has IPv6 to connect with
+	requests slots         // HTTP requests being served
+	refusals slots         // HTTP requests beyond that, which are being refused
+	splices  slots         // connections by a tcp rule
+	asking   slots         // DNS questions that a server outside is asked
 	ctx      context.Context
 	cancel   context.CancelFunc
 
@@ -64,6 +67,7 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 		ca:       ca,
 		names:    newNames(),
 		ledger:   &ledger{recorder: f.egress.recorder, function: f.name, instance: instance},
+		mark:     rand.Text(),
 		requests: make(slots, maxRequests),
 		refusals: make(slots, maxRefusals),
 		splices:  make(slots, maxSplices),
@@ -84,6 +88,14 @@ func (s *Sandbox) CertFile() []byte {
 	}
 	return slices.Concat(s.ca.pem, s.function.egress.rootsPEM)
 }
+
+// Mark gives what only this sandbox and its egress know: the Weir-Denied header of a response begins with
+// it, if the response is a refusal by the egress.
+func (s *Sandbox) Mark() string { return s.mark }
+
+// OnRefusal has f told of every refusal that has no words in its own protocol, before the sandbox sees it.
+// f is called from several goroutines and must not block. OnRefusal must be called before Serve.
+func (s *Sandbox) OnRefusal(f func(Refusal)) { s.told = f }
 
 // SetInvocation names the invocation that runs now, for records; "" for none. With a new one, budgets
 // for an invocation are whole again; what comes between two counts for the one before.

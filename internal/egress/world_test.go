@@ -184,6 +184,7 @@ type config struct {
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
 	noCA      bool
 	fault     string
+	told      func(Refusal)
 }
 
 func newWorld(tb testing.TB, cfg config) *world {
@@ -227,17 +228,18 @@ func newWorld(tb testing.TB, cfg config) *world {
 	tb.Cleanup(w.egress.Close)
 	w.fn = w.egress.Function("pay", compileWith(tb, cfg.mode, cfg.budget, cfg.rules...))
 	tb.Cleanup(w.fn.Close)
-	w.start()
+	w.start(cfg.told)
 	return w
 }
 
 // start makes the sandbox and serves it.
-func (w *world) start() {
+func (w *world) start(told func(Refusal)) {
 	w.tb.Helper()
 	var err error
 	if w.sandbox, err = w.fn.Sandbox("i-1"); err != nil {
 		w.tb.Fatal(err)
 	}
+	w.sandbox.OnRefusal(told)
 	w.sandbox.SetInvocation("req-1")
 	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {

@@ -43,6 +43,7 @@ type instance struct {
 	conn    *runtime.Conn
 	logs    *logs
 	denials *denials
+	grants  map[string][]string // canonical patterns of what it may "read", "write" and "exec"
 	traces  traces
 
 	dead   atomic.Bool // the process ended or the channel is spoilt
@@ -99,8 +100,11 @@ func (in *instance) launch(ctx context.Context) (err error) {
 		ours.Close()
 		return err
 	}
-	in.egress.Serve(in.proc.TCP(), in.proc.DNS(), datagrams(in.proc))
 	in.conn, err = runtime.Dial(ours, runtime.ConnOptions{OnReport: in.denials.reported})
+	if err == nil {
+		in.egress.OnRefusal(in.refused)
+	}
+	in.egress.Serve(in.proc.TCP(), in.proc.DNS(), datagrams(in.proc))
 	go in.reap()
 	go in.denials.follow(in.proc)
 	if err != nil {
@@ -143,6 +147,7 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 	if eng.Policy().Intrinsic {
 		cfg.host.complete(s)
 	}
+	in.grants = map[string][]string{"read": s.Read, "write": s.Write, "exec": s.Exec}
 	return s
 }
 
@@ -169,7 +174,8 @@ func hostPaths(grants []string) []string {
 // load has the function's code imported.
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
-	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits, Node: in.cfg.Node}, time.Now().Add(loadTime))
+	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits, Node: in.cfg.Node,
+		Words: in.words()}, time.Now().Add(loadTime))
 	in.look()
 	if err == nil {
 		return nil
