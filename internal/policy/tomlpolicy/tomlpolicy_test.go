@@ -256,7 +256,7 @@ func TestLargeFiles(t *testing.T) {
 		"rules":         {"[functions.charge]\nhttp = [\n", "'GET https://a.example/v1/items/*/parts',\n"},
 		"bad rules":     {"[functions.charge]\nhttp = [\n", "'GET a/%d',\n"},
 		"unknown keys":  {"[functions.charge]\n", "kye%d = 1\n"},
-		"some keys":     {"[functions.charge]\n", "kye%d = [\"" + strings.Repeat("a", 200) + "\"]\n"},
+		"some keys":     {"[functions.charge]\n", "kye%d = [\"" + strings.Repeat("a", 800) + "\"]\n"},
 		"inline keys":   {"[functions.charge]\nlimits = { ", "a%d = 1, "},
 		"inline tables": {"[functions.charge]\nhttp = [\n", "{ allow = 'GET https://a.example/', max_calls = %d, per = 'minute' },\n"},
 		"dotted key":    {"[functions.charge]\nlimits", ".a"},
@@ -278,7 +278,7 @@ func TestLargeFiles(t *testing.T) {
 				_, err = f.For("charge")
 			}
 			t.Logf("%v, %.80v", time.Since(start).Round(time.Millisecond), err)
-			if d := time.Since(start); d > time.Minute { // it would be hours
+			if d := time.Since(start); d > 2*time.Minute { // it would be hours
 				t.Errorf("took %v", d)
 			}
 		})
