@@ -250,13 +250,13 @@ func TestMostSpecificWins(t *testing.T) {
 	}
 }
 
-// A file as large as is allowed, right or wrong all over, is read in a bounded time.
+// A file of a megabyte, right or wrong all over, is read in a bounded time.
 func TestLargeFiles(t *testing.T) {
 	for name, c := range map[string]struct{ head, line string }{
 		"rules":         {"[functions.charge]\nhttp = [\n", "'GET https://a.example/v1/items/*/parts',\n"},
 		"bad rules":     {"[functions.charge]\nhttp = [\n", "'GET a/%d',\n"},
 		"unknown keys":  {"[functions.charge]\n", "kye%d = 1\n"},
-		"some keys":     {"[functions.charge]\n", "kye%d = [\"" + strings.Repeat("a", 800) + "\"]\n"},
+		"some keys":     {"[functions.charge]\n", "kye%d = [\"" + strings.Repeat("a", 200) + "\"]\n"},
 		"inline keys":   {"[functions.charge]\nlimits = { ", "a%d = 1, "},
 		"inline tables": {"[functions.charge]\nhttp = [\n", "{ allow = 'GET https://a.example/', max_calls = %d, per = 'minute' },\n"},
 		"dotted key":    {"[functions.charge]\nlimits", ".a"},
@@ -265,7 +265,7 @@ func TestLargeFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := []byte(c.head)
-			for i := 0; len(src) < maxFile-100; i++ {
+			for i := 0; len(src) < 1<<20; i++ {
 				if strings.Contains(c.line, "%d") {
 					src = fmt.Appendf(src, c.line, i)
 				} else {
@@ -278,7 +278,7 @@ func TestLargeFiles(t *testing.T) {
 				_, err = f.For("charge")
 			}
 			t.Logf("%v, %.80v", time.Since(start).Round(time.Millisecond), err)
-			if d := time.Since(start); d > 2*time.Minute { // it would be hours
+			if d := time.Since(start); d > time.Minute { // it would be many
 				t.Errorf("took %v", d)
 			}
 		})
