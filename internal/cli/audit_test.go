@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -99,5 +102,64 @@ func TestSizeFlag(t *testing.T) {
 		if err := s.Set(text); err == nil {
 			t.Errorf("%q is %v", text, &s)
 		}
+	}
+}
+
+// TestRecordsToStdout: standard output then holds records and nothing else.
+func TestRecordsToStdout(t *testing.T) {
+	state, err := os.MkdirTemp("", "weir-cli-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(state) })
+	if err := os.Chmod(state, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("WEIR_STATE_DIR", state)
+	site := t.TempDir()
+	for name, text := range map[string]string{"netlify.toml": "[functions]\ndirectory = \"functions\"\n", "functions/hello.js": "exports.handler = async () => ({ statusCode: 204 });\n"} {
+		path := filepath.Join(site, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, outw := io.Pipe()
+	told, toldw := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		c := newDev(&streams{out: outw, err: toldw})
+		c.SetArgs([]string{site, "--port", "0", "--records", "-"})
+		err := c.ExecuteContext(ctx)
+		toldw.CloseWithError(err)
+		outw.CloseWithError(err)
+		ended <- err
+	}()
+	ready := make(chan string, 1)
+	go func() {
+		for lines := bufio.NewScanner(told); lines.Scan(); {
+			if url, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
+				ready <- url
+			}
+		}
+	}()
+	select {
+	case url := <-ready:
+		resp, err := http.Get(url + "/.netlify/functions/hello")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	e, err := record.NewReader(out, "stdout").Next()
+	if err != nil || e.Invocation == nil || e.Invocation.Function != "hello" {
+		t.Errorf("%v %+v", err, e)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -21,11 +21,14 @@ import (
 // Exit codes. docs/cli.md says the same to users.
 const (
 	exitOK       = 0
-	exitError    = 1 // something failed; the message says what
-	exitUsage    = 2 // a flag or an argument is wrong
-	exitInput    = 3 // a file of the user's is wrong
-	exitNoWall   = 4 // a wall can't be raised on this machine
-	exitFunction = 5 // the function was invoked and answered with an error
+	exitError    = 1  // something failed; the message says what
+	exitUsage    = 2  // a flag or an argument is wrong
+	exitInput    = 3  // a file of the user's is wrong
+	exitNoWall   = 4  // a wall can't be raised on this machine
+	exitFunction = 5  // the function was invoked and answered with an error
+	exitPolicy   = 6  // a policy would deny what it should allow
+	exitGained   = 10 // policy diff --exit-code: a privilege is gained
+	exitDenied   = 11 // policy explain --exit-code: the answer is no
 )
 
 // streams are what a command may talk to. Nothing but results goes to out.
@@ -111,7 +114,7 @@ its policy names, whatever any of its dependencies tries.`,
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s))
+	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s))
 	for _, c := range root.Commands() {
 		checkArgs(c)
 	}

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,9 +39,13 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WEIR_STATE_DIR", filepath.Join(state, "state"))
 			e.Setenv("HOST_SECRET", "canary-of-the-host")
+			e.Values[servedKey] = &served{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "records": records},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "records": records, "receiver": receiver,
+			"upstream": upstream, "dev": dev, "enddev": enddev, "call": call,
+		},
 	})
 }
 
@@ -90,4 +97,20 @@ func records(ts *testscript.TestScript, neg bool, args []string) {
 		f.Invoked(record.Invocation{Time: noon.Add(2 * time.Hour), Function: "charge", Request: "r1", Outcome: "error", Status: 500, Millis: 1.5, Error: "TypeError"})
 	}
 	ts.Check(f.Close())
+}
+
+// receiver starts somebody's server that takes records: receiver FILE. Its URL is in $RECEIVER, and what
+// it gets in FILE.
+func receiver(ts *testscript.TestScript, neg bool, args []string) {
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Weir-Signature") == "" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		io.Copy(f, r.Body)
+	}))
+	ts.Defer(func() { srv.Close(); f.Close() })
+	ts.Setenv("RECEIVER", srv.URL)
 }

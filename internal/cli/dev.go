@@ -21,8 +21,9 @@ func newDev(s *streams) *cobra.Command {
 		Long: `Serves the site in DIR (default: this folder) on loopback: its functions at
 /.netlify/functions/NAME, the AWS Lambda Invoke API for them, and its static files. The
 site is built anew whenever one of its files changes; requests in flight finish on the
-old build. When it serves, it prints one line on stdout: ready http://ADDR`,
+old build. When it serves, it prints one line on stdout: ready http://ADDR (on stderr, if records go to stdout)`,
 		Example: `  weir dev
+  weir dev --learn
   weir dev site --port 8888 --env-file .env.test
   weir dev --resolve api.stripe.com:443=127.0.0.1:12111 --upstream-ca mock-ca.pem`,
 		Args: cobra.MaximumNArgs(1),
@@ -63,7 +64,14 @@ func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) e
 	} else {
 		fmt.Fprintln(s.err, "no functions found; see [functions] directory in netlify.toml")
 	}
-	fmt.Fprintf(s.out, "ready http://%s\n", d.Addr())
+	if f.learn {
+		fmt.Fprintf(s.err, "learning: nothing that a sandbox can let through is denied. When the functions have done what they do, go on with: %s\n", f.next(dir))
+	}
+	ready := s.out
+	if f.records.toStdout() {
+		ready = s.err
+	}
+	fmt.Fprintf(ready, "ready http://%s\n", d.Addr())
 	ctx, cancel := context.WithCancel(ctx)
 	watched := make(chan error, 1)
 	go func() { watched <- d.Watch(ctx) }()

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,6 +66,9 @@ func readEvent(s *streams, file, payload string) (json.RawMessage, error) {
 }
 
 func runInvoke(ctx context.Context, s *streams, f *siteFlags, dir, name string, event json.RawMessage) error {
+	if f.records.toStdout() {
+		return &usageError{errors.New("standard output is for what the function gives: name a file for --records")}
+	}
 	d, closeAll, err := f.open(ctx, s, dir, "127.0.0.1:0")
 	if err != nil {
 		return err

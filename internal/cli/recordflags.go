@@ -3,6 +3,7 @@ package cli
 // The flags that say where records go.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,46 +19,101 @@ import (
 )
 
 type recordFlags struct {
-	file    string
-	maxSize size
-	keep    int
+	file       string
+	maxSize    size
+	keep       int
+	webhook    string
+	secretFile string
 }
 
 func (f *recordFlags) register(c *cobra.Command) {
 	f.maxSize = record.DefaultMaxSize
 	fl := c.Flags()
-	fl.StringVar(&f.file, "records", "", "append decisions and invocations to this file, one JSON object a line")
+	fl.StringVar(&f.file, "records", "", "append decisions and invocations to this file, one JSON object a line; -: to standard output")
 	fl.Var(&f.maxSize, "records-max-size", "size at which the file of records is put aside and the next one begun")
 	fl.IntVar(&f.keep, "records-keep", record.DefaultKeep, "how many files of records are kept; the oldest is removed")
+	fl.StringVar(&f.webhook, "records-webhook", "", "post records to this URL, too: https, or on this machine")
+	fl.StringVar(&f.secretFile, "records-webhook-secret-file", "", "file with the secret that signs what is posted")
 }
 
 // minRecords is the smallest file of records: a few lines must fit.
 const minRecords = 64 << 10
 
+// toStdout tells whether records go to standard output, which then holds nothing else.
+func (f *recordFlags) toStdout() bool { return f.file == "-" }
+
+// sink is a recorder that must be closed.
+type sink interface {
+	record.Recorder
+	Close() error
+}
+
 // open gives a recorder that sends records to people (the log) and to wherever the flags say. The caller
-// must call the function it gets.
-func (f *recordFlags) open(logger *slog.Logger, stateDir string) (record.Recorder, func(), error) {
-	if f.maxSize < minRecords || f.keep < 1 {
-		return nil, nil, &usageError{errors.New("--records-max-size must be at least 64KB and --records-keep at least 1")}
+// must call the function it gets, which ends them in order.
+func (f *recordFlags) open(s *streams, logger *slog.Logger, stateDir string) (record.Recorder, func(), error) {
+	sinks := []sink{record.NewLog(logger)}
+	closeAll := func() {
+		for _, k := range sinks {
+			if err := k.Close(); err != nil {
+				logger.Error("records are incomplete", "error", err)
+			}
+		}
 	}
-	people := record.NewLog(logger)
-	if f.file == "" {
-		return people, func() { people.Close() }, nil
+	file, err := f.primary(s, logger, stateDir)
+	if file != nil {
+		sinks = append(sinks, file)
+	}
+	if err == nil && f.webhook+f.secretFile != "" {
+		var hook sink
+		if hook, err = f.hook(logger); err == nil {
+			sinks = append(sinks, hook)
+		}
+	}
+	if err != nil {
+		closeAll()
+		return nil, nil, err
+	}
+	recorders := make([]record.Recorder, len(sinks))
+	for i, k := range sinks {
+		recorders[i] = k
+	}
+	return record.Multi(recorders...), closeAll, nil
+}
+
+// primary gives what --records asks for, nil if nothing is asked for.
+func (f *recordFlags) primary(s *streams, logger *slog.Logger, stateDir string) (sink, error) {
+	switch {
+	case f.maxSize < minRecords || f.keep < 1:
+		return nil, &usageError{errors.New("--records-max-size must be at least 64KB and --records-keep at least 1")}
+	case f.file == "":
+		return nil, nil
+	case f.toStdout():
+		return record.NewStream(s.out, logger), nil
 	}
 	key, err := record.LoadKey(stateDir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	file, err := record.OpenFile(f.file, record.FileOptions{Key: key, MaxSize: int64(f.maxSize), Keep: f.keep, Logger: logger})
 	if err != nil {
-		return nil, nil, err
+		return nil, err // not a nil *File in an interface
 	}
-	return record.Multi(people, file), func() {
-		people.Close()
-		if err := file.Close(); err != nil {
-			logger.Error("records are incomplete", "file", f.file, "error", err)
-		}
-	}, nil
+	return file, nil
+}
+
+func (f *recordFlags) hook(logger *slog.Logger) (sink, error) {
+	if f.webhook == "" || f.secretFile == "" {
+		return nil, &usageError{errors.New("--records-webhook and --records-webhook-secret-file need each other")}
+	}
+	secret, err := readFile(f.secretFile, "--records-webhook-secret-file")
+	if err != nil {
+		return nil, err
+	}
+	hook, err := record.NewWebhook(f.webhook, bytes.TrimRight(secret, "\r\n"), logger)
+	if err != nil {
+		return nil, err
+	}
+	return hook, nil
 }
 
 // written gives the files that this process writes: the records, and what its output may be redirected
@@ -69,7 +125,7 @@ func (f *recordFlags) written() []string {
 			out = append(out, path)
 		}
 	}
-	if path, err := filepath.Abs(f.file); err == nil && f.file != "" {
+	if path, err := filepath.Abs(f.file); err == nil && f.file != "" && !f.toStdout() {
 		out = append(out, path)
 	}
 	return out

@@ -38,16 +38,18 @@ func (f *siteFlags) register(c *cobra.Command) {
 	f.records.register(c)
 	fl.StringVar(&f.node, "node", "", "path of the Node.js binary (default: node from the PATH, else one that Weir fetches)")
 	fl.StringVar(&f.identityKey, "identity-key", "", "file with the key that verifies callers' JSON Web Tokens: a PEM public key, or a secret for HS256")
-	fl.BoolVar(&f.learn, "learn", false, "monitor mode for all functions")
+	fl.BoolVar(&f.learn, "learn", false, "let every function do what it does and record it (monitor mode); records go to DIR/"+learnedRecords+" unless --records names a file")
 }
 
 // open serves a site with these flags. The caller must call the function it gets.
 func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*server.Dev, func(), error) {
 	if f.learn {
-		return nil, nil, &usageError{fmt.Errorf("--learn is not supported by this version yet")}
+		if err := f.learning(dir); err != nil {
+			return nil, nil, err
+		}
 	}
 	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
-	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles,
+	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn,
 		Log: printLines(s.err), Logger: logger, Progress: s.err}
 	var err error
 	if o.StateDir, err = stateDir(); err != nil {
@@ -70,7 +72,7 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 	if o.Verifier, err = f.verifier(); err != nil {
 		return nil, nil, err
 	}
-	recorder, closeRecords, err := f.records.open(logger, o.StateDir)
+	recorder, closeRecords, err := f.records.open(s, logger, o.StateDir)
 	if err != nil {
 		return nil, nil, err
 	}

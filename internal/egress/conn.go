@@ -86,8 +86,10 @@ func (c *conn) write(r record.Decision) {
 }
 
 // authority gives "host:port" of what was dialled.
-func (c *conn) authority() string {
-	return net.JoinHostPort(c.hosts[0], strconv.Itoa(int(c.port)))
+func (c *conn) authority() string { return hostPort(c.hosts[0], c.port) }
+
+func hostPort(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
 // serveConn serves one connection from its first byte.
@@ -119,31 +121,37 @@ func (s *Sandbox) serveConn(nc net.Conn) {
 	}
 }
 
+const noName = "the address belongs to no name that this sandbox asked for"
+
+// peer finds out who has an address as the sandbox sees it: what it may be called, the name or the address
+// first. literal tells whether it stands for itself, known whether it means anything.
+func (s *Sandbox) peer(a netip.Addr) (hosts []string, literal, known bool) {
+	name, fake := s.names.name(a)
+	switch {
+	case fake && name == "":
+		return []string{a.String()}, false, false
+	case fake:
+		return []string{name}, false, true
+	case a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback():
+		return []string{a.String(), "localhost"}, true, true
+	}
+	return []string{a.String()}, true, true
+}
+
 // identify finds out who was dialled; false if the address means nothing.
 func (c *conn) identify() bool {
 	addr, err := netip.ParseAddrPort(c.LocalAddr().String())
 	if err != nil {
 		return false
 	}
-	a := addr.Addr().Unmap().WithZone("")
 	c.port = addr.Port()
-	name, fake := c.sandbox.names.name(a)
-	switch {
-	case fake && name == "":
-		c.hosts = []string{a.String()}
+	var known bool
+	c.hosts, c.literal, known = c.sandbox.peer(addr.Addr().Unmap().WithZone(""))
+	if !known {
 		c.told.Store(true)
 		if c.port != dnsPort {
-			c.sandbox.ledger.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(),
-				Reason: "the address belongs to no name that this sandbox asked for"})
+			c.sandbox.ledger.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(), Reason: noName})
 			return false
-		}
-	case fake:
-		c.hosts = []string{name}
-	default:
-		c.literal = true
-		c.hosts = []string{a.String()}
-		if a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback() {
-			c.hosts = append(c.hosts, "localhost")
 		}
 	}
 	for _, h := range c.hosts {

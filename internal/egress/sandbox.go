@@ -36,15 +36,18 @@ type Sandbox struct {
 	ca       *authority
 	names    *names
 	ledger   *ledger
+	meters   meters      // of budgets for one invocation
 	ipv6     atomic.Bool // the sandbox has IPv6 to connect with
 	requests slots       // HTTP requests being served
 	refusals slots       // HTTP requests beyond that, which are being refused
 	splices  slots       // connections by a tcp rule
+	asking   slots       // DNS questions that a server outside is asked
 	ctx      context.Context
 	cancel   context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
+	flows  map[flowKey]*flow
 	open   map[io.Closer]struct{} // listeners and connections
 	conns  int
 	http2  int // connections of HTTP/2
@@ -64,7 +67,9 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 		requests: make(slots, maxRequests),
 		refusals: make(slots, maxRefusals),
 		splices:  make(slots, maxSplices),
+		asking:   make(slots, maxAsking),
 		open:     map[io.Closer]struct{}{},
+		flows:    map[flowKey]*flow{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -80,20 +85,31 @@ func (s *Sandbox) CertFile() []byte {
 	return slices.Concat(s.ca.pem, s.function.egress.rootsPEM)
 }
 
-// SetInvocation names the invocation that runs now, for records; "" for none.
-func (s *Sandbox) SetInvocation(id string) { s.ledger.begin(id) }
+// SetInvocation names the invocation that runs now, for records; "" for none. With a new one, budgets
+// for an invocation are whole again; what comes between two counts for the one before.
+func (s *Sandbox) SetInvocation(id string) {
+	if id != "" {
+		s.meters.reset()
+	}
+	s.ledger.begin(id)
+}
 
 // Serve takes what the sandbox captured: TCP connections, whose local address is the one that was
-// dialled, and DNS datagrams. It returns at once. Close closes the listeners.
-func (s *Sandbox) Serve(tcp []net.Listener, udp []net.PacketConn) {
+// dialled, DNS questions, and other datagrams. It returns at once. Close closes the listeners.
+func (s *Sandbox) Serve(tcp []net.Listener, dns []net.PacketConn, udp []Datagrams) {
 	for _, l := range tcp {
 		if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil && a.Addr().Is6() {
 			s.ipv6.Store(true)
 		}
 	}
-	for _, c := range udp {
+	for _, c := range dns {
 		if s.keep(c) {
 			go s.serveDNS(c)
+		}
+	}
+	for _, d := range udp {
+		if s.keep(d) {
+			go s.serveUDP(d)
 		}
 	}
 	for _, l := range tcp {

@@ -131,7 +131,7 @@ func (g *gateway) thrown(w http.ResponseWriter, id, name string, e *weir.Functio
 func (g *gateway) logThrown(id, name string, e *weir.FunctionError) {
 	logged := e.Error()
 	if len(logged) > maxLogged {
-		logged = logged[:maxLogged] + "…"
+		logged = weir.Cut(logged, maxLogged) + "…"
 	}
 	g.Logger.Error("the function threw", "function", name, "request", id, "error", logged,
 		"trace", strings.Join(e.Trace, "\n"))

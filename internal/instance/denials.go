@@ -110,11 +110,6 @@ func (d *denials) reported(r runtime.Report) {
 	d.write(rec)
 }
 
-// isCall tells whether a word of the shim's can be the name of a system call.
-func isCall(s string) bool {
-	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
-}
-
 // found records what traces told.
 func (d *denials) found(rec record.Decision) {
 	d.mu.Lock()
@@ -166,4 +161,9 @@ func printable(s string) string {
 		return strconv.QuoteToASCII(s)
 	}
 	return s
+}
+
+// isCall tells whether a word of the shim's can be the name of a system call.
+func isCall(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }

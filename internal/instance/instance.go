@@ -99,7 +99,7 @@ func (in *instance) launch(ctx context.Context) (err error) {
 		ours.Close()
 		return err
 	}
-	in.egress.Serve(in.proc.TCP(), in.proc.UDP())
+	in.egress.Serve(in.proc.TCP(), in.proc.DNS(), datagrams(in.proc))
 	in.conn, err = runtime.Dial(ours, runtime.ConnOptions{OnReport: in.denials.reported})
 	go in.reap()
 	go in.denials.follow(in.proc)
@@ -130,18 +130,29 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Write:    cfg.writable(),
 		Ports:    eng.Ports(),
 		Loopback: eng.Loopback(),
+		UDPPorts: eng.UDPPorts(),
+		UDPAll:   cfg.monitored(),
 		Reserve:  runtime.Reserve(cfg.Node),
 		Limits:   in.limits,
-	}
-	if eng.Policy().Intrinsic {
-		cfg.host.complete(s)
 	}
 	if eng.Policy().Addons || cfg.monitored() {
 		for _, a := range cfg.Bundle.Addons {
 			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))
 		}
 	}
+	if eng.Policy().Intrinsic {
+		cfg.host.complete(s)
+	}
 	return s
+}
+
+// datagrams gives the sockets for datagrams as the egress sees them.
+func datagrams(p *sandbox.Process) []egress.Datagrams {
+	var list []egress.Datagrams
+	for _, d := range p.UDP() {
+		list = append(list, d)
+	}
+	return list
 }
 
 // hostPaths leaves out the grants of what every sandbox can read anyway.

@@ -4,15 +4,19 @@
 package policy
 
 import (
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Coverage compares the rules of policies as sets of requests. Where patterns can't be compared in
 // bounded time, and across kinds of rules, it says that something is not covered: never the opposite.
 // Budgets are not looked at.
 type Coverage struct {
-	rules []covered
+	rules  []covered
+	byHost map[string][]int // rules about hosts, by the exact one; "" for those with a wildcard
+	files  []int            // the others
 }
 
 // covered is one rule as a set: for rules about hosts, the places to which it leads.
@@ -35,11 +39,34 @@ type place struct {
 
 // NewCoverage compares the rules of the engine's policy.
 func NewCoverage(e *Engine) *Coverage {
-	c := &Coverage{}
+	c := &Coverage{byHost: map[string][]int{}}
 	for i := range e.policy.Rules {
-		c.rules = append(c.rules, newCovered(&e.policy.Rules[i]))
+		r := newCovered(&e.policy.Rules[i])
+		c.rules = append(c.rules, r)
+		if r.places == nil {
+			c.files = append(c.files, i)
+		} else {
+			c.byHost[r.host.exact] = append(c.byHost[r.host.exact], i)
+		}
 	}
 	return c
+}
+
+// near gives the rules of which some may allow what r allows, those with the same exact host first.
+func (c *Coverage) near(r *covered) []int {
+	switch {
+	case r.places == nil:
+		return c.files
+	case r.host.exact != "":
+		return slices.Concat(c.byHost[r.host.exact], c.byHost[""])
+	}
+	list := slices.Clone(c.byHost[""])
+	for host, rules := range c.byHost {
+		if host != "" && r.host.match(host) {
+			list = append(list, rules...)
+		}
+	}
+	return list
 }
 
 // newCovered reads a rule that Compile has taken.
@@ -80,20 +107,35 @@ func newCovered(r *Rule) covered {
 	return c
 }
 
-// Covered tells whether all that rule i allows is allowed by those rules of by that are listed, together.
-// That includes leading to private addresses, which only a rule that names the very host does. If not,
-// example is a request that shows it, as "METHOD URL"; it may be empty.
-func (c *Coverage) Covered(i int, by *Coverage, list []int) (ok bool, example string) {
+// Gap is what keeps a rule from being covered.
+type Gap struct {
+	// Example is a request that the rule allows and the others don't, as "METHOD URL"; "" if none can be
+	// given.
+	Example string
+	// Private: the others allow the same requests, but none of them names the host, so that only the
+	// rule may lead to a private address.
+	Private bool
+}
+
+// Covered tells whether all that rule i allows is allowed by those rules of by that among takes, together;
+// if not, what is missing.
+func (c *Coverage) Covered(i int, by *Coverage, among func(j int) bool) (bool, Gap) {
 	r := &c.rules[i]
-	if r.places == nil {
-		return r.coveredFile(by, list), ""
-	}
-	for _, p := range r.places {
-		if ok, example := r.coveredPlace(p, by, list); !ok {
-			return false, example
+	var list []int
+	for _, j := range by.near(r) {
+		if among(j) {
+			list = append(list, j)
 		}
 	}
-	return true, ""
+	if r.places == nil {
+		return r.coveredFile(by, list), Gap{}
+	}
+	for _, p := range r.places {
+		if ok, gap := r.coveredPlace(p, by, list); !ok {
+			return false, gap
+		}
+	}
+	return true, Gap{}
 }
 
 func (r *covered) coveredFile(by *Coverage, list []int) bool {
@@ -113,28 +155,28 @@ func (r *covered) coveredFile(by *Coverage, list []int) bool {
 	return false
 }
 
-func (r *covered) coveredPlace(p place, by *Coverage, list []int) (ok bool, example string) {
+func (r *covered) coveredPlace(p place, by *Coverage, list []int) (bool, Gap) {
 	named := r.host.exact == "" || p.kind == DNS
 	var patterns []*automaton
 	for _, j := range list {
 		o := &by.rules[j]
 		named = named || o.names(r.host.exact, p)
-		if !slices.Contains(o.places, p) || !o.near(r) || !o.takesQueryOf(r) {
+		if !slices.Contains(o.places, p) || !o.takesQueryOf(r) {
 			continue
 		}
 		if o.rule.Pattern == r.rule.Pattern && o.rule.Globs == r.rule.Globs {
-			return true, "" // and it names the host if r does
+			return true, Gap{} // and it names the host if r does
 		}
 		patterns = append(patterns, o.automaton())
 	}
-	if !named {
-		return false, ""
-	}
 	ok, text := r.automaton().within(patterns)
-	if !ok && text != "" && r.url != nil {
-		example = exampleURL(p, text)
+	switch {
+	case ok:
+		return named, Gap{Private: !named}
+	case text == "" || r.url == nil:
+		return false, Gap{}
 	}
-	return ok, example
+	return false, Gap{Example: exampleURL(p, text, r.url.query)}
 }
 
 // names tells whether o names this very host and the port of p, so that it may lead to a private address.
@@ -142,11 +184,6 @@ func (o *covered) names(host string, p place) bool {
 	return o.host.exact == host && slices.ContainsFunc(o.places, func(q place) bool {
 		return q.port == p.port && q.kind != DNS && (q.kind == UDP) == (p.kind == UDP)
 	})
-}
-
-// near leaves out what can't cover r because the hosts are plainly different ones.
-func (o *covered) near(r *covered) bool {
-	return o.host.exact == "" || r.host.match(o.host.exact)
 }
 
 // takesQueryOf tells whether o allows every query that r allows.
@@ -177,19 +214,21 @@ func (r *covered) automaton() *automaton {
 	return newAutomaton(&r.host, r.url.segs, r.url.literal)
 }
 
-// exampleURL gives "METHOD URL" for what an automaton takes, if it can be requested.
-func exampleURL(p place, text string) string {
-	for i := range text {
-		if text[i] != '/' {
-			continue
+// exampleURL gives "METHOD URL" for what an automaton takes, if it can be requested. A query is that
+// which a rule asks for.
+func exampleURL(p place, text string, query []QueryParam) string {
+	host, path, _ := strings.Cut(text, "/")
+	values := url.Values{}
+	for _, q := range query {
+		if q.Value != "*" {
+			values.Set(q.Name, q.Value)
 		}
-		u, err := newURL(p.scheme, bracketed(text[:i])+":"+strconv.Itoa(int(p.port)), text[i:])
-		if err != nil {
-			return ""
-		}
-		return clip(p.method + " " + u.String())
 	}
-	return ""
+	u, err := newURL(p.scheme, bracketed(host)+":"+strconv.Itoa(int(p.port)), "/"+path+"?"+values.Encode())
+	if err != nil {
+		return ""
+	}
+	return clip(p.method + " " + u.String())
 }
 
 // Overlap tells whether rules i and j, both of them about hosts, may allow a request in common, queries

@@ -60,7 +60,7 @@ type Rule struct {
 // by Decision.Rule, and gives OverBudget as the reason of those it then refuses.
 type Budget struct {
 	MaxCalls int   // calls; 0: any number
-	MaxBytes int64 // bytes sent: bodies of requests, and what goes out over WebSockets; 0: any number
+	MaxBytes int64 // bytes of the bodies of requests and responses, and of WebSockets both ways; 0: any number
 	Per      Per
 }
 

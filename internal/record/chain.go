@@ -62,12 +62,11 @@ func encodeDropped(count int) ([]byte, error) {
 	}{mark{Version, "dropped"}, Dropped{time.Now(), count}})
 }
 
-// with gives a line with one more field, the last. The value must need no escape.
-func with(line []byte, name, value string) []byte {
-	open := line[:len(line)-len("}\n")]
-	out := make([]byte, 0, len(line)+len(name)+len(value)+len(`,"":""`))
-	out = append(append(append(out, open...), `,"`...), name...)
-	return append(append(append(out, `":"`...), value...), "\"}\n"...)
+// with appends a line to out, with one more field, the last. The value must need no escape.
+func with(out, line []byte, name, value string) []byte {
+	out = append(out, line[:len(line)-len("}\n")]...)
+	out = append(append(append(out, `,"`...), name...), `":"`...)
+	return append(append(out, value...), "\"}\n"...)
 }
 
 // without is the reverse of with: the line without its last field, which must be name and have a value
@@ -81,12 +80,12 @@ func without(line []byte, name string, n int) (rest []byte, value string, ok boo
 	return append(bytes.Clone(line[:at]), "}\n"...), string(line[at+len(head) : len(line)-len(end)]), true
 }
 
-// linked gives a line with its place in the chain and, if a key is given, the key's signature over all
-// that comes before it.
-func linked(line []byte, prev string, key *Key) []byte {
-	line = with(line, "prev", prev)
-	if key != nil {
-		line = with(line, "sig", key.sign(line))
+// link appends a line to out, with its place in the chain and, if a key is given, the key's signature
+// over all that comes before it.
+func link(out, line []byte, prev string, key *Key) []byte {
+	if key == nil {
+		return with(out, line, "prev", prev)
 	}
-	return line
+	line = with(nil, line, "prev", prev)
+	return with(out, line, "sig", key.sign(line))
 }

@@ -4,15 +4,16 @@ package record
 // one write(2) of one line costs a few microseconds, and then nothing can be lost by a queue.
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // maxText bounds a text field, in bytes; hostile code chooses URLs and paths.
@@ -57,6 +58,7 @@ type File struct {
 	unsigned int       // lines since the last checkpoint
 	head     string    // hash of the last line, be it in the file or in rest
 	rest     []byte    // what a line that was cut short still lacks
+	buf      []byte    // of the last write, to be used again
 	lost     int       // records that could not be written and that no line in the file tells of
 	err      error     // why the first record of all was lost
 	waits    time.Time // until when no new file is tried after one that could not be begun
@@ -152,33 +154,37 @@ func encodeCheckpoint(s State) ([]byte, error) {
 // for a while leaves no gap that nobody sees. The error says that the line is lost. The caller holds
 // the lock.
 func (r *File) append(line []byte, key *Key) error {
-	var gap []byte
-	afterGap := r.head
+	out := append(r.buf[:0], r.rest...)
+	head, gapHead := r.head, r.head
+	gap, begin := len(out), len(out) // where the gap's line begins, and the line
 	if r.lost > 0 {
 		told, err := encodeDropped(r.lost)
 		if err != nil {
 			return err
 		}
-		gap = linked(told, r.head, nil)
-		afterGap = hashOf(gap)
+		out = link(out, told, head, nil)
+		begin = len(out)
+		gapHead = hashOf(out[gap:])
+		head = gapHead
 	}
 	if line != nil {
-		line = linked(line, afterGap, key)
+		out = link(out, line, head, key)
+		head = hashOf(out[begin:])
 	}
-	out := slices.Concat(r.rest, gap, line)
+	r.buf = out
 	n, err := r.f.Write(out)
 	r.size += int64(n)
-	switch begin := len(r.rest) + len(gap); {
+	switch {
 	case err == nil || n > begin: // if it was cut inside the line, the next write ends it
-		r.rest, err = out[n:], nil
-		r.told(gap != nil, afterGap)
+		r.rest, err = bytes.Clone(out[n:]), nil
+		r.told(begin > gap, gapHead)
 		if line != nil {
-			r.head = hashOf(line)
+			r.head = head
 			r.unsigned++
 		}
-	case n > len(r.rest):
-		r.rest = out[n:begin]
-		r.told(true, afterGap)
+	case n > gap:
+		r.rest = bytes.Clone(out[n:begin])
+		r.told(true, gapHead)
 	default:
 		r.rest = r.rest[n:]
 	}
@@ -214,14 +220,10 @@ func (r *File) Close() error {
 	return errors.Join(err, r.f.Sync(), r.f.Close(), r.lock.Close())
 }
 
-// bounded cuts a text at maxText, never inside a character.
+// bounded cuts a text at maxText.
 func bounded(s string) string {
 	if len(s) <= maxText {
 		return s
 	}
-	n := maxText
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
+	return weir.Cut(s, maxText) + "…"
 }

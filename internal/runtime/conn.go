@@ -167,11 +167,10 @@ const (
 
 // bound cuts an error to what is kept of it.
 func bound(e *weir.FunctionError) {
-	cut := func(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }
-	e.Type, e.Message = cut(e.Type, maxErrorType), cut(e.Message, maxErrorMessage)
+	e.Type, e.Message = weir.Cut(e.Type, maxErrorType), weir.Cut(e.Message, maxErrorMessage)
 	left := maxErrorTrace
 	for i, line := range e.Trace {
-		e.Trace[i] = cut(line, left)
+		e.Trace[i] = weir.Cut(line, left)
 		if left -= len(e.Trace[i]) + 1; left <= 0 {
 			e.Trace = e.Trace[:i+1]
 			break

@@ -24,7 +24,7 @@ func (p *Proposal) Edit(name, text string, have map[string]*policy.Policy) (stri
 	if text != "" {
 		d.lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}
-	d.remark(p.Unused(), p.From, p.To)
+	d.remark(p.Grants, p.From, p.To)
 	for i := range p.Functions {
 		f := &p.Functions[i]
 		if f.Intrinsic {
@@ -46,7 +46,14 @@ func (p *Proposal) head() []string {
 	if !p.From.IsZero() {
 		s += ", " + span(p.From, p.To)
 	}
-	return []string{s + ". What is commented out deserves a second look: remove the # of a", "# rule only if you know why the function needs it."}
+	out := []string{s + "."}
+	for _, f := range p.Functions {
+		if slices.ContainsFunc(f.Rules, func(r Rule) bool { return !r.Live() }) {
+			out = append(out, "# What is commented out deserves a second look; remove the # of a rule if you know why the function", "# needs it.")
+			break
+		}
+	}
+	return append(out, "")
 }
 
 // document is the text of weir.toml while it is edited.
@@ -55,24 +62,54 @@ type document struct {
 	lines []string
 }
 
-// remark writes above each unused grant that it is. It goes first and from the end, since positions are
+// remark writes above each grant that nobody used, of those functions that the records are about, that
+// it is, and takes away what was remarked before. It goes first and from the end, since positions are
 // those of the text as it was.
-func (d *document) remark(unused []Grant, from, to time.Time) {
-	byLine := map[int][]string{}
-	for i := range unused {
-		g := &unused[i]
-		if g.line < 1 || g.line > len(d.lines) {
-			continue
-		}
-		indent := d.lines[g.line-1][:len(d.lines[g.line-1])-len(strings.TrimLeft(d.lines[g.line-1], " \t"))]
-		note := fmt.Sprintf("%s# %s, by %s: %s", indent, quote(g.Rule), g.Function, g.idle(from, to))
-		if !slices.Contains(d.lines, note) {
-			byLine[g.line] = append(byLine[g.line], note)
+func (d *document) remark(grants []Grant, from, to time.Time) {
+	byLine := map[int][]Grant{}
+	for _, g := range grants {
+		if g.line >= 1 && g.line <= len(d.lines) {
+			byLine[g.line] = append(byLine[g.line], g)
 		}
 	}
 	for n := len(d.lines); n > 0; n-- {
-		d.lines = slices.Insert(d.lines, n-1, byLine[n]...)
+		d.lines = slices.Insert(d.lines, n-1, remarks(d.lines[n-1], byLine[n], from, to)...)
+		for i := n - 2; i >= 0 && strings.HasPrefix(strings.TrimSpace(d.lines[i]), "# "); i-- {
+			if slices.ContainsFunc(byLine[n], func(g Grant) bool { return strings.HasPrefix(strings.TrimSpace(d.lines[i]), g.mark()) }) {
+				d.lines = slices.Delete(d.lines, i, i+1)
+				n--
+			}
+		}
 	}
+}
+
+// mark is how a remark about a grant begins.
+func (g *Grant) mark() string { return "# " + quote(g.Rule) + " unused: " }
+
+// remarks gives one for each grant of a line that no function used.
+func remarks(line string, grants []Grant, from, to time.Time) []string {
+	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+	var out, done []string
+	for _, g := range grants {
+		if slices.Contains(done, g.Rule) {
+			continue
+		}
+		done = append(done, g.Rule)
+		var functions []string
+		last := g
+		for _, o := range grants {
+			if o.Rule == g.Rule {
+				functions = append(functions, o.Function)
+				if o.LastUse.After(last.LastUse) {
+					last = o
+				}
+			}
+		}
+		if last.Unused {
+			out = append(out, indent+plain(g.mark()+last.idle(from, to)+", by "+strings.Join(functions, ", ")))
+		}
+	}
+	return out
 }
 
 // bootstrap tells what a function with an Intrinsic bootstrap did beyond its policy.
@@ -217,15 +254,11 @@ func fresh(key string, rules []Rule, have *policy.Policy) []string {
 		}
 		return comments(rules[0].evidence(), "", "addons = true")
 	}
-	live := slices.ContainsFunc(rules, func(r Rule) bool { return r.Live() })
-	if !live { // an empty list would take away what a wider section gives
-		return append([]string{"# " + key + ":"}, items(rules, "")...)
-	}
-	out := []string{key + " = ["}
+	out := []string{key + " = ["} // also if all its rules are comments: to accept one is to remove a "#"
 	if have != nil {
 		for i := range have.Rules {
 			if r := &have.Rules[i]; keyOf(r.Kind) == key {
-				out = append(out, "  "+inherited(r)+", # as in line "+fmt.Sprint(r.Pos.Line))
+				out = append(out, "  "+inherited(r)+", # from a wider section")
 			}
 		}
 	}

@@ -29,10 +29,12 @@ const staleAfter = 30 * 24 * time.Hour
 
 // grants gives the rules whose use is on record: what the egress allows always is; which variables are
 // read is known if the function ran in monitor mode; files and programs leave no record when allowed.
-func (f *function) grants(name string, p *policy.Policy) []Grant {
-	if p == nil || f.intrinsic {
+func (f *function) grants(name string, eng *policy.Engine) []Grant {
+	p := eng.Policy()
+	if f.intrinsic || p.Intrinsic {
 		return nil
 	}
+	asked := f.asked(eng)
 	var out []Grant
 	for i := range p.Rules {
 		r := &p.Rules[i]
@@ -49,8 +51,28 @@ func (f *function) grants(name string, p *policy.Policy) []Grant {
 		if u := f.used[grant{r.Kind, strconv.QuoteToASCII(r.Pattern)}]; u != nil {
 			g.Calls, g.LastUse = u.calls, u.last
 		}
+		if u := asked[i]; u.last.After(g.LastUse) {
+			g.Calls, g.LastUse = max(u.calls, g.Calls), u.last
+		}
 		out = append(out, g)
 	}
+	return out
+}
+
+// asked gives the use of rules by what was tried: a call that was recorded as a denial, before there was
+// the rule, would have used it.
+func (f *function) asked(eng *policy.Engine) map[int]use {
+	out := map[int]use{}
+	f.each(func(t *tried) {
+		if d := eng.Decide(&t.request); d.Allow && d.Rule >= 0 {
+			u := out[d.Rule]
+			u.calls += t.calls
+			if t.last.After(u.last) {
+				u.last = t.last
+			}
+			out[d.Rule] = u
+		}
+	})
 	return out
 }
 
@@ -85,7 +107,7 @@ func (p *Proposal) Unused() []Grant {
 // idle says for how long a grant was not used.
 func (g *Grant) idle(from, to time.Time) string {
 	if g.LastUse.IsZero() {
-		return "unused in these records (" + span(from, to) + ", " + days(to.Sub(from)) + ")"
+		return "never in these records (" + span(from, to) + ", " + days(to.Sub(from)) + ")"
 	}
 	return "last used " + g.LastUse.UTC().Format(time.DateOnly) + ", " + days(to.Sub(g.LastUse)) + " before the records end"
 }

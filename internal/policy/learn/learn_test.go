@@ -182,3 +182,13 @@ func golden(t *testing.T, name string, p *Proposal, text string, have map[string
 		t.Errorf("%s is otherwise now:\n%s", file, got)
 	}
 }
+
+// TestOneServiceForAHostAndPort: what was seen as HTTP and as another protocol can't be both.
+func TestOneServiceForAHostAndPort(t *testing.T) {
+	r := newRun()
+	r.invocation("f").tried("http", "GET", "https://api.pay.test/v1").tried("tcp", "", "api.pay.test:443").tried("tcp", "", "db.pay.test:5432").
+		tried("http", "GET", "http://old.pay.test/x")
+	have := map[string]*policy.Policy{"f": {Source: "weir.toml", Rules: []policy.Rule{{Kind: policy.TCP, Pattern: "old.pay.test:80"}}}}
+	want(t, propose(t, r.set, Options{Sources: everything{}, Existing: have}),
+		"f http GET https://api.pay.test/v1", "? f http GET http://old.pay.test/x", "f tcp db.pay.test:5432", "? f tcp api.pay.test:443")
+}

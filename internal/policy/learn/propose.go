@@ -55,6 +55,8 @@ type Rule struct {
 	Why         []string  `json:"second_look,omitempty"` // not empty: proposed as a comment only
 
 	rule policy.Rule
+	host string
+	port uint16
 }
 
 // Live tells whether the rule is proposed as one, not as a comment.
@@ -84,10 +86,12 @@ func (s *Set) Propose(o Options) (*Proposal, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Grants = append(p.Grants, f.grants(name, have)...)
-		out := Function{Name: name, Intrinsic: f.intrinsic, Unnameable: f.unnameable, Lost: f.lost,
+		p.Grants = append(p.Grants, f.grants(name, eng)...)
+		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, Lost: f.lost,
 			Rules: f.rules(j, eng)}
-		settle(have, out.Rules)
+		if err := settle(have, out.Rules); err != nil {
+			return nil, err
+		}
 		slices.SortStableFunc(out.Rules, func(a, b Rule) int {
 			return cmp.Or(cmp.Compare(slices.Index(keys, a.Key), slices.Index(keys, b.Key)), live(b)-live(a), cmp.Compare(target(a), target(b)))
 		})
@@ -158,50 +162,61 @@ func splitPort(s string) (host string, port uint16) {
 func (f *function) rules(j *judge, eng *policy.Engine) []Rule {
 	have := eng.Policy().Source != ""
 	var out []Rule
-	for _, p := range slices.SortedFunc(maps.Keys(f.places), comparePlaces) {
-		if p.allow && have {
-			continue
+	f.each(func(t *tried) {
+		d := eng.Decide(&t.request)
+		if d.Allow || t.allow && have {
+			return
 		}
+		c := call{kind: t.rule.Kind, scheme: t.request.URL.Scheme, typ: t.request.Type, host: t.request.Host, port: t.request.Port,
+			path: t.rule.Pattern, various: t.various, of: f.invocations, evidence: t.evidence}
+		if t.rule.Kind == policy.HTTP || t.rule.Kind == policy.WS {
+			c.host, c.port = t.request.URL.Host, t.request.URL.Port
+		}
+		c.known = c.host != "" && names(eng, c.host)
+		r := newRule(j, &c, t.rule)
+		r.Example = t.example
+		if d.Reason == policy.OtherQuery {
+			r.Why = append(r.Why, "a rule of the policy has this URL with a query, and this one would allow any query")
+		}
+		out = add(out, r)
+	})
+	return out
+}
+
+// tried is one thing that a function did, as a rule would have it.
+type tried struct {
+	rule    policy.Rule
+	request policy.Request // one that the rule allows
+	allow   bool           // a rule of the time allowed it
+	example string
+	various bool
+	*evidence
+}
+
+// each calls do for all that the function did, in order.
+func (f *function) each(do func(*tried)) {
+	for _, p := range slices.SortedFunc(maps.Keys(f.places), comparePlaces) {
 		for _, found := range f.places[p].patterns() {
-			req := policy.Request{Kind: p.kind, Method: p.method, URL: policy.URL{Scheme: p.scheme, Host: p.host, Port: p.port, Path: found.path}}
+			path := found.path
 			if found.example != "" {
-				req.URL.Path = strings.ReplaceAll(found.path, "*", "0")
+				path = strings.ReplaceAll(path, "*", "0")
 			}
-			d := eng.Decide(&req)
-			if d.Allow {
-				continue
-			}
-			c := call{kind: p.kind, scheme: p.scheme, host: p.host, port: p.port, various: found.various,
-				known: names(eng, p.host), of: f.invocations, evidence: &found.evidence}
-			r := newRule(j, &c, p.rule(found.path))
-			r.Example = found.example
-			if d.Reason == policy.OtherQuery {
-				r.Why = append(r.Why, "a rule of the policy has this URL with a query, and this one would allow any query")
-			}
-			out = add(out, r)
+			do(&tried{rule: p.rule(found.path), allow: p.allow, example: found.example, various: found.various, evidence: &found.evidence,
+				request: policy.Request{Kind: p.kind, Method: p.method, URL: policy.URL{Scheme: p.scheme, Host: p.host, Port: p.port, Path: path}}})
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(f.flat), compareFlats) {
-		req := policy.Request{Kind: k.kind}
-		c := call{kind: k.kind, of: f.invocations, evidence: f.flat[k]}
+		t := &tried{rule: policy.Rule{Kind: k.kind, Pattern: k.pattern}, allow: k.allow, evidence: f.flat[k], request: policy.Request{Kind: k.kind}}
 		switch k.kind {
 		case policy.TCP, policy.UDP:
-			c.host, c.port = splitPort(k.pattern)
-			req.Host, req.Port = c.host, c.port
+			t.request.Host, t.request.Port = splitPort(k.pattern)
 		case policy.DNS:
-			c.typ, c.host, _ = strings.Cut(k.pattern, " ")
-			req.Type, req.Host = c.typ, c.host
+			t.request.Type, t.request.Host, _ = strings.Cut(k.pattern, " ")
 		default:
-			c.path = k.pattern
-			req.Path = strings.TrimSuffix(k.pattern, "/**")
+			t.request.Path = strings.TrimSuffix(k.pattern, "/**")
 		}
-		c.known = c.host != "" && names(eng, c.host)
-		if k.allow && have || eng.Decide(&req).Allow {
-			continue
-		}
-		out = add(out, newRule(j, &c, policy.Rule{Kind: k.kind, Pattern: k.pattern}))
+		do(t)
 	}
-	return out
 }
 
 // add appends a rule; one that is there already gets the better evidence of the two: a call that was
@@ -229,7 +244,7 @@ func names(eng *policy.Engine, host string) bool {
 
 func newRule(j *judge, c *call, rule policy.Rule) Rule {
 	r := Rule{Key: keyOf(rule.Kind), rule: rule, Calls: c.calls, Imported: c.imported, Invocations: c.distinct,
-		First: c.first, Last: c.last, Why: j.reasons(c)}
+		First: c.first, Last: c.last, Why: j.reasons(c), host: c.host, port: c.port}
 	switch rule.Kind {
 	case policy.WS:
 		r.Text = "GET " + rule.Pattern
@@ -270,22 +285,29 @@ func guarded(c *call, text string) string {
 
 // settle makes comments of the live rules that the others or the policy contradict: a host and port is
 // either http or tcp.
-func settle(have *policy.Policy, rules []Rule) {
+func settle(have *policy.Policy, rules []Rule) error {
 	p := &policy.Policy{}
 	if have != nil {
 		p.Rules = slices.Clone(have.Rules)
 	}
-	for i := range rules {
-		r := &rules[i]
-		if !r.Live() || r.rule.Kind == policy.Addon {
-			continue
+	for _, kind := range []policy.Kind{policy.HTTP, policy.TCP} {
+		eng, err := policy.Compile(p)
+		if err != nil {
+			return err
 		}
-		p.Rules = append(p.Rules, r.rule)
-		if _, err := policy.Compile(p); err != nil {
-			p.Rules = p.Rules[:len(p.Rules)-1]
-			r.Why = append(r.Why, "the function speaks HTTP there, too, and one host and port is either http or tcp")
+		for i := range rules {
+			r := &rules[i]
+			if web := r.rule.Kind == policy.HTTP || r.rule.Kind == policy.WS; !r.Live() || r.rule.Kind != kind && !(web && kind == policy.HTTP) {
+				continue
+			}
+			if s := eng.Service(r.host, r.port); s == policy.NoService || (s == policy.TCPService) == (kind == policy.TCP) {
+				p.Rules = append(p.Rules, r.rule)
+				continue
+			}
+			r.Why = append(r.Why, "the function speaks HTTP and another protocol there, and one host and port is either http or tcp")
 		}
 	}
+	return nil
 }
 
 func comparePlaces(a, b place) int {

@@ -4,6 +4,8 @@ package learn
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,6 +170,9 @@ func (s *Set) time(t time.Time) {
 		s.last = t
 	}
 }
+
+// Functions gives the names of the functions that the records are about, sorted.
+func (s *Set) Functions() []string { return slices.Sorted(maps.Keys(s.functions)) }
 
 func (s *Set) function(name string) *function {
 	f := s.functions[name]

@@ -61,7 +61,7 @@ func (s *Set) insert(f *function, t *tree, path string) *evidence {
 		}
 		if key == "*" {
 			child.hinted(hint(seg))
-		} else if len(n.children) > variety {
+		} else if seg != "" && len(n.children) > variety {
 			child = n.collapse()
 		}
 		n = child

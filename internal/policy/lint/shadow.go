@@ -17,11 +17,8 @@ func (fs *Findings) shadows(e *policy.Engine) {
 	budgets := slices.ContainsFunc(p.Rules, func(r policy.Rule) bool { return r.Budget != nil })
 	dead := map[int]bool{}
 	for i := len(p.Rules) - 1; i >= 0; i-- {
-		var others []int
-		for j := range p.Rules {
-			if j != i && !dead[j] && p.Rules[j].Kind == p.Rules[i].Kind && p.Rules[j].Budget == nil && (!budgets || j < i) {
-				others = append(others, j)
-			}
+		others := func(j int) bool {
+			return j != i && !dead[j] && p.Rules[j].Budget == nil && (!budgets || j < i)
 		}
 		if ok, _ := c.Covered(i, c, others); !ok {
 			continue
@@ -37,12 +34,15 @@ func (fs *Findings) shadows(e *policy.Engine) {
 }
 
 // shadower names the one rule that covers rule i by itself, if there is one.
-func shadower(c *policy.Coverage, p *policy.Policy, i int, others []int) string {
-	if ok, _ := c.Covered(i, c, nil); ok {
+func shadower(c *policy.Coverage, p *policy.Policy, i int, others func(int) bool) string {
+	if ok, _ := c.Covered(i, c, func(int) bool { return false }); ok {
 		return "what needs no rule"
 	}
-	for _, j := range others {
-		if ok, _ := c.Covered(i, c, []int{j}); ok {
+	for j := range p.Rules {
+		if !others(j) {
+			continue
+		}
+		if ok, _ := c.Covered(i, c, func(k int) bool { return k == j }); ok {
 			return fmt.Sprintf("%q (%s)", p.Rules[j].Pattern, p.Rules[j].Pos)
 		}
 	}

@@ -50,12 +50,27 @@ func ParseFile(name string, data []byte) (*File, error) {
 	return &File{f}, nil
 }
 
+// Empty tells that the site has no such file.
+func (f *File) Empty() bool { return f.toml == nil }
+
 // Unmatched gives a warning for each section that is about none of the functions.
 func (f *File) Unmatched(functions []string) []*weir.Error {
 	if f.toml == nil {
 		return nil
 	}
 	return f.toml.Unmatched(functions)
+}
+
+// Samples gives names of functions that stand for any function whatever, each with a label that says
+// for whom (see tomlpolicy.Samples).
+func Samples(files ...*File) (map[string]string, error) {
+	var list []*tomlpolicy.File
+	for _, f := range files {
+		if f.toml != nil {
+			list = append(list, f.toml)
+		}
+	}
+	return tomlpolicy.Samples(list...)
 }
 
 // Of gives a function's policy: that of its Intrinsic bootstrap (own; nil if it has none), or what

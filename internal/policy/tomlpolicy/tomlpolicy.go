@@ -61,20 +61,25 @@ func Parse(name string, data []byte) (*File, error) {
 	}
 	r := &reader{file: &File{name: name}}
 	r.root(root)
+	if err := r.joined(); err != nil {
+		return nil, err
+	}
+	return r.file, nil
+}
+
+// joined gives the errors, the first of the file first.
+func (r *reader) joined() error {
 	slices.SortStableFunc(r.errs, func(a, b *weir.Error) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	switch {
-	case len(r.errs) == 0:
-		return r.file, nil
-	case len(r.errs) == 1:
-		return nil, r.errs[0]
+	if len(r.errs) == 1 {
+		return r.errs[0]
 	}
 	var errs []error
 	for _, e := range r.errs[:min(len(r.errs), maxErrors)] {
 		errs = append(errs, e)
 	}
-	return nil, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // Unmatched gives a warning for each section that is about none of the functions, likely for a slip of

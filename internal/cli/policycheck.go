@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-run/weir/internal/policy/lint"
+	"github.com/weir-run/weir/internal/policy/sitepolicy"
+)
+
+type checkFlags struct {
+	context string
+	records []string
+	strict  bool
+	json    bool
+}
+
+func newPolicyCheck(s *streams) *cobra.Command {
+	var f checkFlags
+	c := &cobra.Command{
+		Use:   "check [DIR]",
+		Short: "Say what is wrong with the policies of a site, and what is wider than it need be",
+		Long: `Reads the policies of the site in DIR (default: this folder) and says what is wrong with
+them, and what is wider than its author likely meant or has no effect. With --records, it
+also names the rules that nothing recorded needed. Advice alone leaves the exit code 0,
+with --strict 1; what is wrong makes it 3.`,
+		Example: `  weir policy check
+  weir policy check site --strict
+  weir policy check --records records.jsonl --json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return runPolicyCheck(s, &f, dirArg(args)) },
+	}
+	contextFlag(c, &f.context)
+	c.Flags().StringArrayVar(&f.records, "records", nil, "file of records; may be repeated")
+	c.Flags().BoolVar(&f.strict, "strict", false, "exit with 1 if there is any advice")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+func runPolicyCheck(s *streams, f *checkFlags, dir string) error {
+	site, err := loadSite(dir, f.context)
+	if err != nil {
+		return err
+	}
+	for _, w := range site.Warnings {
+		fmt.Fprintf(s.err, "weir: %s\n", printable(w))
+	}
+	found, err := advice(site, dir, f.records)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		err = printJSON(s, struct {
+			Functions int            `json:"functions"`
+			Findings  []lint.Finding `json:"findings"`
+		}{len(site.Functions), append([]lint.Finding{}, found...)})
+	} else {
+		err = printAdvice(s, site, found)
+	}
+	if err == nil && f.strict && len(found) > 0 {
+		return &quietExit{exitError}
+	}
+	return err
+}
+
+// advice is all that is to be said about the policies of a site.
+func advice(site *sitepolicy.Site, dir string, records []string) ([]lint.Finding, error) {
+	var fs lint.Findings
+	fs.Sections(site.Unmatched)
+	for _, fn := range site.Functions {
+		fs.Policy(fn.Engine)
+	}
+	if len(records) == 0 {
+		return fs.List(), nil
+	}
+	var u lint.Usage
+	if err := readRecords(dir, records, &u); err != nil {
+		return nil, err
+	}
+	for _, fn := range site.Functions {
+		fs.Unused(fn.Engine, &u)
+	}
+	return fs.List(), nil
+}
+
+func printAdvice(s *streams, site *sitepolicy.Site, found []lint.Finding) error {
+	for _, x := range found {
+		line := x.String()
+		if x.Place != "" {
+			line = x.Place + ": " + line
+		}
+		if _, err := fmt.Fprintln(s.out, printable(line)); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(s.out, "%s checked, %s\n", counted(len(site.Functions), "function"), counted(len(found), "warning"))
+	return err
+}
+
+// counted gives a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// printJSON prints a result for programs.
+func printJSON(s *streams, v any) error {
+	enc := json.NewEncoder(s.out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,140 @@
+package diff
+
+// Which rules of one policy the other makes up for.
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/weir-run/weir/internal/policy"
+)
+
+// matcher finds for each rule of s whether o allows the same.
+type matcher struct {
+	s, o    side
+	covered []bool
+	gaps    []policy.Gap
+	taken   map[int]bool  // rules of o with a budget whose place one of s has taken
+	caps    map[int][]int // rules of o with a budget that come before a rule of o and take from its requests
+}
+
+func (m *matcher) match() {
+	m.covered = make([]bool, len(m.s.policy.Rules))
+	m.gaps = make([]policy.Gap, len(m.s.policy.Rules))
+	m.findCaps()
+	written := m.written()
+	for i := range m.s.policy.Rules {
+		if j, ok := written[key(&m.s.policy.Rules[i])]; ok && m.standsBehind(i, j) {
+			m.covered[i] = true // most rules stay as they are
+			continue
+		}
+		m.covered[i], m.gaps[i] = m.s.coverage.Covered(i, m.o.coverage, func(j int) bool {
+			return m.o.policy.Rules[j].Budget == nil && m.standsBehind(i, j)
+		})
+	}
+	for _, same := range []bool{true, false} { // the rule that it was, before any other that would do
+		for i := range m.s.policy.Rules {
+			m.covered[i] = m.covered[i] || m.takes(i, same)
+		}
+	}
+}
+
+// written gives the rules of o without a budget by how they are written.
+func (m *matcher) written() map[string]int {
+	out := map[string]int{}
+	for j := range m.o.policy.Rules {
+		if r := &m.o.policy.Rules[j]; r.Budget == nil {
+			out[key(r)] = j
+		}
+	}
+	return out
+}
+
+// key is equal for rules that are about the same requests as they are written.
+func key(r *policy.Rule) string {
+	return fmt.Sprintf("%d %t %t %q %q", r.Kind, r.Globs, r.Query != nil, r.Query, r.Pattern)
+}
+
+func (m *matcher) findCaps() {
+	m.caps = map[int][]int{}
+	for c := range m.o.policy.Rules {
+		if m.o.policy.Rules[c].Budget == nil {
+			continue
+		}
+		for j := c + 1; j < len(m.o.policy.Rules); j++ {
+			if m.o.coverage.Overlap(c, j) {
+				m.caps[j] = append(m.caps[j], c)
+			}
+		}
+	}
+}
+
+// standsBehind tells whether the budgets that come before rule j of o also come before rule i.
+func (m *matcher) standsBehind(i, j int) bool {
+	for _, c := range m.caps[j] {
+		if !slices.ContainsFunc(m.s.policy.Rules[:i], func(r policy.Rule) bool {
+			cap := &m.o.policy.Rules[c]
+			return sameRequests(&r, cap) && within(r.Budget, cap.Budget)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// takes finds one rule of o with a budget, not taken yet, whose place rule i can take.
+func (m *matcher) takes(i int, same bool) bool {
+	r := &m.s.policy.Rules[i]
+	if r.Budget == nil {
+		return false
+	}
+	for j := range m.o.policy.Rules {
+		o := &m.o.policy.Rules[j]
+		if o.Budget == nil || m.taken[j] || !within(r.Budget, o.Budget) || sameRequests(r, o) != same || !m.standsBehind(i, j) {
+			continue
+		}
+		if ok, _ := m.s.coverage.Covered(i, m.o.coverage, func(k int) bool { return k == j }); ok {
+			m.taken[j] = true
+			return true
+		}
+	}
+	return false
+}
+
+// within tells whether budget b is no larger than o.
+func within(b, o *policy.Budget) bool {
+	if o == nil || b == nil {
+		return o == nil
+	}
+	return b.Per == o.Per && (o.MaxCalls == 0 || b.MaxCalls != 0 && b.MaxCalls <= o.MaxCalls) &&
+		(o.MaxBytes == 0 || b.MaxBytes != 0 && b.MaxBytes <= o.MaxBytes)
+}
+
+// sameRequests tells whether two rules are about the same requests, as they are written.
+func sameRequests(a, b *policy.Rule) bool {
+	return key(a) == key(b)
+}
+
+func samePattern(a, b *policy.Rule) bool {
+	return a.Kind == b.Kind && a.Pattern == b.Pattern && a.Globs == b.Globs
+}
+
+// why says what is not plain from the rule itself.
+func (m *matcher) why(r *policy.Rule, gap policy.Gap) string {
+	if gap.Private {
+		return "it names the host, so it may lead to a private address; a wildcard does not"
+	}
+	for j := range m.o.policy.Rules {
+		o := &m.o.policy.Rules[j]
+		switch {
+		case !samePattern(r, o):
+		case !sameRequests(r, o):
+			return "the query was another: " + text(o)
+		case r.Budget == nil && o.Budget != nil:
+			return "the budget was " + o.Budget.String()
+		case r.Budget != nil && o.Budget != nil:
+			return fmt.Sprintf("the budget was %s, now it is %s", o.Budget, r.Budget)
+		}
+	}
+	return ""
+}
