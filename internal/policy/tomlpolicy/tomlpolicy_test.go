@@ -250,7 +250,7 @@ func TestMostSpecificWins(t *testing.T) {
 	}
 }
 
-// A file as large as is allowed, right or wrong all over, is read in a bounded time.
+// A file of a megabyte, right or wrong all over, is read in a bounded time.
 func TestLargeFiles(t *testing.T) {
 	for name, c := range map[string]struct{ head, line string }{
 		"rules":         {"[functions.charge]\nhttp = [\n", "'GET https://a.example/v1/items/*/parts',\n"},
@@ -265,7 +265,7 @@ func TestLargeFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := []byte(c.head)
-			for i := 0; len(src) < maxFile-100; i++ {
+			for i := 0; len(src) < 1<<20; i++ {
 				if strings.Contains(c.line, "%d") {
 					src = fmt.Appendf(src, c.line, i)
 				} else {
@@ -278,7 +278,7 @@ func TestLargeFiles(t *testing.T) {
 				_, err = f.For("charge")
 			}
 			t.Logf("%v, %.80v", time.Since(start).Round(time.Millisecond), err)
-			if d := time.Since(start); d > time.Minute { // it would be hours
+			if d := time.Since(start); d > time.Minute { // it would be many
 				t.Errorf("took %v", d)
 			}
 		})

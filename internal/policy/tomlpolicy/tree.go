@@ -37,7 +37,7 @@ type entry struct {
 // The decoder's time grows with the square of the keys that a table has, so that a hostile file of a
 // few megabytes would take hours. These bounds keep it to seconds.
 const (
-	maxKeys       = 20_000 // of the file, those of inline tables aside; parts of dotted keys counted
+	maxKeys       = 10_000 // of the file, those of inline tables aside; parts of dotted keys counted
 	maxInlineKeys = 1_000  // of one inline table
 )
 
