@@ -167,7 +167,9 @@ func TestBudgetOfAWebSocket(t *testing.T) {
 	if b, err := io.ReadAll(rd); len(b) > 0 {
 		t.Errorf("%q came back beyond the budget, %v", b, err)
 	}
-	w.denied("the cut", func(d record.Decision) bool { return d.Kind == "ws" && strings.Contains(d.Reason, "100B per invocation") })
+	w.denied("the cut", func(d record.Decision) bool {
+		return d.Kind == "ws" && strings.Contains(d.Reason, "100B per invocation")
+	})
 }
 
 // TestMonitoredBudget: what is beyond a budget is recorded and let through.
