@@ -188,6 +188,8 @@ func TestDNSCarriesNothingOut(t *testing.T) {
 		q[11] = 1 // an OPT record
 		w.sandbox.answer(q, maxUDPAnswer)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for _, q := range n.raw {
 		if plain == 0 {
 			plain = len(q)
