@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -34,7 +35,10 @@ const (
 	oldPrefix = ".old-"
 )
 
-// content is manifest.json. Format changes whenever its meaning does.
+// format is the version of manifest.json; it changes whenever the meaning does.
+const format = 2
+
+// content is manifest.json.
 type content struct {
 	Format    int
 	Functions []contentFunction // in the site's order; broken ones are not there
@@ -42,6 +46,7 @@ type content struct {
 
 type contentFunction struct {
 	Name   string
+	Policy *policy.Policy `json:",omitempty"` // as it was built with: another policy is another artifact
 	Entry  string
 	Export string
 	Addons []string
@@ -72,7 +77,7 @@ func write(ctx context.Context, stateDir string, built []output) (*Artifact, err
 	if err := os.Chmod(tmp, 0o755); err != nil { // the sandbox's user reads it
 		return nil, err
 	}
-	c := content{Format: 1}
+	c := content{Format: format}
 	for i := range built {
 		if built[i].err != nil {
 			continue
@@ -132,8 +137,7 @@ func settle(tmp, dir string) (*Artifact, error) {
 	return nil, fmt.Errorf("%s is being changed by someone else", dir)
 }
 
-// complete adds what the artifact does not hold: the broken functions, and policies, which belong
-// to the source.
+// complete adds what the artifact does not hold: the broken functions.
 func (a *Artifact) complete(built []output) *Artifact {
 	bundles := map[string]weir.Bundle{}
 	for _, f := range a.Functions {
@@ -141,9 +145,9 @@ func (a *Artifact) complete(built []output) *Artifact {
 	}
 	a.Functions = nil
 	for _, b := range built {
-		f := Function{Bundle: weir.Bundle{Function: b.name}, Err: b.err}
+		f := Function{Bundle: weir.Bundle{Function: b.name}, Policy: b.policy, Err: b.err}
 		if b.err == nil {
-			f.Bundle, f.Policy = bundles[b.name], b.policy
+			f.Bundle = bundles[b.name]
 		}
 		a.Functions = append(a.Functions, f)
 	}
@@ -152,7 +156,7 @@ func (a *Artifact) complete(built []output) *Artifact {
 
 // writeFunction writes one function's files and gives their hashes.
 func writeFunction(ctx context.Context, dir string, b *output) (contentFunction, error) {
-	f := contentFunction{Name: b.name, Entry: b.entry, Export: b.export, Addons: addons(b.files)}
+	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Addons: addons(b.files)}
 	for _, name := range b.files.names() {
 		if err := ctx.Err(); err != nil {
 			return f, err
@@ -225,8 +229,8 @@ func makeDirs(dir string) error {
 var validID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Open reads the artifact in dir and checks every file of it: one that is missing, changed or not
-// the artifact's is an error. The result must be closed; it has no broken functions and no policies,
-// which an artifact does not hold.
+// the artifact's is an error. The result must be closed; it has no broken functions, which an
+// artifact does not hold.
 func Open(dir string) (*Artifact, error) {
 	held, err := lease(dir)
 	if err != nil {
@@ -253,8 +257,8 @@ func open(dir string, held *os.File) (*Artifact, error) {
 	if sum := sha256.Sum256(manifest); !validID.MatchString(id) || hex.EncodeToString(sum[:]) != id {
 		return nil, fmt.Errorf("%s is not the manifest of this artifact", filepath.Join(dir, manifestName))
 	}
-	var c content
-	if err := json.Unmarshal(manifest, &c); err != nil {
+	c, err := parseManifest(manifest)
+	if err != nil {
 		return nil, err
 	}
 	a := &Artifact{ID: id, Dir: dir, held: held}
@@ -264,7 +268,7 @@ func open(dir string, held *os.File) (*Artifact, error) {
 		for _, file := range f.Files {
 			known[filepath.Join(root, filepath.FromSlash(file.Name))] = file
 		}
-		a.Functions = append(a.Functions, Function{Bundle: weir.Bundle{
+		a.Functions = append(a.Functions, Function{Policy: f.Policy, Bundle: weir.Bundle{
 			Function: f.Name, Dir: root, Entry: f.Entry, Export: f.Export, Addons: f.Addons}})
 	}
 	if err := check(filepath.Join(dir, "functions"), known); err != nil {
@@ -274,6 +278,45 @@ func open(dir string, held *os.File) (*Artifact, error) {
 		return nil, errGone
 	}
 	return a, nil
+}
+
+func parseManifest(manifest []byte) (c content, err error) {
+	if err = json.Unmarshal(manifest, &c); err == nil && c.Format != format {
+		err = fmt.Errorf("the manifest has format %d, and this version reads %d", c.Format, format)
+	}
+	return c, err
+}
+
+// Policies reads the policies of the artifact in dir, by function, and nothing else of it: a copy of
+// its manifest.json in a folder is enough. A manifest that does not fit a folder named like an
+// artifact is an error.
+func Policies(dir string) (map[string]*policy.Policy, error) {
+	manifest, err := os.ReadFile(filepath.Join(dir, manifestName))
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(manifest)
+	if id := filepath.Base(dir); validID.MatchString(id) && hex.EncodeToString(sum[:]) != id {
+		return nil, fmt.Errorf("%s is not the manifest of this artifact", filepath.Join(dir, manifestName))
+	}
+	c, err := parseManifest(manifest)
+	if err != nil {
+		return nil, err
+	}
+	policies := map[string]*policy.Policy{}
+	for _, f := range c.Functions {
+		policies[f.Name] = f.Policy
+		if f.Policy == nil {
+			policies[f.Name] = &policy.Policy{Function: f.Name}
+		}
+	}
+	return policies, nil
+}
+
+// IsArtifact tells whether dir looks like an artifact: it has a manifest.
+func IsArtifact(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, manifestName))
+	return err == nil && info.Mode().IsRegular()
 }
 
 // check compares the files below dir with those that are known.

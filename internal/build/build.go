@@ -1,8 +1,8 @@
 // Package build turns a site into an artifact: one folder per function that holds everything the
 // function needs at run time and nothing else, immutable and addressed by its content. How an
 // artifact is laid out is known here only; others see weir.Bundle. The package must not know how
-// functions are run, and it runs none of the site's code (a bootstrap file is evaluated by
-// policy/intrinsic).
+// functions are run, and it runs none of the site's code (a bootstrap file is found and
+// evaluated by policy/sitepolicy).
 package build
 
 // From a site to an artifact: every function by itself, then all of them together.
@@ -16,14 +16,18 @@ import (
 	"strings"
 
 	"github.com/weir-run/weir/internal/policy"
-	"github.com/weir-run/weir/internal/policy/intrinsic"
+	"github.com/weir-run/weir/internal/policy/sitepolicy"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// Options say where artifacts are kept.
+// Options say where artifacts are kept, and which variables the site has.
 type Options struct {
-	StateDir string // artifacts are put into its folder "artifacts"; made if need be
+	StateDir string            // artifacts are put into its folder "artifacts"; made if need be
+	Env      map[string]string // a bootstrap file sees those in intrinsic.Variables; nothing else of the build sees any
+	// Policy gives the policy that a function is built with; own is that of its Intrinsic bootstrap, nil
+	// if it has none. Without Policy, only bootstraps give one.
+	Policy func(function string, own *policy.Policy) (*policy.Policy, error)
 }
 
 // Artifact is a built site. It lasts until Close.
@@ -40,17 +44,20 @@ type Artifact struct {
 // Function is one built function.
 type Function struct {
 	Bundle weir.Bundle    // only Function is set if Err is
-	Policy *policy.Policy // from an Intrinsic bootstrap file; nil: the function has none of its own
+	Policy *policy.Policy // see Options.Policy; also of a function with Err
 	Err    error          // why the function can't be served; the others can
 }
 
 // Build builds every function of s and writes the artifact, or finds that the same one is there
 // already. Functions come in the order of s.Functions. What is wrong with one function is its Err,
-// a *weir.Error with the position; Build itself fails only if the artifact can't be written or ctx
-// ends. The artifact must be closed. Builds may run at the same time, in one process or several.
+// a *weir.Error with the position; Build itself fails only if a policy can't be had (all such errors
+// are joined), the artifact can't be written or ctx ends. The artifact must be closed. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
-	built, err := buildAll(ctx, s)
+	built, err := buildAll(ctx, s, sitepolicy.Visible(o.Env))
 	if err != nil {
+		return nil, err
+	}
+	if err := givePolicies(built, o); err != nil {
 		return nil, err
 	}
 	a, err := write(ctx, o.StateDir, built)
@@ -60,6 +67,22 @@ func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
 	a.Publish = s.Publish
 	a.Warnings = together(built)
 	return a, nil
+}
+
+// givePolicies completes what the bootstraps say. All faults are reported together.
+func givePolicies(built []output, o Options) error {
+	var faults []error
+	for i := range built {
+		if o.Policy == nil {
+			break
+		}
+		p, err := o.Policy(built[i].name, built[i].policy)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		built[i].policy = p
+	}
+	return errors.Join(faults...)
 }
 
 // together gives each warning once, with the functions that it is about: a setting for all functions
@@ -97,33 +120,27 @@ type output struct {
 	err      error
 }
 
-// buildFunction makes the content of one function's bundle; m is shared with the site's others.
-func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo) output {
+// buildFunction makes the content of one function's bundle; m is shared with the site's others, and env
+// is what a bootstrap file sees.
+func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, env map[string]string) output {
 	out := output{name: f.Name, export: "handler", files: tree{}, err: f.Err}
 	if out.err != nil {
 		return out
 	}
 	main := f.Main
-	if info, err := os.Stat(main); err == nil && info.Size() > maxSource {
-		out.err = broken(s.Rel(main), "the file is too large for source code", "")
-		return out
-	}
-	src, err := os.ReadFile(main)
+	boot, err := sitepolicy.Bootstrap(s, f, env)
 	if err != nil {
-		out.err = broken(s.Rel(main), "the file can't be read", "")
+		out.err = err
 		return out
 	}
-	if intrinsic.IsBootstrap(src) {
-		b, err := intrinsic.Load(main)
-		if err != nil {
-			out.err = inSite(err, s.Rel(main))
-			return out
+	if boot != nil {
+		for _, w := range boot.Warnings {
+			out.warnings = append(out.warnings, w.Error())
 		}
-		nameInSite(b.Policy, s.Rel(main))
-		out.policy, out.export, main = b.Policy, b.HandlerName, b.HandlerFile
+		out.policy, out.export, main = boot.Policy, boot.HandlerName, boot.HandlerFile
 	}
 	included, warnings, err := s.Expand(f.Included)
-	out.warnings = warnings
+	out.warnings = append(out.warnings, warnings...)
 	if err != nil {
 		out.err = err
 		return out
@@ -138,30 +155,6 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo) 
 		out.err = out.files.fits()
 	}
 	return out
-}
-
-// nameInSite makes a bootstrap's policy name its file as the site does: the function sees these
-// names in its denials, and paths of the host are none of its business.
-func nameInSite(p *policy.Policy, file string) {
-	p.Source = file
-	for i := range p.Rules {
-		p.Rules[i].Pos.File = file
-	}
-}
-
-// inSite does the same for every error in err, which may be several joined.
-func inSite(err error, file string) error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range several.Unwrap() {
-			inSite(e, file)
-		}
-		return err
-	}
-	var e *weir.Error
-	if errors.As(err, &e) && e.Pos.File != "" {
-		e.Pos.File = file
-	}
-	return err
 }
 
 // broken makes the error of a function that can't be served. Callers of the function may see it, so

@@ -41,6 +41,7 @@ const (
 type job struct {
 	Dir   string   // the site
 	Names []string // of the functions to build
+	Env   map[string]string
 }
 
 // wire is an output as a child sends it: one JSON object a line, in any order.
@@ -94,7 +95,7 @@ func child(stdin io.Reader, stdout io.Writer) (status int) {
 		}
 		wg.Go(func() {
 			slots <- struct{}{}
-			w := buildFunction(context.Background(), s, f, known).wire()
+			w := buildFunction(context.Background(), s, f, known, j.Env).wire()
 			<-slots
 			mu.Lock()
 			defer mu.Unlock()
@@ -116,19 +117,19 @@ func dataSize() uint64 {
 	return n << 10
 }
 
-// buildAll builds every function of s, in their order.
-func buildAll(ctx context.Context, s *site.Site) ([]output, error) {
+// buildAll builds every function of s, in their order. A bootstrap file sees the variables of env.
+func buildAll(ctx context.Context, s *site.Site, env map[string]string) ([]output, error) {
 	names := make([]string, len(s.Functions))
 	for i, f := range s.Functions {
 		names[i] = f.Name
 	}
-	done, err := runChild(ctx, s.Dir, names)
+	done, err := runChild(ctx, job{s.Dir, names, env})
 	out := make([]output, len(names))
 	for i, name := range names {
 		w, ok := done[name]
 		if !ok && len(names) > 1 { // the child died; whose fault was it?
 			var alone map[string]wire
-			alone, err = runChild(ctx, s.Dir, []string{name})
+			alone, err = runChild(ctx, job{s.Dir, []string{name}, env})
 			w, ok = alone[name]
 		}
 		if ctx.Err() != nil {
@@ -154,12 +155,11 @@ func died(err error) string {
 	return "the bundler ended without a result"
 }
 
-// runChild builds functions of the site in dir and gives those that were finished. The error says
-// how the child ended.
-func runChild(ctx context.Context, dir string, names []string) (map[string]wire, error) {
+// runChild does a job and gives the functions that were finished. The error says how the child ended.
+func runChild(ctx context.Context, j job) (map[string]wire, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()
-	in, err := json.Marshal(job{dir, names})
+	in, err := json.Marshal(j)
 	if err != nil {
 		return nil, err
 	}

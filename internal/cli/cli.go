@@ -111,17 +111,25 @@ its policy names, whatever any of its dependencies tries.`,
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s))
+	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s))
 	for _, c := range root.Commands() {
-		args := c.Args
-		c.Args = func(c *cobra.Command, a []string) error {
-			if err := args(c, a); err != nil {
-				return &usageError{err}
-			}
-			return nil
-		}
+		checkArgs(c)
 	}
 	return root
+}
+
+// checkArgs makes wrong arguments of a command, or of one below it, usage errors.
+func checkArgs(c *cobra.Command) {
+	args := c.Args
+	c.Args = func(c *cobra.Command, a []string) error {
+		if err := args(c, a); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+	for _, below := range c.Commands() {
+		checkArgs(below)
+	}
 }
 
 // stateDir is where artifacts and managed Node versions are kept. Sandboxes of a root user run

@@ -5,9 +5,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/sandbox"
 )
 
@@ -36,7 +38,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOST_SECRET", "canary-of-the-host")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "records": records},
 	})
 }
 
@@ -62,4 +64,30 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// records writes records as a server does, of three functions, some of it hostile: records FILE [N]. N
+// is how many invocations there are, 1 if it isn't given; files are full with 64 KB.
+func records(ts *testscript.TestScript, neg bool, args []string) {
+	n := 1
+	if len(args) == 2 {
+		var err error
+		n, err = strconv.Atoi(args[1])
+		ts.Check(err)
+	}
+	key, err := record.LoadKey(ts.Getenv("WEIR_STATE_DIR"))
+	ts.Check(err)
+	f, err := record.OpenFile(ts.MkAbs(args[0]), record.FileOptions{Key: key, MaxSize: 64 << 10, Keep: 3})
+	ts.Check(err)
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	f.Decided(record.Decision{Time: noon, Verdict: record.Allow, Function: "charge", Kind: "http", Method: "POST", Target: "https://api.stripe.com/v1/charges",
+		Nearest: "POST https://api.stripe.com/v1/charges", Rule: "weir.toml:2", Source: record.Egress})
+	f.Decided(record.Decision{Time: noon.Add(time.Minute), Verdict: record.Deny, Function: "charge", Kind: "http", Method: "POST", Target: "https://c.evil.test/c",
+		Reason: "no rule names the host c.evil.test", Source: record.Egress})
+	f.Decided(record.Decision{Time: noon.Add(time.Hour), Verdict: record.Deny, Mode: record.Monitor, Function: "mail", Kind: "tcp", Target: "mail.test:25", Source: record.Egress})
+	f.Decided(record.Decision{Time: noon.Add(time.Hour), Verdict: record.Deny, Function: "hostile", Kind: "read", Target: "/x\x1b[2J\n\u009b2J\u202e\u2028\xff", Source: record.Shim})
+	for range n {
+		f.Invoked(record.Invocation{Time: noon.Add(2 * time.Hour), Function: "charge", Request: "r1", Outcome: "error", Status: 500, Millis: 1.5, Error: "TypeError"})
+	}
+	ts.Check(f.Close())
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/instance"
-	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/server"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -26,7 +24,7 @@ type siteFlags struct {
 	envFiles    []string
 	resolve     []string
 	upstreamCA  []string
-	records     string
+	records     recordFlags
 	node        string
 	identityKey string
 	learn       bool
@@ -37,7 +35,7 @@ func (f *siteFlags) register(c *cobra.Command) {
 	fl.StringArrayVar(&f.envFiles, "env-file", nil, "file of NAME=value lines with the site's variables; may be repeated, later ones win (the site's own .env is read first)")
 	fl.StringArrayVar(&f.resolve, "resolve", nil, "HOST[:PORT]=ADDR[:PORT]: connect to ADDR when a function calls HOST; HOST may be *.name; may be repeated")
 	fl.StringArrayVar(&f.upstreamCA, "upstream-ca", nil, "PEM file of certificate authorities to trust besides the system's; may be repeated")
-	fl.StringVar(&f.records, "records", "", "append denials and invocations to this file, one JSON object a line")
+	f.records.register(c)
 	fl.StringVar(&f.node, "node", "", "path of the Node.js binary (default: node from the PATH, else one that Weir fetches)")
 	fl.StringVar(&f.identityKey, "identity-key", "", "file with the key that verifies callers' JSON Web Tokens: a PEM public key, or a secret for HS256")
 	fl.BoolVar(&f.learn, "learn", false, "monitor mode for all functions")
@@ -72,11 +70,11 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 	if o.Verifier, err = f.verifier(); err != nil {
 		return nil, nil, err
 	}
-	recorder, closeRecords, err := f.recorder(logger)
+	recorder, closeRecords, err := f.records.open(logger, o.StateDir)
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Recorder, o.Unwatched = recorder, f.written()
+	o.Recorder, o.Unwatched = recorder, f.records.written()
 	d, err := server.NewDev(ctx, o)
 	if err != nil {
 		closeRecords()
@@ -94,40 +92,6 @@ func (f *siteFlags) verifier() (*gateway.IdentityVerifier, error) {
 		return nil, err
 	}
 	return gateway.NewIdentityVerifier(key)
-}
-
-// recorder sends records to people (the log) and, if asked for, to a file.
-func (f *siteFlags) recorder(logger *slog.Logger) (record.Recorder, func(), error) {
-	people := record.NewLog(logger)
-	if f.records == "" {
-		return people, func() { people.Close() }, nil
-	}
-	file, err := record.OpenFile(f.records)
-	if err != nil {
-		return nil, nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f.records},
-			Message: "can't write records", Err: err, Remedy: "check --records"}
-	}
-	return record.Multi(people, file), func() {
-		people.Close()
-		if err := file.Close(); err != nil {
-			logger.Error("records are incomplete", "file", f.records, "error", err)
-		}
-	}, nil
-}
-
-// written gives the files that this process writes: the records, and what its output may be redirected
-// to. In the site's folder, each line would be a change of the site.
-func (f *siteFlags) written() []string {
-	var out []string
-	for _, fd := range []string{"1", "2"} {
-		if path, err := os.Readlink("/proc/self/fd/" + fd); err == nil && filepath.IsAbs(path) {
-			out = append(out, path)
-		}
-	}
-	if path, err := filepath.Abs(f.records); err == nil && f.records != "" {
-		out = append(out, path)
-	}
-	return out
 }
 
 func readFile(path, flag string) ([]byte, error) {

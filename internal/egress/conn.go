@@ -4,7 +4,6 @@ package egress
 // name and a treatment, before anything it carries is believed.
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -14,22 +13,12 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
-)
-
-// How long a connection may take to show what it is: until the first byte, and from there. Where no rule
-// names the host and port, it is refused whatever it is, and a client that waits for the server to speak
-// first is not to wait long.
-const (
-	sniffTime    = 10 * time.Second
-	sniffRefused = 2 * time.Second
-	sniffMore    = time.Second
 )
 
 // conn is a captured connection.
@@ -96,12 +85,14 @@ func (c *conn) reset() {
 // write records a denial of something on this connection.
 func (c *conn) write(r record.Decision) {
 	c.told.Store(true)
-	c.sandbox.denials.write(r)
+	c.sandbox.ledger.write(r)
 }
 
 // authority gives "host:port" of what was dialled.
-func (c *conn) authority() string {
-	return net.JoinHostPort(c.hosts[0], strconv.Itoa(int(c.port)))
+func (c *conn) authority() string { return hostPort(c.hosts[0], c.port) }
+
+func hostPort(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
 // serveConn serves one connection from its first byte.
@@ -126,9 +117,28 @@ func (s *Sandbox) serveConn(nc net.Conn) {
 		s.serveDNSConn(c)
 	case c.service == policy.TCPService:
 		c.splice()
+	case c.sandbox.function.monitor:
+		handedOn = c.serveMonitored()
 	default:
 		handedOn = c.serveHTTP()
 	}
+}
+
+const noName = "the address belongs to no name that this sandbox asked for"
+
+// peer finds out who has an address as the sandbox sees it: what it may be called, the name or the address
+// first. literal tells whether it stands for itself, known whether it means anything.
+func (s *Sandbox) peer(a netip.Addr) (hosts []string, literal, known bool) {
+	name, fake := s.names.name(a)
+	switch {
+	case fake && name == "":
+		return []string{a.String()}, false, false
+	case fake:
+		return []string{name}, false, true
+	case a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback():
+		return []string{a.String(), "localhost"}, true, true
+	}
+	return []string{a.String()}, true, true
 }
 
 // identify finds out who was dialled; false if the address means nothing.
@@ -137,27 +147,16 @@ func (c *conn) identify() bool {
 	if err != nil {
 		return false
 	}
-	a := addr.Addr().Unmap().WithZone("")
 	c.port = addr.Port()
-	name, fake := c.sandbox.names.name(a)
-	switch {
-	case fake && name == "":
-		c.hosts = []string{a.String()}
+	var known bool
+	c.hosts, c.literal, known = c.sandbox.peer(addr.Addr().Unmap().WithZone(""))
+	if !known {
 		c.told.Store(true)
 		if c.port != dnsPort {
-			r := record.Decision{Kind: "tcp", Target: c.authority(),
-				Reason: "the address belongs to no name that this sandbox asked for"}
-			c.sandbox.denials.writeOnce(r)
+			r := record.Decision{Kind: "tcp", Target: c.authority(), Reason: noName}
+			c.sandbox.ledger.writeOnce(r)
 			c.explain(r, "")
 			return false
-		}
-	case fake:
-		c.hosts = []string{name}
-	default:
-		c.literal = true
-		c.hosts = []string{a.String()}
-		if a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback() {
-			c.hosts = append(c.hosts, "localhost")
 		}
 	}
 	for _, h := range c.hosts {
@@ -168,54 +167,18 @@ func (c *conn) identify() bool {
 	return true
 }
 
-// protocol is what the first bytes of a connection are.
-type protocol uint8
-
-const (
-	undecided protocol = iota // too few bytes
-	tlsProtocol
-	httpProtocol
-	unknown
-)
-
-const maxMethod = 24
-
-// sniff tells the protocol by the first bytes: a TLS handshake record (RFC 8446, section 5.1), or a
-// method and the beginning of a request target (RFC 9112, section 3). It only chooses the parser;
-// that decides.
-func sniff(b []byte) protocol {
-	if len(b) == 0 {
-		return undecided
-	}
-	if b[0] == 0x16 {
-		return tlsProtocol
-	}
-	n := bytes.IndexFunc(b, func(c rune) bool {
-		return (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_'
-	})
-	switch {
-	case n < 0 && len(b) <= maxMethod:
-		return undecided
-	case n <= 0 || n > maxMethod || b[n] != ' ':
-		return unknown
-	}
-	method, target := string(b[:n]), strings.ToLower(string(b[n+1:]))
-	const absolute = "http"
-	switch {
-	case target == "":
-		return undecided
-	case method == "CONNECT" || target[0] == '/' || target[0] == '*' || strings.HasPrefix(target, absolute):
-		return httpProtocol
-	case strings.HasPrefix(absolute, target):
-		return undecided
-	}
-	return unknown
-}
-
 // serveHTTP hands a connection that carries HTTP to the server for its version. It returns false if
 // it did not, and then the connection is over.
 func (c *conn) serveHTTP() bool {
-	p, err := c.readAhead()
+	in := &ahead{Conn: c.Conn}
+	first := sniffTime
+	if c.service == policy.NoService {
+		first = sniffRefused
+	}
+	c.Conn.SetReadDeadline(time.Now().Add(first))
+	p, err := in.look(c.Conn)
+	c.Conn.SetReadDeadline(time.Time{})
+	c.head = in.head
 	switch {
 	case p == httpProtocol:
 		return c.sandbox.function.egress.http1.put(&http1Conn{Conn: c, captured: c})
@@ -232,43 +195,26 @@ func (c *conn) serveHTTP() bool {
 	return false
 }
 
-// readAhead reads until it is known what the connection carries.
-func (c *conn) readAhead() (protocol, error) {
-	first := sniffTime
-	if c.service == policy.NoService {
-		first = sniffRefused
-	}
-	c.Conn.SetReadDeadline(time.Now().Add(first))
-	defer c.Conn.SetReadDeadline(time.Time{})
-	buf := make([]byte, 1024)
-	for {
-		n, err := c.Conn.Read(buf[len(c.head):])
-		if len(c.head) == 0 {
-			c.Conn.SetReadDeadline(time.Now().Add(sniffMore))
-		}
-		c.head = buf[:len(c.head)+n]
-		if p := sniff(c.head); p != undecided {
-			return p, nil
-		}
-		if err != nil {
-			return undecided, err
-		}
-	}
-}
-
 // deniedTCP records the connection as such. why is what was wrong with it, "" if only that no rule
 // allows it.
 func (c *conn) deniedTCP(why string) {
 	c.told.Store(true)
 	r, text := c.tcpDenial(why)
-	c.sandbox.denials.writeOnce(r)
-	c.explain(r, text)
+	if !c.sandbox.function.monitor {
+		c.sandbox.ledger.writeOnce(r)
+		c.explain(r, text)
+		return
+	}
+	if why == "" { // what a tcp rule would have to allow is not known
+		r.Reason, r.Fix = noRequest, ""
+	}
+	c.sandbox.ledger.pass(monitored, r)
 }
 
 // tcpDenial gives the record of a connection that is denied as such, and all of it in one line, "" if that
 // has no more to say. why as for deniedTCP.
 func (c *conn) tcpDenial(why string) (r record.Decision, text string) {
-	r = record.Decision{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, "no request was made on it")}
+	r = record.Decision{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, noRequest)}
 	if req, err := policy.NewTCP(c.hosts[0], c.port); err == nil {
 		eng := c.sandbox.function.engine
 		if d := eng.Decide(&req); !d.Allow {
@@ -290,11 +236,17 @@ func (c *conn) explain(r record.Decision, text string) {
 	}
 }
 
+const noRequest = "no request was made on it"
+
 // splice connects the two ends of a connection that a tcp rule allows.
 func (c *conn) splice() {
+	var req policy.Request
+	var d policy.Decision
 	i := slices.IndexFunc(c.hosts, func(h string) bool {
-		req, err := policy.NewTCP(h, c.port)
-		return err == nil && c.sandbox.function.engine.Decide(&req).Allow
+		var err error
+		req, err = policy.NewTCP(h, c.port)
+		d = c.sandbox.function.engine.Decide(&req)
+		return err == nil && d.Allow
 	})
 	if i < 0 { // the policy has the last word
 		c.deniedTCP("")
@@ -307,6 +259,7 @@ func (c *conn) splice() {
 		return
 	}
 	defer c.sandbox.splices.give()
+	c.sandbox.passed(record.Decision{Kind: "tcp", Target: c.authority()}, &req, d)
 	up, err := c.sandbox.function.dialHost(c.ctx, c.hosts[i], c.port)
 	if err != nil {
 		c.unreachable(err)
@@ -328,7 +281,7 @@ func (c *conn) unreachable(err error) {
 		return
 	}
 	if errors.Is(err, errCrowded) {
-		c.sandbox.denials.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(), Reason: err.Error()})
+		c.sandbox.ledger.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(), Reason: err.Error()})
 		return
 	}
 	if !errors.Is(err, context.Canceled) {

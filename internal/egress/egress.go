@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/internal/policy"
@@ -25,16 +26,18 @@ import (
 
 // Options configure an Egress.
 type Options struct {
-	Resolve      []Override      // where to dial instead of resolving
-	UpstreamCAs  []byte          // PEM certificates to trust besides the system's
-	AllowPrivate bool            // rules that name a host lead to private addresses too
-	Recorder     record.Recorder // takes the denials; nil: nobody does
-	Logger       *slog.Logger    // nil: none
+	Resolve      []Override       // where to dial instead of resolving
+	UpstreamCAs  []byte           // PEM certificates to trust besides the system's
+	Resolvers    []netip.AddrPort // DNS servers for what dns rules allow; nil: those of /etc/resolv.conf
+	AllowPrivate bool             // rules that name a host lead to private addresses too
+	Recorder     record.Recorder  // takes the decisions; nil: nobody does
+	Logger       *slog.Logger     // nil: none
 }
 
 // Egress is the way out for all sandboxes of one server. It is safe for concurrent use.
 type Egress struct {
-	overrides []Override // most specific first
+	overrides []Override       // most specific first
+	resolvers []netip.AddrPort // nil: the machine's
 	private   bool
 	recorder  record.Recorder
 	logger    *slog.Logger
@@ -56,6 +59,7 @@ type Egress struct {
 func New(o Options) (*Egress, error) {
 	e := &Egress{
 		overrides: sortOverrides(o.Resolve),
+		resolvers: o.Resolvers,
 		private:   o.AllowPrivate,
 		recorder:  o.Recorder,
 		logger:    o.Logger,
@@ -118,13 +122,17 @@ const (
 // Function is the outer end of one function's sandboxes. Its connections to upstreams are shared by
 // its instances and by nobody else.
 type Function struct {
-	egress *Egress
-	name   string
-	engine *policy.Engine
-	pinned map[string]bool // names that rules name exactly
-	ports  []uint16        // ports that rules name
-	tcp    bool            // a rule of kind tcp exists
-	places slots           // connections to upstreams
+	egress  *Egress
+	name    string
+	engine  *policy.Engine
+	pinned  map[string]bool // names that rules name exactly
+	ports   []uint16        // ports that rules name
+	tcp     bool            // programs may do TLS of their own with the outside
+	monitor bool            // what no rule allows is recorded and let through
+	pins    pins
+	meters  meters                               // of budgets for a minute
+	places  slots                                // connections to upstreams
+	texts   []atomic.Pointer[policy.Explanation] // of what each rule allowed, made when it first does
 	// A request leaves by the protocol that it came by: what one version can say and the other
 	// can't never has to be translated. WebSockets need HTTP/1.1.
 	http1 *http.Transport
@@ -133,11 +141,13 @@ type Function struct {
 
 // Function makes the outer end of a function that eng decides for.
 func (e *Egress) Function(name string, eng *policy.Engine) *Function {
-	f := &Function{egress: e, name: name, engine: eng, pinned: map[string]bool{}, ports: eng.Ports(), places: newPlaces()}
+	f := &Function{egress: e, name: name, engine: eng, pinned: map[string]bool{}, ports: eng.Ports(), places: newPlaces(),
+		texts: make([]atomic.Pointer[policy.Explanation], len(eng.Policy().Rules))}
 	for _, h := range eng.Hosts() {
 		f.pinned[h] = true
 	}
-	f.tcp = slices.ContainsFunc(eng.Policy().Rules, func(r policy.Rule) bool { return r.Kind == policy.TCP })
+	f.monitor = eng.Policy().Mode == policy.Monitor
+	f.tcp = f.monitor || slices.ContainsFunc(eng.Policy().Rules, func(r policy.Rule) bool { return r.Kind == policy.TCP })
 	f.http1, f.http2 = f.transport(), f.transport("h2", "http/1.1")
 	e.mu.Lock()
 	e.functions[f] = struct{}{}

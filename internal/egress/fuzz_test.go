@@ -50,7 +50,7 @@ func FuzzDNS(f *testing.F) {
 			t.Fatal(err)
 		}
 		s.ipv6.Store(true)
-		b := s.answer(query)
+		b := s.answer(query, maxUDPAnswer)
 		if b == nil {
 			return
 		}

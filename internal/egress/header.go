@@ -118,10 +118,11 @@ func upstreamHeader(r *http.Request) (header, trailer http.Header) {
 // body passes on a request's body, and at its end the trailers that were announced.
 type body struct {
 	io.ReadCloser
-	from  *http.Request
-	to    http.Header
-	asked func() // to be called before the first Read
-	done  bool
+	from   *http.Request
+	to     http.Header
+	asked  func() // to be called before the first Read
+	budget *account
+	done   bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -130,6 +131,9 @@ func (b *body) Read(p []byte) (int, error) {
 		b.asked = nil
 	}
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 && !b.budget.spend(n) {
+		return 0, errOverBudget
+	}
 	if err == io.EOF && !b.done {
 		b.done = true
 		for k := range b.to {

@@ -41,19 +41,22 @@ func (e *Egress) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if status, reason := c.misdirected(r, &req); reason != "" {
-		rec := denialOf(&req)
+		rec := recordOf(&req)
 		rec.Reason = reason
 		c.refuse(w, r, status, rec)
 		return
 	}
-	d := c.sandbox.function.engine.Decide(&req)
-	switch {
-	case !d.Allow:
+	budget, d := c.charge(&req, r.ContentLength, c.sandbox.function.engine.Decide(&req))
+	if !d.Allow && !c.sandbox.function.monitor {
 		c.deny(w, r, &req, d)
-	case req.Kind == policy.WS:
-		c.upgrade(w, r, &req)
-	default:
-		c.forward(w, r, &req)
+		return
+	}
+	c.told.Store(true)
+	c.sandbox.passed(recordOf(&req), &req, d)
+	if req.Kind == policy.WS {
+		c.upgrade(w, r, &req, budget)
+	} else {
+		c.forward(w, r, &req, budget)
 	}
 }
 

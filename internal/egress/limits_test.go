@@ -115,21 +115,21 @@ func TestManyRequests(t *testing.T) {
 func TestFloodOfDenials(t *testing.T) {
 	w := newWorld(t, config{rules: []string{charge}})
 	c := w.client(true)
-	for i := range maxDenials + 50 {
+	for i := range maxRecords + 50 {
 		w.do(c, "GET", fmt.Sprintf("https://api.test/%d", i), "")
 	}
-	if n := len(w.records.all()); n != maxDenials {
+	if n := len(w.records.all()); n != maxRecords {
 		t.Errorf("%d records", n)
 	}
 	w.sandbox.SetInvocation("req-2")
 	all := w.records.all()
-	if last := all[len(all)-1]; len(all) != maxDenials+1 || last.Request != "req-1" || !strings.Contains(last.Reason, "the last of 50 further") {
+	if last := all[len(all)-1]; len(all) != maxRecords+1 || last.Request != "req-1" || !strings.Contains(last.Reason, "the last of 50 further") {
 		t.Errorf("%d records, the last %+v", len(all), last)
 	}
 	w.do(c, "GET", "https://api.test/again", "")
 	w.denied("the next invocation", func(d record.Decision) bool { return d.Request == "req-2" })
 	w.sandbox.Close()
-	if n := len(w.records.all()); n != maxDenials+2 {
+	if n := len(w.records.all()); n != maxRecords+2 {
 		t.Errorf("%d records in the end", n)
 	}
 }

@@ -107,14 +107,19 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, status int, rec re
 
 // deny refuses a request that is well-formed but not allowed by the policy.
 func (c *conn) deny(w http.ResponseWriter, r *http.Request, req *policy.Request, d policy.Decision) {
+	c.write(explained(recordOf(req), c.sandbox.function.engine.Explain(req, d)))
+	c.tellDenial(w, r, req, d)
+}
+
+// tellDenial responds to a request that is denied by the policy, and recorded.
+func (c *conn) tellDenial(w http.ResponseWriter, r *http.Request, req *policy.Request, d policy.Decision) {
 	x := c.sandbox.function.engine.Explain(req, d)
-	c.write(explained(denialOf(req), x))
 	respond(w, r, problem{Status: http.StatusForbidden, Code: deniedCode, Detail: x.String(),
 		Tried: x.Tried, Nearest: x.Nearest, Rule: x.Rule, Fix: x.Fix})
 }
 
-// denialOf begins the record of a well-formed request.
-func denialOf(req *policy.Request) record.Decision {
+// recordOf begins the record of a well-formed request.
+func recordOf(req *policy.Request) record.Decision {
 	u := req.URL
 	u.Query = "" // may hold secrets
 	rec := record.Decision{Kind: "http", Method: req.Method, Target: shown(u.String())}

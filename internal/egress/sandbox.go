@@ -36,18 +36,21 @@ type Sandbox struct {
 	function *Function
 	ca       *authority
 	names    *names
-	denials  *denials
+	ledger   *ledger
 	mark     string        // of the responses that are the egress's own refusals; see deniedHeader
 	told     func(Refusal) // may be nil
+	meters   meters        // of budgets for one invocation
 	ipv6     atomic.Bool   // the sandbox has IPv6 to connect with
 	requests slots         // HTTP requests being served
 	refusals slots         // HTTP requests beyond that, which are being refused
 	splices  slots         // connections by a tcp rule
+	asking   slots         // DNS questions that a server outside is asked
 	ctx      context.Context
 	cancel   context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
+	flows  map[flowKey]*flow
 	open   map[io.Closer]struct{} // listeners and connections
 	conns  int
 	http2  int // connections of HTTP/2
@@ -63,20 +66,22 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 		function: f,
 		ca:       ca,
 		names:    newNames(),
-		denials:  &denials{recorder: f.egress.recorder, function: f.name, instance: instance},
+		ledger:   &ledger{recorder: f.egress.recorder, function: f.name, instance: instance},
 		mark:     rand.Text(),
 		requests: make(slots, maxRequests),
 		refusals: make(slots, maxRefusals),
 		splices:  make(slots, maxSplices),
+		asking:   make(slots, maxAsking),
 		open:     map[io.Closer]struct{}{},
+		flows:    map[flowKey]*flow{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
 // CertFile gives what the sandbox's programs must trust, as PEM: its own authority, and, if the
-// function has a tcp rule and so may do TLS of its own with the outside, the system's roots and
-// those of Options.UpstreamCAs.
+// function has a tcp rule or is monitored and so may do TLS of its own with the outside, the system's
+// roots and those of Options.UpstreamCAs.
 func (s *Sandbox) CertFile() []byte {
 	if !s.function.tcp {
 		return slices.Clone(s.ca.pem)
@@ -92,20 +97,31 @@ func (s *Sandbox) Mark() string { return s.mark }
 // f is called from several goroutines and must not block. OnRefusal must be called before Serve.
 func (s *Sandbox) OnRefusal(f func(Refusal)) { s.told = f }
 
-// SetInvocation names the invocation that runs now, for records; "" for none.
-func (s *Sandbox) SetInvocation(id string) { s.denials.begin(id) }
+// SetInvocation names the invocation that runs now, for records; "" for none. With a new one, budgets
+// for an invocation are whole again; what comes between two counts for the one before.
+func (s *Sandbox) SetInvocation(id string) {
+	if id != "" {
+		s.meters.reset()
+	}
+	s.ledger.begin(id)
+}
 
 // Serve takes what the sandbox captured: TCP connections, whose local address is the one that was
-// dialled, and DNS datagrams. It returns at once. Close closes the listeners.
-func (s *Sandbox) Serve(tcp []net.Listener, udp []net.PacketConn) {
+// dialled, DNS questions, and other datagrams. It returns at once. Close closes the listeners.
+func (s *Sandbox) Serve(tcp []net.Listener, dns []net.PacketConn, udp []Datagrams) {
 	for _, l := range tcp {
 		if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil && a.Addr().Is6() {
 			s.ipv6.Store(true)
 		}
 	}
-	for _, c := range udp {
+	for _, c := range dns {
 		if s.keep(c) {
 			go s.serveDNS(c)
+		}
+	}
+	for _, d := range udp {
+		if s.keep(d) {
+			go s.serveUDP(d)
 		}
 	}
 	for _, l := range tcp {
@@ -126,7 +142,7 @@ func (s *Sandbox) Close() {
 	for c := range open {
 		c.Close()
 	}
-	s.denials.begin("")
+	s.ledger.begin("")
 }
 
 // keep notes what Close has to close. It is closed at once if the sandbox is closed already.
@@ -183,7 +199,7 @@ func (s *Sandbox) admit() bool {
 
 // tooMany records that a connection found no room.
 func (s *Sandbox) tooMany() {
-	s.denials.writeOnce(record.Decision{Kind: "tcp", Target: "(further connections)",
+	s.ledger.writeOnce(record.Decision{Kind: "tcp", Target: "(further connections)",
 		Reason: "this sandbox has too many connections open"})
 }
 

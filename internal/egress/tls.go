@@ -32,11 +32,7 @@ func (e *Egress) configureTLS() {
 		// Asked for every handshake; GetCertificate is not when a session resumes.
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			c := h.Conn.(*conn)
-			name, err := policy.CanonicalHost(h.ServerName)
-			switch {
-			case c.literal: // the Host of each request decides
-			case err == nil && name == c.hosts[0]:
-			default:
+			if !c.names(h.ServerName) {
 				c.sni = namesNoHost
 				if h.ServerName != "" {
 					c.sni = "the TLS handshake names " + shown(h.ServerName)
@@ -65,24 +61,50 @@ func (e *Egress) configureTLS() {
 	}
 }
 
-// serveTLS ends the TLS of a connection and hands it to the server for the version of HTTP that the
-// two agreed on. It returns false if it did not, and then the connection is over.
+// names tells whether a handshake's server name is the one that was dialled. Of an address, the Host
+// of each request decides.
+func (c *conn) names(server string) bool {
+	name, err := policy.CanonicalHost(server)
+	return c.literal || err == nil && name == c.hosts[0]
+}
+
+// serveTLS ends the TLS of a connection and serves what is inside. It returns false if it did not
+// come to that, and then the connection is over.
 func (c *conn) serveTLS() bool {
+	t, err := c.handshake()
+	return err == nil && c.serveInside(t, t)
+}
+
+// handshake ends the TLS of a connection. If it fails, that is recorded.
+func (c *conn) handshake() (*tls.Conn, error) {
 	c.secure = true
-	e := c.sandbox.function.egress
-	t := tls.Server(c, e.tls)
+	t := tls.Server(c, c.sandbox.function.egress.tls)
 	c.SetDeadline(time.Now().Add(handshakeTime))
 	ctx, cancel := context.WithTimeout(c.ctx, handshakeTime)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.deniedTLS(err)
-		return false
+		return nil, err
 	}
 	c.SetDeadline(time.Time{})
+	return t, nil
+}
+
+// serveInside hands HTTP inside TLS to the server for the version that the two agreed on. in is t, or
+// t with what was read ahead of HTTP/1. It returns false if nobody took it.
+func (c *conn) serveInside(t *tls.Conn, in net.Conn) bool {
+	e := c.sandbox.function.egress
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
 		return e.http2.put(t)
 	}
-	return e.http1.put(&http1Conn{Conn: t, captured: c})
+	return e.http1.put(&http1Conn{Conn: in, captured: c})
+}
+
+// isAlert tells whether a handshake failed because the client said so (an alert, as crypto/tls
+// reports it).
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 const namesNoHost = "the TLS handshake names no host"
@@ -105,13 +127,13 @@ func (c *conn) deniedTLS(err error) {
 		r, _ = c.strange()
 	case c.crowded:
 		r.Reason = "this sandbox has too many HTTP/2 connections open, and the client offers nothing else"
-	case errors.As(err, &op) && op.Op == "remote error": // an alert, as crypto/tls reports it
+	case isAlert(err):
 		r.Reason = "the client refused the sandbox's certificate or ended the handshake; a client that trusts only its own certificates needs a tcp rule"
-	case op != nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled):
+	case errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled):
 		return // gone without a request: recorded as a connection if no rule names the host
 	default:
 		r.Reason = "the TLS handshake failed"
 	}
 	c.told.Store(true)
-	c.sandbox.denials.writeOnce(r)
+	c.sandbox.ledger.writeOnce(r)
 }

@@ -70,9 +70,9 @@ func outsideCert(tb testing.TB, notAfter time.Time, names ...string) tls.Certifi
 
 // memory is a Recorder for tests.
 type memory struct {
-	mu      sync.Mutex
-	denials []record.Decision
-	fault   string // a target whose record makes a fault
+	mu    sync.Mutex
+	list  []record.Decision
+	fault string // a target whose record makes a fault
 }
 
 func (m *memory) Decided(d record.Decision) {
@@ -80,16 +80,26 @@ func (m *memory) Decided(d record.Decision) {
 		panic("a fault in the recorder")
 	}
 	m.mu.Lock()
-	m.denials = append(m.denials, d)
+	m.list = append(m.list, d)
 	m.mu.Unlock()
 }
 
 func (m *memory) Invoked(record.Invocation) {}
 
-func (m *memory) all() []record.Decision {
+// all gives the denials that were enforced.
+func (m *memory) all() []record.Decision { return m.of(record.Deny, "") }
+
+// of gives the decisions of a verdict and mode.
+func (m *memory) of(v record.Verdict, mode string) []record.Decision {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]record.Decision(nil), m.denials...)
+	var list []record.Decision
+	for _, d := range m.list {
+		if d.Verdict == v && d.Mode == mode {
+			list = append(list, d)
+		}
+	}
+	return list
 }
 
 // upstream is the outside: it notes what reaches it.
@@ -132,15 +142,16 @@ func (u *upstream) header(i int) http.Header {
 
 // world is one sandbox and its outside.
 type world struct {
-	tb      testing.TB
-	up      *upstream
-	egress  *Egress
-	fn      *Function
-	sandbox *Sandbox
-	records *memory
-	logs    *lockedBuffer
-	conns   *pairListener
-	dnsAddr string
+	tb        testing.TB
+	up        *upstream
+	egress    *Egress
+	fn        *Function
+	sandbox   *Sandbox
+	records   *memory
+	logs      *lockedBuffer
+	conns     *pairListener
+	dnsAddr   string
+	datagrams *datagramSource
 }
 
 type lockedBuffer struct {
@@ -162,8 +173,11 @@ func (l *lockedBuffer) String() string {
 
 // config is what a test may set about its world.
 type config struct {
-	rules     []string // "METHOD URL", "ws(s)://…", or "tcp host:port"
+	rules     []string // "METHOD URL", "ws(s)://…", "tcp host:port", "udp host:port" or "dns TYPE name"
+	mode      policy.Mode
+	budget    *policy.Budget // of each rule
 	resolve   []string
+	resolvers []netip.AddrPort
 	noResolve bool // don't send *.test to the upstream
 	private   bool
 	handler   http.Handler
@@ -175,7 +189,7 @@ type config struct {
 
 func newWorld(tb testing.TB, cfg config) *world {
 	tb.Helper()
-	w := &world{tb: tb, up: &upstream{handler: cfg.handler}, records: &memory{fault: cfg.fault}, logs: &lockedBuffer{}, conns: &pairListener{}}
+	w := &world{tb: tb, up: &upstream{handler: cfg.handler}, records: &memory{fault: cfg.fault}, logs: &lockedBuffer{}, conns: &pairListener{}, datagrams: newDatagramSource()}
 	w.conns.start(tb)
 	w.up.tls = httptest.NewUnstartedServer(w.up)
 	w.up.tls.EnableHTTP2 = true
@@ -191,7 +205,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		secure, plain := w.up.tls.Listener.Addr().String(), w.up.plain.Listener.Addr().String()
 		resolve = append([]string{"*.test:443=" + secure, "*.test:8443=" + secure, "*.test:80=" + plain, "*.test:8080=" + plain}, resolve...)
 	}
-	o := Options{AllowPrivate: cfg.private, Recorder: w.records,
+	o := Options{AllowPrivate: cfg.private, Resolvers: cfg.resolvers, Recorder: w.records,
 		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if !cfg.noCA {
 		o.UpstreamCAs = outsideCA().pem
@@ -212,7 +226,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		w.egress.lookup = cfg.lookup
 	}
 	tb.Cleanup(w.egress.Close)
-	w.fn = w.egress.Function("pay", compile(tb, cfg.rules...))
+	w.fn = w.egress.Function("pay", compileWith(tb, cfg.mode, cfg.budget, cfg.rules...))
 	tb.Cleanup(w.fn.Close)
 	w.start(cfg.told)
 	return w
@@ -232,20 +246,27 @@ func (w *world) start(told func(Refusal)) {
 		w.tb.Fatal(err)
 	}
 	w.dnsAddr = udp.LocalAddr().String()
-	w.sandbox.Serve([]net.Listener{w.conns}, []net.PacketConn{udp})
+	w.sandbox.Serve([]net.Listener{w.conns}, []net.PacketConn{udp}, []Datagrams{w.datagrams})
 	w.tb.Cleanup(w.sandbox.Close)
 }
 
 func compile(tb testing.TB, rules ...string) *policy.Engine {
 	tb.Helper()
-	p := &policy.Policy{Function: "pay", Source: "weir.toml"}
+	return compileWith(tb, policy.Enforce, nil, rules...)
+}
+
+func compileWith(tb testing.TB, mode policy.Mode, budget *policy.Budget, rules ...string) *policy.Engine {
+	tb.Helper()
+	p := &policy.Policy{Function: "pay", Source: "weir.toml", Mode: mode}
 	for i, r := range rules {
-		rule := policy.Rule{Kind: policy.HTTP, Pattern: r}
+		rule := policy.Rule{Kind: policy.HTTP, Pattern: r, Budget: budget}
 		if strings.HasPrefix(r, "ws") {
 			rule.Kind = policy.WS
 		}
-		if hostPort, ok := strings.CutPrefix(r, "tcp "); ok {
-			rule.Kind, rule.Pattern = policy.TCP, hostPort
+		for _, k := range []policy.Kind{policy.TCP, policy.UDP, policy.DNS} {
+			if pattern, ok := strings.CutPrefix(r, k.String()+" "); ok {
+				rule.Kind, rule.Pattern = k, pattern
+			}
 		}
 		rule.Pos.File, rule.Pos.Line = "weir.toml", i+1
 		p.Rules = append(p.Rules, rule)

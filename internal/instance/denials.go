@@ -7,6 +7,7 @@ package instance
 // record says what the shim says, and that the kernel confirms the attempt.
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -30,8 +31,9 @@ type denials struct {
 
 	mu      sync.Mutex
 	request string
-	forks   int // seen by the kernel, not yet named by the shim
-	named   int // told by the shim before the kernel's word for them came
+	invoked bool // an invocation has begun, so the import is over
+	forks   int  // seen by the kernel, not yet named by the shim
+	named   int  // told by the shim before the kernel's word for them came
 	count   int
 }
 
@@ -39,7 +41,7 @@ func newDenials(in *instance) *denials { return &denials{in: in} }
 
 func (d *denials) begin(request string) {
 	d.mu.Lock()
-	d.request, d.count, d.named = request, 0, 0
+	d.request, d.count, d.named, d.invoked = request, 0, 0, true
 	d.mu.Unlock()
 }
 
@@ -71,15 +73,25 @@ func startsProcess(syscall string) bool {
 	return syscall == "fork" || syscall == "vfork" || syscall == "clone" || syscall == "clone3"
 }
 
-// reported takes the shim's word for a file or program that was refused.
+// files are the kinds of rules for files and programs, as the shim calls them.
+var files = map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "exec": policy.Exec}
+
+// reported takes the shim's word for a file or program that was refused, or a variable that was read.
 func (d *denials) reported(r runtime.Report) {
-	kind, ok := map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "exec": policy.Exec}[r.Kind]
+	if r.Kind == "env" {
+		d.variable(r.Target)
+		return
+	}
+	kind, ok := files[r.Kind]
 	if !ok {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rec := record.Decision{Kind: r.Kind, Target: r.Target, Source: record.Shim}
+	if isCall(r.Call) {
+		rec.Call = r.Call
+	}
 	switch {
 	case kind == policy.Exec && d.forks > 0:
 		d.forks--
@@ -99,6 +111,18 @@ func (d *denials) reported(r runtime.Report) {
 	}
 	x := d.in.cfg.Engine.Explain(&req, dec)
 	rec.Reason, rec.Nearest, rec.Rule, rec.Fix = x.Reason, x.Nearest, x.Rule, x.Fix
+	d.write(rec)
+}
+
+// isCall tells whether a word of the shim's can be the name of a system call.
+func isCall(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+// found records what traces told.
+func (d *denials) found(rec record.Decision) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.write(rec)
 }
 
@@ -127,9 +151,12 @@ func (d *denials) write(rec record.Decision) {
 	if d.count++; d.count > maxDenials {
 		return
 	}
-	rec.Time, rec.Verdict = time.Now(), record.Deny
+	rec.Time, rec.Verdict = time.Now(), cmp.Or(rec.Verdict, record.Deny)
 	rec.Target = printable(rec.Target)
-	rec.Function, rec.Instance, rec.Request = d.in.cfg.Function, d.in.id, d.request
+	rec.Function, rec.Instance, rec.Request, rec.Import = d.in.cfg.Function, d.in.id, d.request, !d.invoked
+	if d.in.cfg.monitored() && rec.Verdict == record.Deny && rec.Kind != "syscall" { // no mode lets those through
+		rec.Mode = record.Monitor
+	}
 	if d.count == maxDenials {
 		rec.Reason += " (further denials of this invocation from inside the process are not recorded one by one)"
 	}
@@ -148,8 +175,12 @@ func printable(s string) string {
 // words is what the shim needs to say why something was refused.
 func (in *instance) words() runtime.Words {
 	eng := in.cfg.Engine
-	return runtime.Words{Mark: in.egress.Mark(), Place: eng.Place(), Intrinsic: eng.Policy().Intrinsic,
-		Grants: map[string][]string{"read": eng.Grants(policy.Read), "write": eng.Grants(policy.Write), "exec": eng.Grants(policy.Exec)}}
+	w := runtime.Words{Mark: in.egress.Mark(), Intrinsic: eng.Policy().Intrinsic, Files: map[string]runtime.Grant{}}
+	for name, kind := range files {
+		nowhere := policy.Request{Kind: kind}
+		w.Files[name] = runtime.Grant{Rules: eng.Grants(kind), Place: eng.Explain(&nowhere, eng.Decide(&nowhere)).Place}
+	}
+	return w
 }
 
 // refused passes the egress's word on to the shim.

@@ -43,6 +43,7 @@ type instance struct {
 	conn    *runtime.Conn
 	logs    *logs
 	denials *denials
+	traces  traces
 
 	dead   atomic.Bool // the process ended or the channel is spoilt
 	exit   atomic.Pointer[sandbox.Exit]
@@ -102,7 +103,7 @@ func (in *instance) launch(ctx context.Context) (err error) {
 	if err == nil {
 		in.egress.OnRefusal(in.refused)
 	}
-	in.egress.Serve(in.proc.TCP(), in.proc.UDP())
+	in.egress.Serve(in.proc.TCP(), in.proc.DNS(), datagrams(in.proc))
 	go in.reap()
 	go in.denials.follow(in.proc)
 	if err != nil {
@@ -129,18 +130,32 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Bundle:   cfg.Bundle.Dir,
 		Content:  content,
 		Read:     hostPaths(eng.Grants(policy.Read)),
-		Write:    eng.Grants(policy.Write),
+		Write:    cfg.writable(),
 		Ports:    eng.Ports(),
 		Loopback: eng.Loopback(),
+		UDPPorts: eng.UDPPorts(),
+		UDPAll:   cfg.monitored(),
 		Reserve:  runtime.Reserve(cfg.Node),
 		Limits:   in.limits,
 	}
-	if eng.Policy().Addons {
+	if eng.Policy().Intrinsic {
+		cfg.host.complete(s)
+	}
+	if eng.Policy().Addons || cfg.monitored() {
 		for _, a := range cfg.Bundle.Addons {
 			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))
 		}
 	}
 	return s
+}
+
+// datagrams gives the sockets for datagrams as the egress sees them.
+func datagrams(p *sandbox.Process) []egress.Datagrams {
+	var list []egress.Datagrams
+	for _, d := range p.UDP() {
+		list = append(list, d)
+	}
+	return list
 }
 
 // hostPaths leaves out the grants of what every sandbox can read anyway.
@@ -156,7 +171,10 @@ func hostPaths(grants []string) []string {
 
 // load has the function's code imported.
 func (in *instance) load() error {
-	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Limits: in.limits, Node: in.cfg.Node, Words: in.words()}, time.Now().Add(loadTime))
+	in.traces.begin(in.proc)
+	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
+		Node: in.cfg.Node, Words: in.words()}, time.Now().Add(loadTime))
+	in.look()
 	if err == nil {
 		return nil
 	}
@@ -166,7 +184,7 @@ func (in *instance) load() error {
 		in.cfg.Logger.Error("the function can't be loaded", "function", in.cfg.Function, "instance", in.id,
 			"trace", strings.Join(thrown.Trace, "\n"))
 		e := &weir.Error{Code: weir.Broken, Message: in.cfg.Function + " can't be loaded", Err: err}
-		if len(in.cfg.Bundle.Addons) > 0 && !in.cfg.Engine.Policy().Addons {
+		if len(in.cfg.Bundle.Addons) > 0 && !in.cfg.Engine.Policy().Addons && !in.cfg.monitored() {
 			e.Remedy = "it holds native libraries (" + in.cfg.Bundle.Addons[0] + "): allow them with addons = true"
 			in.denials.addon(in.cfg.Bundle.Addons[0])
 		}
@@ -181,15 +199,15 @@ func (in *instance) load() error {
 }
 
 // env is what process.env holds: the platform's variables and those of the site's that the
-// policy names.
+// policy names; in monitor mode all of the site's.
 func (in *instance) env() map[string]string {
 	env := maps.Clone(in.cfg.Platform)
 	if env == nil {
 		env = map[string]string{}
 	}
 	granted := in.cfg.Engine.Grants(policy.Env)
-	if in.cfg.Engine.Policy().Intrinsic {
-		granted = slices.Collect(maps.Keys(in.cfg.Env)) // that language has no rules for variables
+	if in.cfg.Engine.Policy().Intrinsic || in.cfg.monitored() { // that language has no rules for variables
+		granted = slices.Collect(maps.Keys(in.cfg.Env))
 	}
 	for _, name := range granted {
 		v, ok := in.cfg.Env[name]
@@ -208,6 +226,7 @@ func (in *instance) invoke(inv weir.Invocation) (weir.Result, error) {
 	in.egress.SetInvocation(inv.ID)
 	deadline := time.Now().Add(in.limits.Timeout)
 	res, err := in.conn.Invoke(inv, deadline)
+	in.look()
 	if err == nil {
 		if res.Error != nil {
 			in.logs.charge(res.Error)

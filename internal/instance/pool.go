@@ -38,6 +38,8 @@ type Config struct {
 	Logger   *slog.Logger
 	Max      int           // 0: DefaultMax
 	Idle     time.Duration // 0: DefaultIdle
+
+	host *host // made by NewPool
 }
 
 // Info says which instance served an invocation.
@@ -69,6 +71,7 @@ func NewPool(cfg Config) *Pool {
 	if cfg.Idle == 0 {
 		cfg.Idle = DefaultIdle
 	}
+	cfg.host = &host{function: cfg.Function, engine: cfg.Engine, logger: cfg.Logger}
 	p := &Pool{
 		cfg:    cfg,
 		limits: cfg.Engine.Policy().Limits.WithDefaults(),

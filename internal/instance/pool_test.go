@@ -22,8 +22,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newPool makes a pool for a function with this source, of at most max instances.
+// newPool makes a pool for a function with this source and no rights, of at most max instances.
 func newPool(t *testing.T, max int, limits weir.Limits, source string) *Pool {
+	t.Helper()
+	return newPoolOf(t, max, &policy.Policy{Function: "f", Limits: limits}, source)
+}
+
+// newPoolOf is newPool with a policy, and perhaps with options for the way out.
+func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string, options ...egress.Options) *Pool {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "weir-instance-") // t.TempDir is its owner's alone
 	if err != nil {
@@ -50,16 +56,21 @@ func newPool(t *testing.T, max int, limits weir.Limits, source string) *Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := egress.New(egress.Options{})
+	records := &record.Memory{}
+	var opts egress.Options
+	for _, opts = range options {
+	}
+	opts.Recorder = records
+	out, err := egress.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	eng, err := policy.Compile(&policy.Policy{Function: "f", Limits: limits})
+	eng, err := policy.Compile(pol)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := NewPool(Config{Function: "f", Bundle: weir.Bundle{Function: "f", Dir: bundle, Entry: "f.js", Export: "handler"}, Engine: eng,
-		Node: node, Launcher: launcher, Egress: out.Function("f", eng), Recorder: &record.Memory{}, Max: max,
+		Node: node, Launcher: launcher, Egress: out.Function("f", eng), Recorder: records, Max: max,
 		Log: func(Line) {}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	t.Cleanup(func() {
 		p.Close()

@@ -15,7 +15,9 @@ import (
 type Engine struct {
 	policy   *Policy
 	urls     []urlRule
-	tcps     []tcpRule
+	tcps     []hostPort
+	udps     udpRules
+	dns      dnsRules
 	exact    map[string]*hostRules // http and ws rules by host
 	suffixes map[string]*hostRules // … by what follows the one label of "*.": ".example.com"
 	globs    []int                 // … whose host has other wildcards (Intrinsic): indices in urls
@@ -34,6 +36,7 @@ type hostRules struct {
 type fileRules struct {
 	exact map[string]int
 	deep  map[string]int // DIR of DIR/**
+	globs []Glob         // finer patterns (Intrinsic)
 	grant []string       // canonical patterns in the order of the policy, without doubles
 }
 
@@ -82,6 +85,9 @@ func (e *Engine) parse(i int, r *Rule) error {
 	if r.Query != nil && r.Kind != HTTP && r.Kind != WS {
 		return invalid("remove it", "only http rules have a query")
 	}
+	if err := checkBudget(r); err != nil {
+		return err
+	}
 	switch r.Kind {
 	case HTTP, WS:
 		u, err := parseURLRule(r)
@@ -89,11 +95,33 @@ func (e *Engine) parse(i int, r *Rule) error {
 		e.urls = append(e.urls, u)
 		return err
 	case TCP:
-		t, err := parseTCPRule(r)
+		t, err := parseHostPort(r)
 		t.rule = i
 		e.tcps = append(e.tcps, t)
 		return err
+	case UDP:
+		u, err := parseUDPRule(r)
+		u.rule = i
+		if err == nil {
+			e.udps.add(u)
+		}
+		return err
+	case DNS:
+		q, err := parseDNSRule(r)
+		q.rule = i
+		if err == nil {
+			e.dns.add(q)
+		}
+		return err
 	case Read, Write:
+		if r.Globs && isFileGlob(r.Pattern) {
+			g, err := parseFileGlob(r)
+			if g.rule = i; err == nil {
+				fs := e.filesOf(r.Kind)
+				fs.globs = append(fs.globs, g)
+			}
+			return err
+		}
 		f, err := parseFileRule(r)
 		if err == nil {
 			e.addFile(i, r.Kind, f)
@@ -109,7 +137,7 @@ func (e *Engine) parse(i int, r *Rule) error {
 	return invalid("", "a rule of kind %d does not exist", r.Kind)
 }
 
-func (e *Engine) addFile(i int, k Kind, f fileRule) {
+func (e *Engine) filesOf(k Kind) *fileRules {
 	if e.files == nil {
 		e.files = map[Kind]*fileRules{}
 	}
@@ -118,6 +146,11 @@ func (e *Engine) addFile(i int, k Kind, f fileRule) {
 		fs = &fileRules{exact: map[string]int{}, deep: map[string]int{}}
 		e.files[k] = fs
 	}
+	return fs
+}
+
+func (e *Engine) addFile(i int, k Kind, f fileRule) {
+	fs := e.filesOf(k)
 	m := fs.exact
 	if f.deep {
 		m = fs.deep
@@ -179,6 +212,10 @@ func (e *Engine) Decide(r *Request) Decision {
 		e.decideURL(r, &d)
 	case TCP:
 		e.decideTCP(r, &d)
+	case UDP:
+		e.udps.decide(r, &d)
+	case DNS:
+		e.dns.decide(r, &d)
 	case Read, Write, Exec, Env:
 		e.decideFile(r, &d)
 	case Addon:
@@ -280,11 +317,8 @@ func (e *Engine) decideTCP(r *Request, d *Decision) {
 		d.Allow, d.Rule, d.Reason = true, s.rule, Allowed
 		return
 	}
-	for i := range e.tcps {
-		if t := &e.tcps[i]; t.host.match(r.Host) {
-			d.Nearest, d.Reason = t.rule, OtherPort
-			return
-		}
+	if i := firstOf(e.services.tcpHosts, r.Host, suffixOf(r.Host)); i >= 0 {
+		d.Nearest, d.Reason = i, OtherPort
 	}
 }
 
@@ -303,6 +337,12 @@ func (e *Engine) decideFile(r *Request, d *Decision) {
 	for dir := r.Path; dir != "" && r.Kind != Env; dir = parent(dir) {
 		if i, ok := fs.deep[dir]; ok {
 			d.Allow, d.Rule, d.Reason = true, i, Allowed
+			return
+		}
+	}
+	for i := range fs.globs {
+		if g := &fs.globs[i]; g.Match(r.Path) {
+			d.Allow, d.Rule, d.Reason = true, g.rule, Allowed
 			return
 		}
 	}

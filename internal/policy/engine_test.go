@@ -16,8 +16,8 @@ func rules(lines ...string) []Rule {
 	for i, line := range lines {
 		kind, pattern, _ := strings.Cut(line, " ")
 		r := Rule{Pattern: pattern, Pos: weir.Position{File: "weir.toml", Line: i + 1, Column: 3}}
-		r.Kind = map[string]Kind{"http": HTTP, "glob": HTTP, "ws": WS, "tcp": TCP, "read": Read, "write": Write, "exec": Exec, "env": Env}[kind]
-		r.Globs = kind == "glob"
+		r.Kind = map[string]Kind{"http": HTTP, "glob": HTTP, "ws": WS, "tcp": TCP, "udp": UDP, "dns": DNS, "read": Read, "write": Write, "exec": Exec, "env": Env, "globfile": Read}[kind]
+		r.Globs = strings.HasPrefix(kind, "glob")
 		out = append(out, r)
 	}
 	return out
@@ -39,12 +39,15 @@ func request(t testing.TB, s string) *Request {
 	var r Request
 	var err error
 	switch kinds := map[string]Kind{"read": Read, "write": Write, "exec": Exec, "addon": Addon}; {
-	case verb == "tcp":
+	case verb == "tcp", verb == "udp":
 		var host string
 		var port uint16
 		if host, port, err = splitAuthority(rest); err == nil {
-			r, err = NewTCP(host, port)
+			r, err = map[string]func(string, uint16) (Request, error){"tcp": NewTCP, "udp": NewUDP}[verb](host, port)
 		}
+	case verb == "dns":
+		typ, name, _ := strings.Cut(rest, " ")
+		r, err = NewDNS(typ, name)
 	case verb == "env":
 		r = Request{Kind: Env, Path: rest}
 	case kinds[verb] != 0:
@@ -103,6 +106,14 @@ func TestPatterns(t *testing.T) {
 		{"tcp DB.internal:5432", []string{"tcp db.internal:5432"}, []string{"tcp db.internal:5433", "tcp x.db.internal:5432", "GET http://db.internal:5432/"}},
 		{"tcp *.internal:5432", []string{"tcp a.internal:5432"}, []string{"tcp internal:5432", "tcp a.b.internal:5432"}},
 		{"tcp [::1]:80", []string{"tcp [::1]:80"}, []string{"tcp [::2]:80"}},
+		{"udp Stats.internal:8125", []string{"udp stats.internal:8125"}, []string{"udp stats.internal:8126", "udp x.stats.internal:8125", "tcp stats.internal:8125"}},
+		{"udp *.internal:8125", []string{"udp a.internal:8125"}, []string{"udp internal:8125", "udp a.b.internal:8125"}},
+		{"udp [::1]:8125", []string{"udp [::1]:8125"}, []string{"udp [::2]:8125", "dns TXT a.example"}},
+		{"udp stats.internal:53", nil, nil},
+		{"dns SRV _mongodb._tcp.Cluster0.example.net", []string{"dns SRV _mongodb._tcp.cluster0.example.net", "dns SRV _MongoDB._tcp.cluster0.example.net.", "dns A any.example", "dns AAAA any.example"},
+			[]string{"dns TXT _mongodb._tcp.cluster0.example.net", "dns SRV cluster0.example.net", "dns SRV x._mongodb._tcp.cluster0.example.net", "udp cluster0.example.net:53"}},
+		{"dns TXT *.example.com", []string{"dns TXT a.example.com", "dns TXT _x.example.com"}, []string{"dns TXT example.com", "dns TXT a.b.example.com", "dns MX a.example.com", "dns ANY a.example.com", "dns TYPE99 a.example.com"}},
+		{"dns PTR 1.2.0.192.in-addr.arpa", []string{"dns PTR 1.2.0.192.in-addr.arpa"}, []string{"dns PTR 2.2.0.192.in-addr.arpa"}},
 		{"read /etc/hosts", []string{"read /etc/hosts", "read /var/task/x", "read /tmp/x", "read /tmp"}, []string{"read /etc/host", "read /etc/hosts/x", "write /etc/hosts", "read /var/taskx", "write /tmp/x"}},
 		{"read /srv/a/**", []string{"read /srv/a", "read /srv/a/b", "read /srv/a/b/c"}, []string{"read /srv", "read /srv/ab", "write /srv/a/b"}},
 		{"write /tmp/**", []string{"write /tmp/x", "write /tmp/a/b"}, []string{"write /tmpx", "write /var/task/x"}},
@@ -162,6 +173,14 @@ func TestFirstRuleCounts(t *testing.T) {
 	if d := e.Decide(request(t, "GET https://a.example.com/x")); d.Rule != 0 {
 		t.Errorf("got %+v", d)
 	}
+	for _, kind := range []string{"tcp %s:5432", "udp %s:5432", "dns TXT %s"} {
+		for _, order := range [][2]string{{"*.example.com", "a.example.com"}, {"a.example.com", "*.example.com"}} {
+			e := compile(t, fmt.Sprintf(kind, order[0]), fmt.Sprintf(kind, order[1]))
+			if d := e.Decide(request(t, fmt.Sprintf(kind, "a.example.com"))); d.Rule != 0 {
+				t.Errorf("%q: %+v", order, d)
+			}
+		}
+	}
 	e = compile(t, "glob GET https://?.example.com/x", "http GET https://a.example.com/x")
 	if d := e.Decide(request(t, "GET https://a.example.com/x")); d.Rule != 0 {
 		t.Errorf("got %+v", d)
@@ -178,6 +197,10 @@ func TestNearest(t *testing.T) {
 		"exec /usr/bin/uname",
 		"ws wss://live.example.com/feed", // 6
 		"http GET https://*.wild.example/a",
+		"udp stats.internal:8125", // 8
+		"dns TXT cluster0.example.net",
+		"dns SRV *.example.net", // 10
+		"udp *.internal:8127",
 	)
 	for s, want := range map[string]Decision{
 		"GET https://api.example.com/v1/charges":     {Nearest: 0, Reason: OtherMethod},
@@ -191,6 +214,11 @@ func TestNearest(t *testing.T) {
 		"GET https://evil.example/":                  {Nearest: -1, Reason: NoRule},
 		"tcp db.internal:22":                         {Nearest: 3, Reason: OtherPort},
 		"tcp evil.example:22":                        {Nearest: -1, Reason: NoRule},
+		"udp stats.internal:8126":                    {Nearest: 8, Reason: OtherPort},
+		"udp evil.example:8125":                      {Nearest: -1, Reason: NoRule},
+		"dns MX cluster0.example.net":                {Nearest: 9, Reason: OtherType},
+		"dns TXT other.example.net":                  {Nearest: 10, Reason: OtherType},
+		"dns TXT c2.evil.example":                    {Nearest: -1, Reason: NoRule},
 		"read /srv/prices/old.json":                  {Nearest: 4, Reason: OtherPath},
 		"read /etc/passwd":                           {Nearest: -1, Reason: NoRule},
 		"exec uname":                                 {Nearest: 5, Reason: OtherPath},
@@ -211,7 +239,7 @@ func TestNoPolicyAndAddons(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []string{"GET https://a.example/", "tcp a:1", "read /etc/x", "write /tmp/x", "exec sh", "addon /x"} {
+		for _, s := range []string{"GET https://a.example/", "tcp a:1", "udp a:1", "dns TXT a", "read /etc/x", "write /tmp/x", "exec sh", "addon /x"} {
 			if d := e.Decide(request(t, s)); d.Allow || d.Reason != NoPolicy {
 				t.Errorf("%s: %+v", s, d)
 			}
@@ -250,6 +278,8 @@ func TestConflicts(t *testing.T) {
 		{"glob GET https://a.b*.example.com/", "tcp *.bc.example.com:443", true},
 		{"glob GET https://a.b*.example.com/", "tcp *.c.example.com:443", false},
 		{"http GET https://[::1]:8443/", "tcp [0::1]:8443", true},
+		{"http GET https://a.example/", "udp a.example:443", false},
+		{"tcp a.example:5000", "udp a.example:5000", false},
 	} {
 		for _, order := range [][]string{{c.a, c.b}, {c.b, c.a}} {
 			_, err := Compile(&Policy{Source: "weir.toml", Rules: rules(order...)})
@@ -279,12 +309,15 @@ func TestFacts(t *testing.T) {
 		"http GET https://api.example.com/", "http POST https://api.example.com/", "http GET *://*.wild.example/", "ws ws://live.example.com:8080/",
 		"glob GET https://g?.example.com:7000/", "http GET http://192.0.2.1:9000/", "http GET http://localhost:3000/",
 		"tcp db.internal:5432", "tcp *.cache.internal:6379", "tcp 127.0.0.1:18999", "tcp [::1]:1", "tcp localhost:3001",
+		"udp stats.internal:8125", "udp *.stats.internal:8126", "udp localhost:514", "udp 192.0.2.9:8125", "dns TXT txt.example",
 		"read /etc/hosts", "read /srv/a/**", "read /etc/hosts", "read /var/task/**", "read /tmp/**", "write /tmp/**", "exec /usr/bin/cal", "env B", "env A",
 	)
 	for name, c := range map[string][2]any{
-		"Hosts":    {e.Hosts(), []string{"api.example.com", "db.internal", "live.example.com", "localhost"}},
+		"Hosts":    {e.Hosts(), []string{"api.example.com", "db.internal", "live.example.com", "localhost", "stats.internal"}},
 		"Ports":    {e.Ports(), []uint16{1, 80, 443, 3000, 3001, 5432, 6379, 7000, 8080, 9000, 18999}},
 		"Loopback": {e.Loopback(), []uint16{1, 3000, 3001, 18999}},
+		"UDPPorts": {e.UDPPorts(), []uint16{514, 8125, 8126}},
+		"UDPLoop":  {e.UDPLoopback(), []uint16{514}},
 		"read":     {e.Grants(Read), []string{"/etc/hosts", "/srv/a/**"}},
 		"write":    {e.Grants(Write), []string{"/tmp/**"}},
 		"exec":     {e.Grants(Exec), []string{"/usr/bin/cal"}},
@@ -308,6 +341,21 @@ func TestFacts(t *testing.T) {
 		if s, n := e.Service(c.host, c.port), e.Names(c.host, c.port); s != c.service && c.host[:1] != "." || n != c.names {
 			t.Errorf("%s:%d: %v, %v", c.host, c.port, s, n)
 		}
+	}
+	for _, c := range []struct {
+		host          string
+		port          uint16
+		serves, names bool
+	}{
+		{"stats.internal", 8125, true, true}, {"x.stats.internal", 8126, true, false}, {".stats.internal", 8126, true, false}, {"192.0.2.9", 8125, true, true},
+		{"stats.internal", 8126, false, false}, {"db.internal", 5432, false, false}, {"", 8125, false, false},
+	} {
+		if s, n := e.ServesUDP(c.host, c.port), e.NamesUDP(c.host, c.port); s != c.serves && c.host[:1] != "." || n != c.names {
+			t.Errorf("udp %s:%d: %v, %v", c.host, c.port, s, n)
+		}
+	}
+	if e.Service("stats.internal", 8125) != NoService || e.Names("stats.internal", 8125) {
+		t.Error("a udp rule is taken for a tcp rule")
 	}
 	empty := compile(t)
 	if !slices.Equal(empty.Ports(), []uint16{80, 443}) || empty.Hosts() != nil || empty.Loopback() != nil || empty.Grants(Read) != nil {

@@ -25,7 +25,7 @@ type Explanation struct {
 	Nearest string // the rule that came nearest, or that allowed it, as written; "" if none
 	Rule    string // FILE:LINE of that rule
 	Fix     string // the smallest line that would allow it; "" if no rule can
-	place   string // where Fix belongs
+	Place   string // where Fix belongs: "[functions.charge] in weir.toml"
 }
 
 // String gives all of it in one line.
@@ -38,7 +38,7 @@ func (x Explanation) String() string {
 		s += "; the nearest rule is " + x.Nearest + at(x.Rule)
 	}
 	if x.Fix != "" {
-		s += "; to allow it, add to " + x.place + ": " + x.Fix
+		s += "; to allow it, add to " + x.Place + ": " + x.Fix
 	}
 	return s
 }
@@ -59,11 +59,13 @@ var reasons = [...]string{
 	OtherPath:   "no rule has this path",
 	OtherMethod: "no rule for this URL has this method",
 	OtherQuery:  "no rule for this URL allows this query",
+	OtherType:   "no rule for this name has this type of question",
+	OverBudget:  "the budget of its rule is used up",
 }
 
 // Explain gives the text of a decision that this engine made about r.
 func (e *Engine) Explain(r *Request, d Decision) Explanation {
-	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], place: e.Place()}
+	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], Place: e.place()}
 	switch {
 	case d.Reason == NoRule && (r.Kind == HTTP || r.Kind == WS):
 		x.Reason = "no rule names the host " + clip(r.URL.Host)
@@ -78,6 +80,9 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	}
 	if rule >= 0 {
 		near := &e.policy.Rules[rule]
+		if d.Reason == OverBudget && near.Budget != nil {
+			x.Reason += " (" + near.Budget.String() + ")"
+		}
 		x.Nearest = quote(near.Pattern)
 		x.Rule = clip(weir.Position{File: near.Pos.File, Line: near.Pos.Line}.String())
 	} else if d.Allow {
@@ -86,14 +91,21 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 			x.Nearest = "addons = true"
 		}
 	}
-	if !d.Allow {
+	if !d.Allow && d.Reason != OverBudget {
 		x.Fix = e.fix(r)
+	}
+	kind := r.Kind
+	if kind == WS {
+		kind = HTTP
+	}
+	if s := e.policy.Sections[kind]; s != "" {
+		x.Place = "[functions." + quote(s) + "] in weir.toml, which other functions may share"
 	}
 	return x
 }
 
-// Place says where a new rule belongs, in one line of printable ASCII.
-func (e *Engine) Place() string {
+// place says where a new rule belongs.
+func (e *Engine) place() string {
 	switch {
 	case e.policy.Intrinsic:
 		return clip(e.policy.Source)
@@ -112,12 +124,18 @@ func tried(r *Request) string {
 		return clip(r.Method + " " + plain(r.URL))
 	case WS:
 		return clip(plain(r.URL))
-	case TCP:
-		return clip("tcp://" + bracketed(r.Host) + ":" + strconv.Itoa(int(r.Port)))
+	case TCP, UDP:
+		return clip(r.Kind.String() + "://" + r.hostPort())
+	case DNS:
+		return clip("DNS " + r.Type + " " + r.Host)
 	case Env:
 		return clip("variable " + r.Path)
 	}
 	return clip([...]string{Read: "reading", Write: "writing", Exec: "starting", Addon: "loading"}[r.Kind] + " " + r.Path)
+}
+
+func (r *Request) hostPort() string {
+	return bracketed(r.Host) + ":" + strconv.Itoa(int(r.Port))
 }
 
 // plain gives a URL without its query.
@@ -170,8 +188,10 @@ func tomlFix(r *Request) string {
 		key, pattern = "http", r.Method+" "+plain(r.URL)
 	case WS:
 		key, pattern = "http", "GET "+plain(r.URL)
-	case TCP:
-		key, pattern = "tcp", bracketed(r.Host)+":"+strconv.Itoa(int(r.Port))
+	case TCP, UDP:
+		key, pattern = r.Kind.String(), r.hostPort()
+	case DNS:
+		key, pattern = "dns", r.Type+" "+r.Host
 	case Read:
 		key, pattern = "read", r.Path
 	case Write:
@@ -207,6 +227,10 @@ func intrinsicFix(r *Request) string {
 		call, pattern = "outboundHttp.allowGet", "GET "+plain(r.URL)
 	case TCP:
 		return fmt.Sprintf("policy.outboundNet.allowTcp(%s, %d)", jsString(r.Host), r.Port)
+	case UDP:
+		if exactly(r, r.hostPort()) {
+			return fmt.Sprintf("policy.outboundNet.allowUdp(%s, %d)", jsString(r.Host), r.Port)
+		}
 	case Read:
 		call, pattern = "fs.allowRead", r.Path
 	case Write:

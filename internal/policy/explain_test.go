@@ -3,6 +3,8 @@ package policy
 import (
 	"strings"
 	"testing"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 func TestExplain(t *testing.T) {
@@ -29,6 +31,11 @@ func TestExplain(t *testing.T) {
 		{toml, "GET https://evil.test:8443/x", `GET https://evil.test:8443/x is not allowed: no rule names the host evil.test; to allow it, add to [functions.charge] in weir.toml: http = ["GET https://evil.test:8443/x"]`},
 		{toml, "GET wss://evil.test/x", `wss://evil.test/x is not allowed: no rule names the host evil.test; to allow it, add to [functions.charge] in weir.toml: http = ["GET wss://evil.test/x"]`},
 		{toml, "tcp [::1]:22", `tcp://[::1]:22 is not allowed: no rule names it; to allow it, add to [functions.charge] in weir.toml: tcp = ["[::1]:22"]`},
+		{toml, "udp [::1]:514", `udp://[::1]:514 is not allowed: no rule names it; to allow it, add to [functions.charge] in weir.toml: udp = ["[::1]:514"]`},
+		{toml, "udp a.example:53", `udp://a.example:53 is not allowed: no rule names it`},
+		{toml, "dns TXT a.example.", `DNS TXT a.example is not allowed: no rule names it; to allow it, add to [functions.charge] in weir.toml: dns = ["TXT a.example"]`},
+		{toml, "dns ANY a.example", `DNS ANY a.example is not allowed: no rule names it`},
+		{toml, "dns A a.example", `DNS A a.example is allowed by the sandbox itself`},
 		{toml, "read /etc/passwd", `reading /etc/passwd is not allowed: no rule names it; to allow it, add to [functions.charge] in weir.toml: read = ["/etc/passwd"]`},
 		{toml, "read /var/task/x", `reading /var/task/x is allowed by the sandbox itself`},
 		{toml, "write /tmp/a/b", `writing /tmp/a/b is not allowed: no rule names it; to allow it, add to [functions.charge] in weir.toml: write = ["/tmp/**"]`},
@@ -43,6 +50,8 @@ func TestExplain(t *testing.T) {
 		{script, "GET https://a.example/it's", `GET https://a.example/it's is not allowed: no rule names the host a.example; to allow it, add to functions/charge.js: policy.outboundHttp.allowGet('https://a.example/it\'s')`},
 		{script, "GET wss://a.example/", `wss://a.example/ is not allowed: no rule names the host a.example; to allow it, add to functions/charge.js: policy.outboundHttp.allowGet('wss://a.example/')`},
 		{script, "tcp db:5432", `tcp://db:5432 is not allowed: no rule names it; to allow it, add to functions/charge.js: policy.outboundNet.allowTcp('db', 5432)`},
+		{script, "udp stats:8125", `udp://stats:8125 is not allowed: no rule names it; to allow it, add to functions/charge.js: policy.outboundNet.allowUdp('stats', 8125)`},
+		{script, "dns TXT a.example", `DNS TXT a.example is not allowed: no rule names it`},
 		{script, "write /tmp/x", `writing /tmp/x is not allowed: no rule names it; to allow it, add to functions/charge.js: policy.fs.allowWrite('/tmp/**')`},
 		{script, "exec /usr/bin/cal", `starting /usr/bin/cal is not allowed: no rule names it; to allow it, add to functions/charge.js: policy.childProcess.allowSpawningPath('/usr/bin/cal')`},
 		{script, "PROPFIND https://a.example/", `PROPFIND https://a.example/ is not allowed: no rule names the host a.example`},
@@ -50,6 +59,31 @@ func TestExplain(t *testing.T) {
 		r := request(t, c.tried)
 		if got := c.engine.Explain(r, c.engine.Decide(r)).String(); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.tried, got, c.want)
+		}
+	}
+}
+
+func TestExplainBudget(t *testing.T) {
+	rule := Rule{Kind: HTTP, Pattern: "POST https://a.example/x", Budget: &Budget{MaxCalls: 10, MaxBytes: 64 << 10, Per: PerMinute}, Pos: weir.Position{File: "weir.toml", Line: 3}}
+	e, err := Compile(&Policy{Source: "weir.toml", Function: "charge", Rules: []Rule{rule}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, "POST https://a.example/x")
+	d := e.Decide(r)
+	if !d.Allow || d.Rule != 0 {
+		t.Fatalf("got %+v", d)
+	}
+	got := e.Explain(r, Decision{Rule: -1, Nearest: d.Rule, Reason: OverBudget}).String()
+	if want := `POST https://a.example/x is not allowed: the budget of its rule is used up (10 calls, 64KB per minute); the nearest rule is "POST https://a.example/x" (weir.toml:3)`; got != want {
+		t.Errorf("got %s", got)
+	}
+	for _, bad := range []Rule{
+		{Kind: TCP, Pattern: "a:1", Budget: &Budget{MaxCalls: 1}}, {Kind: HTTP, Pattern: "GET https://a/", Budget: &Budget{}},
+		{Kind: HTTP, Pattern: "GET https://a/", Budget: &Budget{MaxCalls: -1}}, {Kind: HTTP, Pattern: "GET https://a/", Budget: &Budget{MaxBytes: 1, Per: 2}},
+	} {
+		if Check(bad) == nil {
+			t.Errorf("%+v passed", bad.Budget)
 		}
 	}
 }

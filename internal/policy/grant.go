@@ -43,7 +43,15 @@ func parseFileRule(r *Rule) (fileRule, error) {
 	if f.deep && f.path == "" || r.Pattern == "/" {
 		return f, invalid("name the directories", "%s would open the whole host", r.Pattern)
 	}
-	if err := checkPath(f.path, fileRemedy); err != nil {
+	dir, isDir := strings.CutSuffix(strings.TrimSuffix(r.Pattern, "*"), "/")
+	if isDir && checkPath(dir, "") == nil && !strings.ContainsAny(dir, "*?[]{}") {
+		return f, invalid("write "+quote(dir+"/**")+" for all below the directory", "%q is neither a file nor DIR/**", r.Pattern)
+	}
+	remedy := fileRemedy
+	if r.Kind == Read && !strings.HasPrefix(f.path, "~") {
+		remedy += "; files of the bundle need no rule"
+	}
+	if err := checkPath(f.path, remedy); err != nil {
 		return f, err
 	}
 	switch {
@@ -63,8 +71,19 @@ func parseFileRule(r *Rule) (fileRule, error) {
 }
 
 func parseExecRule(r *Rule) error {
-	if err := checkPath(r.Pattern, "write the absolute path of the program"); err != nil {
+	program, _, arguments := strings.Cut(r.Pattern, " -")
+	if arguments {
+		return invalid("write the absolute path of "+quote(program)+" alone", "a program is named without arguments")
+	}
+	remedy := "write the absolute path of the program"
+	if r.Pattern != "" && !strings.ContainsAny(r.Pattern, "/*?[]{}") {
+		remedy += ", such as " + quote("/usr/bin/"+r.Pattern)
+	}
+	if err := checkPath(r.Pattern, remedy); err != nil {
 		return err
+	}
+	if r.Pattern == "/" {
+		return invalid(remedy, "/ is not a program")
 	}
 	if strings.ContainsAny(r.Pattern, "*?[]{}") {
 		return invalid("write the absolute path of each program", "%q has a wildcard; programs are exact", r.Pattern)
@@ -104,6 +123,12 @@ var reserved = []string{
 // parseEnvRule takes NODE_ENV although NODE_* is reserved: libraries read it, Node itself does not.
 func parseEnvRule(r *Rule) error {
 	name := r.Pattern
+	if bare, _, value := strings.Cut(name, "="); value { // which may be a secret, so it is not repeated
+		return invalid("write "+quote(bare)+"; its value belongs in the site's environment", "a variable is named without its value")
+	}
+	if bare := strings.TrimPrefix(strings.TrimLeft(name, "$"), "process.env."); bare != name && parseEnvRule(&Rule{Pattern: bare}) == nil {
+		return invalid("write "+quote(bare), "%q is not the name of a variable", name)
+	}
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; !isAlnum(c) && c != '_' || i == 0 && c <= '9' {
 			return invalid("name each variable; letters, digits and _ make a name", "%q is not the name of a variable", name)
@@ -121,28 +146,39 @@ func parseEnvRule(r *Rule) error {
 	return nil
 }
 
-// tcpRule is a compiled tcp rule.
-type tcpRule struct {
+// hostPort is a compiled tcp or udp rule.
+type hostPort struct {
 	rule int
 	host hostPattern
 	port uint16
 }
 
-func parseTCPRule(r *Rule) (tcpRule, error) {
-	const remedy = `write "HOST:PORT", such as "db.internal:5432"`
-	if _, rest, ok := strings.Cut(r.Pattern, "://"); ok {
+func parseHostPort(r *Rule) (hostPort, error) {
+	if scheme, rest, ok := strings.Cut(r.Pattern, "://"); ok {
 		authority, _, _ := strings.Cut(rest, "/")
-		return tcpRule{}, invalid("write "+quote(authority)+" with a port, or a rule under http", "a tcp rule is a host and a port, not a URL")
+		authority = authority[strings.LastIndexByte(authority, '@')+1:] // before it, a password may stand
+		remedy := "write " + quote(authority)
+		if _, port, err := parseAuthority(authority, false); err != nil || port == 0 {
+			remedy += " with a port"
+		}
+		if schemeOf(scheme) != 0 {
+			remedy += ", or a rule under http"
+		}
+		return hostPort{}, invalid(remedy, "a %s rule is a host and a port, not a URL", r.Kind)
 	}
 	if host, _, ok := strings.Cut(r.Pattern, "/"); ok {
-		return tcpRule{}, invalid("write "+quote(host)+" with a port", "a tcp rule has no path")
+		return hostPort{}, invalid("write "+quote(host)+" with a port", "a %s rule has no path", r.Kind)
+	}
+	if f := strings.Fields(r.Pattern); len(f) == 2 {
+		return hostPort{}, invalid("write "+quote(strings.TrimRight(f[0], ":")+":"+f[1]), "a %s rule is written without spaces", r.Kind)
 	}
 	host, port, err := parseAuthority(r.Pattern, false)
 	if err != nil {
-		return tcpRule{}, err
+		return hostPort{}, err
 	}
 	if port == 0 {
-		return tcpRule{}, invalid(remedy, "the port of %q is missing", r.Pattern)
+		example := map[Kind]string{TCP: "db.internal:5432", UDP: "stats.internal:8125"}[r.Kind]
+		return hostPort{}, invalid(`write "HOST:PORT", such as `+quote(example), "the port of %q is missing", r.Pattern)
 	}
-	return tcpRule{host: host, port: port}, nil
+	return hostPort{host: host, port: port}, nil
 }

@@ -179,8 +179,11 @@ func parseSegment(s string, globs bool) (segment, error) {
 	if strings.Contains(s, "**") {
 		return segment{}, invalid("write * for a part of a segment, /**/ for any number of segments", "** must be a whole segment")
 	}
-	if i := strings.IndexAny(s, "{}"); i >= 0 {
+	if i := strings.IndexAny(s, "{}<>"); i >= 0 {
 		return segment{}, invalid("write * for a part that varies", "%q is not a wildcard", s[i:i+1])
+	}
+	if len(s) > 1 && s[0] == ':' && !globs {
+		return segment{}, invalid("write * for a part that varies", "%q is not a wildcard", s)
 	}
 	seg := segment{empty: globs}
 	wild := false

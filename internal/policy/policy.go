@@ -19,6 +19,9 @@ type Policy struct {
 	Rules    []Rule
 	Addons   bool // native libraries of the bundle may be loaded
 	Limits   weir.Limits
+	// Sections names, for a kind of rule (HTTP for WS, too), the section of weir.toml that its rules come
+	// from, if that is a glob's: a rule added to a section of the function's own would replace them.
+	Sections map[Kind]string
 	// Intrinsic marks a policy of the Intrinsic front end: fixes are then worded as its calls.
 	Intrinsic bool
 }
@@ -31,6 +34,8 @@ const (
 	HTTP  Kind = iota // an HTTP request: method and URL
 	WS                // a WebSocket handshake: URL with scheme ws or wss
 	TCP               // a connection to host and port
+	UDP               // datagrams to host and port
+	DNS               // a DNS question for other records than addresses
 	Read              // reading a file
 	Write             // writing a file
 	Exec              // starting a program
@@ -40,15 +45,36 @@ const (
 
 // Rule allows one thing. Pattern is as written (canonicalised by Compile): a method and URL
 // pattern for HTTP ("POST https://api.stripe.com/v1/charges"), a URL pattern for WS, "host:port"
-// for TCP, an absolute path or "DIR/**" for Read and Write, an absolute path for Exec, a name for
-// Env.
+// for TCP and UDP, "TYPE name" for DNS, an absolute path or "DIR/**" for Read and Write, an absolute
+// path for Exec, a name for Env.
 type Rule struct {
 	Kind    Kind
 	Pattern string
 	Query   []QueryParam // HTTP, WS: the only parameters allowed (see QueryParam); nil: the query is ignored
 	Globs   bool         // "?" and "[...]" are glob characters (Intrinsic's patterns only)
+	Budget  *Budget      // HTTP, WS: how much of it; nil: any amount
 	Pos     weir.Position
 }
+
+// Budget bounds the calls that one rule allows. Decide does not count: who carries calls out counts
+// by Decision.Rule, and gives OverBudget as the reason of those it then refuses.
+type Budget struct {
+	MaxCalls int   // calls; 0: any number
+	MaxBytes int64 // bytes of the bodies of requests and responses, and of WebSockets both ways; 0: any number
+	Per      Per
+}
+
+// Per is the span after which a budget is whole again.
+type Per uint8
+
+// The spans.
+const (
+	PerInvocation Per = iota
+	PerMinute
+)
+
+// String gives the span as weir.toml names it.
+func (p Per) String() string { return [...]string{"invocation", "minute"}[p] }
 
 // QueryParam is one query parameter that a rule with a query allows, at most once. Value "*" is any
 // value, and the parameter may be absent; any other value is exact, and the parameter must be there.
@@ -61,8 +87,9 @@ type Request struct {
 	Kind   Kind
 	Method string // HTTP
 	URL    URL    // HTTP, WS
-	Host   string // TCP: canonical host
-	Port   uint16 // TCP
+	Type   string // DNS: "TXT", "SRV" and so on
+	Host   string // TCP, UDP: canonical host; DNS: canonical name
+	Port   uint16 // TCP, UDP
 	Path   string // Read, Write, Exec: clean absolute path; Env: the name
 }
 
@@ -98,6 +125,8 @@ const (
 	OtherPath          // … in the path
 	OtherMethod        // … in the method only
 	OtherQuery         // … in the query only
+	OtherType          // … in the type of the DNS question only
+	OverBudget         // a rule allows it, but its budget is used up (never from Decide)
 )
 
 // Service says how the egress must treat a host and port.

@@ -45,6 +45,23 @@ func NewTCP(host string, port uint16) (Request, error) {
 	return Request{Kind: TCP, Host: h, Port: port}, err
 }
 
+// NewUDP makes the request of sending datagrams to a name or address. The error is an *Ambiguous.
+func NewUDP(host string, port uint16) (Request, error) {
+	r, err := NewTCP(host, port)
+	r.Kind = UDP
+	return r, err
+}
+
+// NewDNS makes the request of a DNS question of class IN: typ is the type's name ("TXT"; see
+// DNSType), name the name with or without the final dot. The error is an *Ambiguous.
+func NewDNS(typ, name string) (Request, error) {
+	if !isMethod(typ) || typ != strings.ToUpper(typ) {
+		return Request{}, ambiguous("the type of the DNS question is not a type's name")
+	}
+	n, err := canonicalName(strings.TrimSuffix(name, "."))
+	return Request{Kind: DNS, Type: typ, Host: n}, err
+}
+
 // NewFile makes the request of reading or writing a file, starting a program or loading a native
 // library (k is Read, Write, Exec or Addon) by its absolute path. A program may also be a bare name,
 // as programs are tried along PATH; no rule allows one. The error is an *Ambiguous.

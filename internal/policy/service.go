@@ -23,6 +23,7 @@ type named struct {
 type services struct {
 	byEndpoint map[endpoint]named
 	globs      []globEndpoint
+	tcpHosts   map[string]int // the first tcp rule of each host or suffix
 }
 
 // globEndpoint is an http rule whose host has wildcards other than "*." (Intrinsic).
@@ -33,13 +34,13 @@ type globEndpoint struct {
 }
 
 func (s *services) find(host string, port uint16) named {
-	if n, ok := s.byEndpoint[endpoint{host, port}]; ok {
-		return n
-	}
-	if suffix := suffixOf(host); suffix != "" {
-		if n, ok := s.byEndpoint[endpoint{suffix, port}]; ok {
-			return n
-		}
+	exact, okExact := s.byEndpoint[endpoint{host, port}]
+	wild, okWild := s.byEndpoint[endpoint{suffixOf(host), port}]
+	switch {
+	case okExact && (!okWild || exact.rule < wild.rule):
+		return exact
+	case okWild:
+		return wild
 	}
 	for i := range s.globs {
 		if g := &s.globs[i]; g.port == port && g.host.match(host) {
@@ -55,7 +56,7 @@ func (h *hostPattern) key() string { return h.exact + h.suffix }
 // indexServices fills e.services and gives an error for each tcp rule that overlaps an http rule.
 func (e *Engine) indexServices() (errs []error) {
 	s := &e.services
-	s.byEndpoint = map[endpoint]named{}
+	s.byEndpoint, s.tcpHosts = map[endpoint]named{}, map[string]int{}
 	under := map[endpoint]int{} // the first http rule with an exact host below a suffix
 	for i := range e.urls {
 		u := &e.urls[i]
@@ -77,18 +78,19 @@ func (e *Engine) indexServices() (errs []error) {
 			continue
 		}
 		setFirst(s.byEndpoint, endpoint{t.host.key(), t.port}, named{TCPService, t.rule})
+		setFirst(s.tcpHosts, t.host.key(), t.rule)
 	}
 	return errs
 }
 
-func setFirst[V any](m map[endpoint]V, k endpoint, v V) {
+func setFirst[K comparable, V any](m map[K]V, k K, v V) {
 	if _, ok := m[k]; !ok {
 		m[k] = v
 	}
 }
 
 // overlap gives an http rule that has a host and port in common with t, or -1.
-func (s *services) overlap(t *tcpRule, under map[endpoint]int) int {
+func (s *services) overlap(t *hostPort, under map[endpoint]int) int {
 	host := t.host.exact
 	if host == "" {
 		if n, ok := s.byEndpoint[endpoint{t.host.suffix, t.port}]; ok && n.service == HTTPService {
@@ -122,25 +124,28 @@ func (e *Engine) Service(host string, port uint16) Service {
 	return e.services.find(host, port).service
 }
 
-// Names tells whether a rule names this very host and port, not by a wildcard.
+// Names tells whether an http, ws or tcp rule names this very host and port, not by a wildcard.
 func (e *Engine) Names(host string, port uint16) bool {
 	_, ok := e.services.byEndpoint[endpoint{host, port}]
 	return ok && host != "" && host[0] != '.'
 }
 
-// Hosts gives the exact names, no addresses, of all http, ws and tcp rules, sorted, without doubles.
+// Hosts gives the exact names, no addresses, of all http, ws, tcp and udp rules, sorted, without
+// doubles.
 func (e *Engine) Hosts() []string {
 	var hosts []string
-	e.eachExact(func(host string, _ uint16) {
+	add := func(host string, _ uint16) {
 		if _, err := netip.ParseAddr(host); err != nil {
 			hosts = append(hosts, host)
 		}
-	})
+	}
+	e.eachExact(add)
+	e.udps.eachExact(add)
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
 }
 
-// Ports gives every port that any rule names, and 80 and 443, sorted, without doubles.
+// Ports gives every port that an http, ws or tcp rule names, and 80 and 443, sorted, without doubles.
 func (e *Engine) Ports() []uint16 {
 	ports := []uint16{80, 443}
 	for k := range e.services.byEndpoint {
@@ -153,11 +158,15 @@ func (e *Engine) Ports() []uint16 {
 	return slices.Compact(ports)
 }
 
-// Loopback gives the ports of rules whose host is localhost or a loopback address, sorted, without
+// Loopback gives the ports of http, ws and tcp rules whose host is localhost or a loopback address, sorted, without
 // doubles.
 func (e *Engine) Loopback() []uint16 {
+	return loopbackPorts(e.eachExact)
+}
+
+func loopbackPorts(each func(func(host string, port uint16))) []uint16 {
 	var ports []uint16
-	e.eachExact(func(host string, port uint16) {
+	each(func(host string, port uint16) {
 		a, err := netip.ParseAddr(host)
 		if host == "localhost" || err == nil && a.IsLoopback() {
 			ports = append(ports, port)

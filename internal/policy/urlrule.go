@@ -3,7 +3,11 @@
 
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
 
 // urlRule is a compiled http or ws rule.
 type urlRule struct {
@@ -105,14 +109,24 @@ func parseURLRule(r *Rule) (urlRule, error) {
 
 // splitMethod reads "METHOD URL".
 func splitMethod(s string) (method, url string, err error) {
-	fields := strings.Fields(s)
+	fields, err := splitSpaces(s)
 	switch {
+	case err != nil:
+		return "", "", err
 	case len(fields) == 1 && strings.Contains(s, "/"):
-		return "", "", invalid("write the method in front: "+quote("GET "+fields[0]), "the method is missing")
+		url = fields[0]
+		if !strings.Contains(url, "://") && url[0] != '/' {
+			url = likelyScheme(url) + url
+		}
+		return "", "", invalid("write the method in front: "+quote("GET "+url), "the method is missing")
 	case len(fields) < 2:
 		return "", "", invalid(`write "METHOD URL", such as "GET https://api.example.com/v1/items"`, "a rule is a method and a URL")
 	case len(fields) > 2 || strings.ContainsAny(fields[0], ",|"):
-		return "", "", invalid("write one rule for each method, such as "+quote("GET "+fields[len(fields)-1]), "a rule has one method and one URL")
+		url = fields[len(fields)-1]
+		if i := slices.IndexFunc(fields, func(f string) bool { return strings.Contains(f, "://") }); i >= 0 {
+			url = fields[i]
+		}
+		return "", "", invalid("write one rule for each method, such as "+quote("GET "+url), "a rule has one method and one URL")
 	}
 	method, url = fields[0], fields[1]
 	upper := strings.ToUpper(method)
@@ -121,14 +135,42 @@ func splitMethod(s string) (method, url string, err error) {
 		return "", "", invalid("write "+quote(strings.ToUpper(url)+" "+method), "the method stands before the URL")
 	case method == "*" || strings.EqualFold(method, "ANY") || strings.EqualFold(method, "ALL"):
 		return "", "", invalid("write one rule for each method", "methods are exact: %q is none", method)
-	case !isMethod(upper):
+	case isMethod(strings.TrimRight(upper, ":")) && upper[len(upper)-1] == ':':
+		return "", "", invalid("write "+quote(strings.TrimRight(upper, ":")+" "+url), "no colon follows a method")
+	case !isMethod(upper), schemeOf(strings.ToLower(method)) != 0:
 		return "", "", invalid("write GET, POST, PUT, PATCH, DELETE, HEAD or another method", "%q is not a method", method)
 	case upper == "CONNECT":
 		return "", "", invalid("allow the host itself, by a URL or as HOST:PORT under tcp", "CONNECT asks for a proxy and can't be allowed")
 	case method != upper:
 		return "", "", invalid("write "+quote(upper+" "+url), "methods are written in upper case")
 	}
+	if near := Suggest(method, commonMethods); near != "" && near != method && !slices.Contains(otherMethods, method) {
+		return "", "", invalid("did you mean "+quote(near+" "+url)+"?", "%q is not a method", method)
+	}
 	return method, url, nil
+}
+
+// splitSpaces cuts a pattern at spaces and tabs. White space of other kinds, which a copied text may
+// bring along, is refused: nobody sees whether it was meant to be part of a name.
+func splitSpaces(s string) ([]string, error) {
+	if strings.ContainsFunc(s, func(c rune) bool { return c != ' ' && c != '\t' && (unicode.IsSpace(c) || unicode.IsControl(c)) }) {
+		return nil, invalid("type it anew with plain spaces", "%+q holds white space that is not a space", s)
+	}
+	return strings.Fields(s), nil
+}
+
+// Methods in common use, and those of the IANA registry that look like a slip of one of them.
+var (
+	commonMethods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+	otherMethods  = []string{"ACL", "BIND", "LOCK", "PRI", "PURGE", "SEARCH", "TRACE"}
+)
+
+// likelyScheme gives the scheme, with "://", that was probably meant for a URL without one.
+func likelyScheme(url string) string {
+	if strings.HasPrefix(url, "localhost") || strings.HasPrefix(url, "127.0.0.1") {
+		return "http://"
+	}
+	return "https://"
 }
 
 // isMethod is narrower than a token: letters, digits, hyphen, underscore, a letter first.
@@ -159,5 +201,9 @@ func splitScheme(url, before string) (scheme, rest string, err error) {
 			return "", "", invalid("write "+quote(before+s+"://"+strings.TrimLeft(after, ":/")), "the URL has no ://")
 		}
 	}
-	return "", "", invalid("write "+quote(before+"https://"+strings.TrimLeft(url, "/")), "the URL has no scheme")
+	if strings.HasPrefix(url, "/") && !strings.HasPrefix(url, "//") {
+		return "", "", invalid("write the whole URL, such as "+quote(before+"https://api.example.com"+url), "the URL has no host")
+	}
+	url = strings.TrimLeft(url, "/")
+	return "", "", invalid("write "+quote(before+likelyScheme(url)+url), "the URL has no scheme")
 }

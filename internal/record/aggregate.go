@@ -19,6 +19,7 @@ const maxKeys = 1024
 // advisory, can tell of anything, and a fact must never be counted under its word.
 type key struct {
 	function, instance, request, kind, method, target, reason, rule, mode string
+	imported                                                              bool
 	verdict                                                               Verdict
 	source, confirmed                                                     Source
 }
@@ -83,7 +84,7 @@ func (a *aggregator) first(d *Decision) bool {
 	}
 	from := origin{d.Function, d.Source, d.Verdict}
 	if a.keys[from] >= maxKeys {
-		*d = Decision{Time: d.Time, Verdict: d.Verdict, Mode: d.Mode, Function: d.Function, Kind: d.Kind, Source: d.Source, Target: "(many)",
+		*d = Decision{Time: d.Time, Verdict: d.Verdict, Mode: d.Mode, Import: d.Import, Function: d.Function, Kind: d.Kind, Source: d.Source, Target: "(many)",
 			Reason: "too many different decisions to record one by one"}
 		if a.counted(d) {
 			return false
@@ -92,6 +93,7 @@ func (a *aggregator) first(d *Decision) bool {
 		a.keys[from]++
 	}
 	kept := *d
+	kept.Count, kept.Last = 0, time.Time{}
 	a.seen[keyOf(d)] = &kept
 	return true
 }
@@ -99,8 +101,11 @@ func (a *aggregator) first(d *Decision) bool {
 func (a *aggregator) counted(d *Decision) bool {
 	c, ok := a.seen[keyOf(d)]
 	if ok {
-		c.Count++
+		c.Count += max(1, d.Count) // it may stand for many itself
 		c.Last = d.Time
+		if d.Last.After(d.Time) {
+			c.Last = d.Last
+		}
 	}
 	return ok
 }
@@ -110,7 +115,7 @@ func keyOf(d *Decision) key {
 	if d.Verdict == Allow { // of what is allowed, it counts by which rule and how often
 		request, rule = "", d.Rule
 	}
-	return key{d.Function, d.Instance, request, d.Kind, d.Method, d.Target, d.Reason, rule, d.Mode, d.Verdict, d.Source, d.Confirmed}
+	return key{d.Function, d.Instance, request, d.Kind, d.Method, d.Target, d.Reason, rule, d.Mode, d.Import, d.Verdict, d.Source, d.Confirmed}
 }
 
 // flush gives what was counted and starts a new window.

@@ -43,10 +43,12 @@ type Decision struct {
 	Kind     string    `json:"kind"`              // http, ws, tcp, dns, tls, read, write, exec, addon, syscall
 	Method   string    `json:"method,omitempty"`  // http only
 	Target   string    `json:"target"`            // URL without query, host:port, path, program or system call
+	Call     string    `json:"call,omitempty"`    // read, write: the system call that failed, as the shim tells
 	Reason   string    `json:"reason,omitempty"`  // of a denial: one line
 	Nearest  string    `json:"nearest,omitempty"` // the rule that allowed it or came nearest, as written
 	Rule     string    `json:"rule,omitempty"`    // where that rule stands, FILE:LINE
 	Fix      string    `json:"fix,omitempty"`     // the smallest line that would allow it
+	Named    string    `json:"named,omitempty"`   // the site's variable whose value names the host
 	Source   Source    `json:"source"`
 	// Confirmed is who, besides Source, saw that something of this kind was tried, but not what.
 	Confirmed Source    `json:"confirmed,omitempty"`
@@ -65,6 +67,45 @@ type Invocation struct {
 	Millis   float64   `json:"ms"`
 	Cold     bool      `json:"cold"`            // an instance was started for it
 	Error    string    `json:"error,omitempty"` // type of the handler's error, or the cause
+}
+
+// Dropped stands for records that could not be written, where they would have stood.
+type Dropped struct {
+	Time  time.Time `json:"time"`
+	Count int       `json:"count"`
+}
+
+// Header is the first line of a file in a chain.
+type Header struct {
+	Time time.Time `json:"time"`           // when the file was begun
+	File string    `json:"file"`           // id of the file, random
+	Seq  int       `json:"seq"`            // number of the file in its chain, from 1
+	Key  string    `json:"key"`            // fingerprint of the key that signs the file's checkpoints
+	Prev string    `json:"prev,omitempty"` // hash of the last line of the file before
+}
+
+// State is how a stretch of a file ended.
+type State string
+
+// The states of a checkpoint that is more than a mark on the way.
+const (
+	Closed State = "closed" // the writer ended in order; another one may go on
+	Sealed State = "sealed" // the file is full; nothing follows in it
+)
+
+// Checkpoint signs all lines before it.
+type Checkpoint struct {
+	Time  time.Time `json:"time"`
+	State State     `json:"state,omitempty"` // Closed, Sealed or "": a mark on the way
+	Prev  string    `json:"prev,omitempty"`
+	Sig   string    `json:"sig,omitempty"` // Ed25519, base64
+}
+
+// Resumed says that a writer went on with a file that it found.
+type Resumed struct {
+	Time   time.Time `json:"time"`
+	Closed bool      `json:"closed"`         // the writer before had ended in order
+	Torn   int       `json:"torn,omitempty"` // bytes of an unfinished last line that were taken away
 }
 
 // Recorder takes records. Its methods never block for long, never fail towards the caller and may

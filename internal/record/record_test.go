@@ -16,14 +16,37 @@ import (
 	"time"
 )
 
-// written gives the lines that use leaves in a file.
-func written(t *testing.T, use func(*File)) []string {
+var testKey = sync.OnceValue(func() *Key {
+	dir, err := os.MkdirTemp("", "weir-record-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	k, err := LoadKey(dir)
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+// open opens a file of records as a server does.
+func open(t testing.TB, path string, o FileOptions) *File {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "records")
-	f, err := OpenFile(path)
+	if o.Key == nil {
+		o.Key = testKey()
+	}
+	f, err := OpenFile(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// written gives the records that use leaves in a file.
+func written(t *testing.T, use func(*File)) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "records")
+	f := open(t, path, FileOptions{})
 	use(f)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
@@ -31,6 +54,7 @@ func written(t *testing.T, use func(*File)) []string {
 	return lines(t, path)
 }
 
+// lines gives the records of a file, without what makes the chain.
 func lines(t *testing.T, path string) []string {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -45,7 +69,13 @@ func lines(t *testing.T, path string) []string {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("a line is not JSON: %q", line)
 		}
-		out = append(out, strings.TrimSuffix(line, "\n"))
+		if strings.HasPrefix(line, `{"v":2,"type":"decision"`) || strings.HasPrefix(line, `{"v":2,"type":"invocation"`) || strings.HasPrefix(line, `{"v":2,"type":"dropped"`) {
+			rest, _, ok := without([]byte(line), "prev", hashLen)
+			if !ok {
+				t.Errorf("a line is not chained: %q", line)
+			}
+			out = append(out, strings.TrimSuffix(string(rest), "\n"))
+		}
 	}
 	return out
 }
@@ -144,10 +174,7 @@ func TestEqualDenialsAreCounted(t *testing.T) {
 
 func TestFirstOfEqualDenialsIsWrittenAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "records")
-	f, err := OpenFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := open(t, path, FileOptions{})
 	defer f.Close()
 	f.Decided(Decision{Function: "fn", Target: "a"})
 	if got := lines(t, path); len(got) != 1 {
@@ -296,10 +323,7 @@ func TestConcurrentWriters(t *testing.T) {
 func TestAppendsToWhatIsThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "records")
 	for range 2 {
-		f, err := OpenFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := open(t, path, FileOptions{})
 		f.Invoked(Invocation{Function: "fn"})
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
@@ -315,21 +339,29 @@ func TestAppendsToWhatIsThere(t *testing.T) {
 
 func TestUnwritablePath(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "no", "records")
-	if f, err := OpenFile(path); !errors.Is(err, fs.ErrNotExist) || f != nil || !strings.Contains(err.Error(), path) {
+	if f, err := OpenFile(path, FileOptions{Key: testKey()}); !errors.Is(err, fs.ErrNotExist) || f != nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v %v", f, err)
 	}
 }
 
-func TestCloseTellsOfLostRecords(t *testing.T) {
-	f, err := OpenFile("/dev/full")
+func TestLostRecordsAreTold(t *testing.T) {
+	var log bytes.Buffer
+	path := filepath.Join(t.TempDir(), "records")
+	f := open(t, path, FileOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Invoked(Invocation{Function: "fn"})
-	f.Decided(Decision{Function: "fn"})
-	if err := f.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
-		t.Errorf("error %v", err)
-	}
+	withFileSize(t, uint64(info.Size()), func() {
+		f.Invoked(Invocation{Function: "fn"})
+		f.Decided(Decision{Function: "fn"})
+		if got := log.String(); strings.Count(got, "records are being lost") != 1 {
+			t.Errorf("the log says %q", got)
+		}
+		if err := f.Close(); err == nil || !strings.Contains(err.Error(), "file too large") {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 // TestFullDiskLeavesNoSilentGap lets writes fail after each number of bytes, and the next ones succeed:
@@ -337,10 +369,7 @@ func TestCloseTellsOfLostRecords(t *testing.T) {
 func TestFullDiskLeavesNoSilentGap(t *testing.T) {
 	for room := range uint64(400) {
 		path := filepath.Join(t.TempDir(), "records")
-		f, err := OpenFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := open(t, path, FileOptions{})
 		f.Invoked(Invocation{Function: "before"})
 		for range 2 { // the disk fills up a second time while the gap is told
 			info, err := os.Stat(path)
@@ -371,7 +400,7 @@ func TestFullDiskLeavesNoSilentGap(t *testing.T) {
 		if n != 8 || !strings.Contains(got[len(got)-1], `"function":"after"`) {
 			t.Fatalf("room for %d bytes: %d of 8 records accounted for in\n%s", room, n, strings.Join(got, "\n"))
 		}
-		err = f.Close()
+		err := f.Close()
 		if lost := strings.Contains(strings.Join(got, ""), `"dropped"`); lost != (err != nil) {
 			t.Fatalf("room for %d bytes: error %v", room, err)
 		}
@@ -381,11 +410,12 @@ func TestFullDiskLeavesNoSilentGap(t *testing.T) {
 func TestCloseEndsWhatIsOpen(t *testing.T) {
 	for room, want := range map[uint64]string{0: `"type":"dropped"`, 9: `"type":"invocation"`} {
 		path := filepath.Join(t.TempDir(), "records")
-		f, err := OpenFile(path)
+		f := open(t, path, FileOptions{})
+		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		withFileSize(t, room, func() { f.Invoked(Invocation{Function: "fn"}) })
+		withFileSize(t, uint64(info.Size())+room, func() { f.Invoked(Invocation{Function: "fn"}) })
 		if err := f.Close(); (err != nil) != (room == 0) {
 			t.Errorf("room for %d bytes: error %v", room, err)
 		}

@@ -18,7 +18,14 @@ const minSecret = 8
 // base64, in two parts). It is safe for concurrent use.
 type Redactor struct {
 	next    Recorder
-	secrets atomic.Pointer[[]secret]
+	secrets atomic.Pointer[secrets]
+}
+
+// secrets are the values to take out, the longest first, and which bytes one can begin with, in a
+// text: looking each byte up is what every recorded call pays for.
+type secrets struct {
+	values []secret
+	begins [256]bool
 }
 
 type secret struct{ name, value string } // the value in lower case
@@ -31,27 +38,48 @@ func NewRedactor(next Recorder) *Redactor {
 }
 
 // SetValues gives the variables whose values are taken out from now on, by their names. Values that
-// are URLs without a user are no secrets: they name hosts, which records are about.
+// are URLs without a user, or hosts, are no secrets: they say where calls go, which records are about.
 func (r *Redactor) SetValues(env map[string]string) {
-	var secrets []secret
+	var known secrets
 	for name, value := range env {
-		if len(value) >= minSecret && (!strings.Contains(value, "://") || strings.Contains(value, "@")) {
-			secrets = append(secrets, secret{name, lower(value)})
+		if len(value) >= minSecret && !namesHost(value) {
+			known.values = append(known.values, secret{name, lower(value)})
+			known.begins['%'], known.begins[lowerByte(value[0])], known.begins[upperByte(value[0])] = true, true, true
 		}
 	}
 	// The longest first: one value may be the beginning of another.
-	slices.SortFunc(secrets, func(a, b secret) int {
+	slices.SortFunc(known.values, func(a, b secret) int {
 		if n := len(b.value) - len(a.value); n != 0 {
 			return n
 		}
 		return strings.Compare(a.name, b.name)
 	})
-	r.secrets.Store(&secrets)
+	r.secrets.Store(&known)
+}
+
+// namesHost tells whether a value is a URL without a user or a host, perhaps with its port, as people
+// write it: lower case, a word at the end, no label so long that it could be a key.
+func namesHost(value string) bool {
+	if strings.Contains(value, "://") {
+		return !strings.Contains(value, "@")
+	}
+	host, port, _ := strings.Cut(value, ":")
+	labels := strings.Split(host, ".")
+	last := labels[len(labels)-1]
+	if len(labels) < 2 || len(last) < 2 || strings.Trim(last, "abcdefghijklmnopqrstuvwxyz") != "" || strings.Trim(port, "0123456789") != "" {
+		return false
+	}
+	for _, l := range labels {
+		if l == "" || len(l) > 24 || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Decided passes on a decision.
 func (r *Redactor) Decided(d Decision) {
-	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Fix} {
+	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Nearest, &d.Fix} {
 		*s = r.clean(*s)
 	}
 	r.next.Decided(d)
@@ -65,14 +93,18 @@ func (r *Redactor) Invoked(i Invocation) {
 
 // clean takes the values out of a text.
 func (r *Redactor) clean(text string) string {
-	secrets := *r.secrets.Load()
-	if len(secrets) == 0 || len(text) < minSecret {
+	known := r.secrets.Load()
+	if len(known.values) == 0 || len(text) < minSecret {
 		return text
 	}
 	var out strings.Builder
 	from := 0
 	for i := 0; i < len(text); {
-		name, n := find(text[i:], secrets)
+		if !known.begins[text[i]] {
+			i++
+			continue
+		}
+		name, n := find(text[i:], known.values)
 		if n == 0 {
 			i++
 			continue
@@ -151,6 +183,13 @@ func lower(s string) string {
 func lowerByte(c byte) byte {
 	if c >= 'A' && c <= 'Z' {
 		return c + 'a' - 'A'
+	}
+	return c
+}
+
+func upperByte(c byte) byte {
+	if c >= 'a' && c <= 'z' {
+		return c - 'a' + 'A'
 	}
 	return c
 }

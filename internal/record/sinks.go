@@ -76,6 +76,23 @@ func (d Decision) String() string {
 	return b.String()
 }
 
+// String gives an invocation as one line for people.
+func (i Invocation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "invoked %s: %s", i.Function, i.Outcome)
+	if i.Status != 0 {
+		fmt.Fprintf(&b, " %d", i.Status)
+	}
+	fmt.Fprintf(&b, " in %.1f ms", i.Millis)
+	if i.Cold {
+		b.WriteString(", cold")
+	}
+	if i.Error != "" {
+		b.WriteString(": " + i.Error)
+	}
+	return b.String()
+}
+
 // Invoked tells of an invocation that did not end well.
 func (r *Log) Invoked(i Invocation) {
 	if i.Outcome != "ok" {

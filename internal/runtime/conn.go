@@ -31,28 +31,36 @@ type ConnOptions struct {
 	OnReport func(Report) // takes the shim's reports, one at a time
 }
 
-// Report is a file or program that the walls refused, as the shim saw it. It is advisory.
+// Report is a file or program that the walls refused, or a watched variable that was read, as the shim
+// saw it. It is advisory.
 type Report struct {
-	Kind   string `json:"kind"`   // "read", "write" or "exec"
-	Target string `json:"target"` // absolute path; a program may be a bare name
-	Errno  string `json:"errno"`  // such as "ENOENT"
+	Kind   string `json:"kind"`   // "read", "write", "exec" or "env"
+	Target string `json:"target"` // absolute path, or the variable's name; a program may be a bare name
+	Errno  string `json:"errno"`  // such as "ENOENT"; not of "env"
+	Call   string `json:"call"`   // "open", "scandir" and so on; of files only
 }
 
 // LoadRequest says which function to load and how its world looks.
 type LoadRequest struct {
-	Bundle weir.Bundle
-	Env    map[string]string // added to Lambda's own variables
-	Limits weir.Limits
-	Node   Node
-	Words  Words
+	Bundle  weir.Bundle
+	Env     map[string]string // added to Lambda's own variables
+	Watched []string          // variables of Env whose reading is reported; nil: none
+	Limits  weir.Limits
+	Node    Node
+	Words   Words
 }
 
 // Words is what the shim needs to put a refusal into words.
 type Words struct {
-	Mark      string              `json:"mark"`      // of HTTP responses that are refusals
-	Place     string              `json:"place"`     // where a new rule belongs
-	Intrinsic bool                `json:"intrinsic"` // rules are written in that language
-	Grants    map[string][]string `json:"grants"`    // canonical patterns of the rules for "read", "write" and "exec"
+	Mark      string           `json:"mark"`      // of HTTP responses that are refusals
+	Intrinsic bool             `json:"intrinsic"` // rules are written in that language
+	Files     map[string]Grant `json:"files"`     // of "read", "write" and "exec"
+}
+
+// Grant is what a policy has to say about one kind of file.
+type Grant struct {
+	Rules []string `json:"rules"` // canonical patterns: a path, or DIR/**
+	Place string   `json:"place"` // where a new rule belongs
 }
 
 // LoadError is what the function's own code did wrong when it was loaded: it threw, has a syntax
@@ -156,6 +164,7 @@ func (c *Conn) load(l LoadRequest, deadline time.Time, root string) error {
 	body, err := json.Marshal(map[string]any{
 		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "env": env,
 		"words": l.Words, "functionName": name, "memoryMB": memoryMB, "maxResult": maxPayload(l.Limits),
+		"watched":       l.Watched,
 		"logStreamName": time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + rand.Text(),
 	})
 	if err != nil {

@@ -264,3 +264,28 @@ func TestHiddenFromOthers(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What a Spec is lenient about is told, and opens nothing: not even child processes.
+func TestGrantsOfWhatIsNotThereAreLeftOut(t *testing.T) {
+	dir := "/var/tmp/" + filepath.Base(public(t))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	writeTo(t, filepath.Join(dir, "there"), "yes")
+	var told []string
+	s := &Spec{
+		Read:    []string{filepath.Join(dir, "there"), filepath.Join(dir, "missing"), dir, filepath.Join(dir, "there") + "/**"},
+		Write:   []string{filepath.Join(dir, "missing") + "/**"},
+		Exec:    []string{filepath.Join(dir, "missing")},
+		LeftOut: func(err error) { told = append(told, err.Error()) },
+	}
+	expect(t, tries(t, s, []try{
+		{"there", "fs.readFileSync('" + filepath.Join(dir, "there") + "')"},
+		{"names", "fs.readdirSync('" + dir + "').join()"},
+		{"child", "require('child_process').execFileSync('/bin/true')"},
+	}), map[string]string{"there": "yes", "names": "there", "child": "EPERM|EACCES|ENOENT|EAGAIN"})
+	if len(told) != 5 {
+		t.Errorf("told of %q", told)
+	}
+}

@@ -111,7 +111,7 @@ func (p *planner) addGrants() error {
 			}
 			continue
 		}
-		if err := p.hostGrant(g, true); err != nil {
+		if err := p.leaveOut(p.hostGrant(g, true)); err != nil {
 			return err
 		}
 	}
@@ -124,7 +124,7 @@ func (p *planner) addGrants() error {
 		if within(g.path, bundleTarget) || within(g.path, tmpTarget) {
 			continue
 		}
-		if err := p.hostGrant(g, false); err != nil {
+		if err := p.leaveOut(p.hostGrant(g, false)); err != nil {
 			return err
 		}
 	}

@@ -55,10 +55,17 @@ type Spec struct {
 	// Read and Write grant files of the host under their own path: an exact file or DIR/**. A
 	// Write grant of /tmp/** or below means the private /tmp.
 	Read, Write []string
+	// LeftOut, if set, is told of each grant in Exec, Read and Write that can't be held because
+	// nothing fitting is there: it is left out then. Without it, the start fails.
+	LeftOut func(error)
 	// Ports are the TCP ports that are caught where the kernel can't catch them all. Loopback are
 	// the ports that are caught on 127.0.0.0/8 and ::1 as well; all others belong to the
 	// function's own servers there.
 	Ports, Loopback []uint16
+	// UDPPorts are the ports to which datagrams are captured, on loopback addresses too. UDPAll captures
+	// those to all others but loopback's, where the kernel can. Other datagrams are refused.
+	UDPPorts []uint16
+	UDPAll   bool
 	// Reserve is how much writable memory the program maps without using it, besides its stacks, in
 	// bytes. Where no cgroup bounds memory, it is allowed on top of the limit.
 	Reserve int64

@@ -5,10 +5,7 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 
@@ -16,13 +13,10 @@ import (
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/invoke"
 	"github.com/weir-run/weir/internal/policy"
-	"github.com/weir-run/weir/internal/policy/tomlpolicy"
+	"github.com/weir-run/weir/internal/policy/sitepolicy"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
-
-// policyFile is the name of the policy beside netlify.toml.
-const policyFile = "weir.toml"
 
 // deployment is one build of the site with everything that serves it.
 type deployment struct {
@@ -47,7 +41,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	policies, err := loadPolicies(s.Dir)
+	policies, err := sitepolicy.ReadFile(s.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -55,20 +49,22 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir})
+	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of})
 	if err != nil {
 		return nil, err
 	}
 	d.recorder.SetValues(env)
+	d.named.setValues(env)
 	dep := &deployment{artifact: artifact, backends: map[string]invoke.Backend{}}
-	engines, err := compile(artifact, policies)
+	engines, err := compile(artifact, d.opts.Learn)
 	if err != nil {
 		dep.close()
 		return nil, err
 	}
+	d.violations.watch(engines)
 	warnings := slices.Concat(s.Warnings, artifact.Warnings)
-	if policies != nil {
-		warnings = append(warnings, policies.Unmatched(functionNames(s))...)
+	for _, w := range policies.Unmatched(functionNames(s)) {
+		warnings = append(warnings, w.Error())
 	}
 	d.warn(warnings)
 	dep.made = whatMade(artifact, engines, env)
@@ -144,35 +140,17 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, env map[string]string) 
 	})
 }
 
-// loadPolicies reads weir.toml; a site without one has no policies.
-func loadPolicies(dir string) (*tomlpolicy.File, error) {
-	path := filepath.Join(dir, policyFile)
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: policyFile}, Message: "is not a regular file"}
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: policyFile}, Message: "can't be read", Err: err}
-	}
-	// Functions see the file's name in their denials, so it is named as the site does.
-	return tomlpolicy.Parse(policyFile, b)
-}
-
-// compile gives each function its policy. All faults are reported together.
-func compile(a *build.Artifact, policies *tomlpolicy.File) (map[string]*policy.Engine, error) {
+// compile makes each function's policy ready to decide, in monitor mode if it is to be learned. All faults
+// are reported together.
+func compile(a *build.Artifact, learn bool) (map[string]*policy.Engine, error) {
 	engines := map[string]*policy.Engine{}
 	var faults []error
 	for _, f := range a.Functions {
-		p, err := policyOf(f, policies)
-		if err != nil {
-			faults = append(faults, err)
-			continue
+		p := *f.Policy
+		if learn {
+			p.Mode = policy.Monitor
 		}
-		eng, err := policy.Compile(p)
+		eng, err := policy.Compile(&p)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -180,36 +158,6 @@ func compile(a *build.Artifact, policies *tomlpolicy.File) (map[string]*policy.E
 		engines[f.Bundle.Function] = eng
 	}
 	return engines, errors.Join(faults...)
-}
-
-// policyOf gives a function's policy: its Intrinsic bootstrap, or what weir.toml says, or nothing
-// at all. Privileges from both are an error: nobody could say which one counts.
-func policyOf(f build.Function, policies *tomlpolicy.File) (*policy.Policy, error) {
-	name := f.Bundle.Function
-	p := &policy.Policy{Function: name}
-	if policies != nil {
-		var err error
-		if p, err = policies.For(name); err != nil {
-			return nil, err
-		}
-	}
-	if f.Policy == nil {
-		return p, nil
-	}
-	if len(p.Rules) > 0 || p.Addons {
-		e := &weir.Error{Code: weir.Invalid,
-			Message: fmt.Sprintf("%s has a policy of its own in %s, so it can't get privileges here as well", name, f.Policy.Source),
-			Remedy:  "keep one of the two"}
-		if len(p.Rules) > 0 {
-			e.Pos = p.Rules[0].Pos
-		} else {
-			e.Pos.File = policyFile
-		}
-		return nil, e
-	}
-	own := *f.Policy
-	own.Function, own.Limits = name, p.Limits
-	return &own, nil
 }
 
 // backend serves a function from its pool.

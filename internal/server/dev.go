@@ -46,6 +46,7 @@ type DevOptions struct {
 	Log        func(instance.Line) // takes what functions print
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
+	Learn      bool      // every policy is monitored, also of functions without one: records are what is wanted
 	Unwatched  []string  // absolute paths of files that this process writes: their changes mean nothing
 }
 
@@ -56,6 +57,8 @@ type Dev struct {
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
 	recorder   *record.Redactor
+	violations *violations
+	named      *naming
 	dispatcher *invoke.Dispatcher
 	watcher    *fsnotify.Watcher
 	listener   net.Listener
@@ -67,7 +70,8 @@ type Dev struct {
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
 // function yet.
 func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
-	d = &Dev{opts: o, recorder: record.NewRedactor(o.Recorder)}
+	d = &Dev{opts: o, violations: newViolations(o.Log), named: newNaming(o.Recorder)}
+	d.recorder = record.NewRedactor(record.Multi(d.named, d.violations))
 	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
@@ -199,4 +203,5 @@ func (d *Dev) Close() {
 	d.current.close()
 	d.egress.Close()
 	d.launcher.Close()
+	d.violations.Close()
 }

@@ -37,3 +37,11 @@ func (d *Dev) platform() map[string]string {
 		"NETLIFY_DEV": "true",
 	}
 }
+
+// buildEnv gives the site's variables as the build sees them: with those by which Netlify tells one
+// kind of deploy from another.
+func buildEnv(env map[string]string) map[string]string {
+	out := map[string]string{"CONTEXT": "dev", "NETLIFY": "true", "NETLIFY_DEV": "true"}
+	maps.Copy(out, env)
+	return out
+}

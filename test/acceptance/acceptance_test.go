@@ -48,6 +48,7 @@ func TestCorpus(t *testing.T) {
 	}
 	t.Run("root", func(t *testing.T) { drive(t, corpus, weir, work, cases) })
 	t.Run("user", func(t *testing.T) { drive(t, corpus, weir, work, cases, "--user", ordinaryUser) })
+	t.Run("learned", func(t *testing.T) { drive(t, corpus, weir, work, cases, "--learned") })
 }
 
 func corpusDir(t *testing.T) string {

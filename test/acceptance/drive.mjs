@@ -1,6 +1,9 @@
 // Runs cases of the acceptance corpus against Weir and prints one JSON verdict a line.
 //
-//   node drive.mjs CORPUS WEIR WORK [--user UID] [KIND/NAME ...]
+//   node drive.mjs CORPUS WEIR WORK [--user UID] [--learned] [KIND/NAME ...]
+//
+// With --learned the policies are not the corpus's but learned from a run in monitor mode: a legitimate
+// case must then work behind what was learned, and an attack must have left no rule for its thief.
 //
 // What the outside sees is the corpus's own sink; the verdict on an attack is the corpus's own
 // evaluate(). This file only turns a case into a site and talks to `weir dev`.
@@ -12,11 +15,14 @@ import { pathToFileURL } from 'node:url';
 import { createInterface } from 'node:readline';
 import { siteOf, resolves } from './site.mjs';
 import { checkLegit } from './legit.mjs';
+import { review, thievery } from './learned.mjs';
 
 const argv = process.argv.slice(2);
 const [corpus, weir, work] = argv.splice(0, 3).map((p) => path.resolve(p));
 const u = argv.indexOf('--user');
 const uid = u >= 0 ? Number(argv.splice(u, 2)[1]) : undefined;
+const l = argv.indexOf('--learned');
+const learned = l >= 0 && argv.splice(l, 1).length > 0;
 process.env.ACCEPTANCE_WORK = '/tmp/acceptance-work'; // the attacks name paths below it
 const lib = (f) => import(pathToFileURL(path.join(corpus, 'lib', f)));
 const { startSink, pki, seen, HOST } = await lib('sink.mjs');
@@ -45,8 +51,8 @@ function install(src, name) {
 }
 
 // serve starts `weir dev` on the site and waits until it is ready.
-async function serve(site, c, log) {
-  const args = ['dev', site, '--port', '0', '--env-file', path.join(site, '..', 'env'), '--records', path.join(site, '..', 'records.jsonl'), '--upstream-ca', pki().ca, ...resolves(hosts)];
+async function serve(site, c, log, ...flags) {
+  const args = ['dev', site, ...flags, '--port', '0', '--env-file', path.join(site, '..', 'env'), '--records', path.join(site, '..', 'records.jsonl'), '--upstream-ca', pki().ca, ...resolves(hosts)];
   const state = path.join(work, uid === undefined ? 'state' : `state-${uid}`);
   fs.mkdirSync(state, { recursive: true });
   if (uid !== undefined) fs.chownSync(state, uid, uid);
@@ -121,14 +127,18 @@ async function run(kind, name) {
   sentinel?.once('exit', () => { o.sentinelDied = true; });
 
   const log = { bytes: 0, text: '' };
+  if (learned) {
+    const bad = await learn(kind, c, site, src, log);
+    if (bad.length || kind === 'attacks') return { kind, name, ok: bad.length === 0, bad, debug: bad.length ? { log: log.text.slice(-3000), policy: read(path.join(site, 'weir.toml')) } : undefined };
+    sink.reset(c.sink);
+  }
   const { child, url } = await serve(site, c, log);
   const stopObserving = observe(o, child.pid);
-  const list = c.invocations || [{ event: c.event || { httpMethod: 'POST', path: '/.netlify/functions/f', headers: {}, body: '{}' } }];
+  const list = invocationsOf(c);
   for (const [i, x] of list.entries()) {
     if (x.cold && i) { fs.appendFileSync(path.join(site, 'functions/f/index.js'), '\n'); await sleep(1500); } // a change reloads
     if (x.afterMs) await sleep(x.afterMs);
-    const ev = x.eventFile ? JSON.parse(read(path.join(src, x.eventFile))) : { ...x.event };
-    if (x.bodyRepeat) ev.body = x.bodyRepeat.chunk.repeat(x.bodyRepeat.times);
+    const ev = eventOf(x, src);
     o.responses.push(await invoke(url, ev, x.context, c.bare?.invokeTimeoutMs || 15000));
   }
   await sleep(c.settleMs || 700);
@@ -147,6 +157,36 @@ async function run(kind, name) {
   const bad = kind === 'attacks' ? attackFaults(c, o, effects, log) : legitFaults(c, o, list);
   if (o.survivors.length) bad.push(`processes survived: ${o.survivors}`);
   return { kind, name, ok: bad.length === 0, bad, debug: bad.length ? { responses: o.responses.map((r) => JSON.stringify(r).slice(0, 800)), log: log.text.slice(-3000), obs: o.obs.slice(0, 20).map((x) => `${x.kind}/${x.role}:${x.port} ${x.method || ''} ${x.target || ''}`) } : undefined };
+}
+
+const invocationsOf = (c) => c.invocations || [{ event: c.event || { httpMethod: 'POST', path: '/.netlify/functions/f', headers: {}, body: '{}' } }];
+
+function eventOf(x, src) {
+  const ev = x.eventFile ? JSON.parse(read(path.join(src, x.eventFile))) : { ...x.event };
+  if (x.bodyRepeat) ev.body = x.bodyRepeat.chunk.repeat(x.bodyRepeat.times);
+  return ev;
+}
+
+// learn runs the case twice in monitor mode and puts what was learned, as a reviewer would accept it, in the
+// place of the corpus's policy. It gives what is wrong with it.
+async function learn(kind, c, site, src, log) {
+  const policy = path.join(site, 'weir.toml');
+  const limits = read(policy).split('\n').filter((line) => /^(\[functions|limits)/.test(line)).join('\n');
+  fs.writeFileSync(policy, `${limits}\n`);
+  const records = [1, 2].map((n) => path.join(site, '..', `learn-${n}.jsonl`));
+  for (const file of records) {
+    const { child, url } = await serve(site, c, log, '--learn', '--records', file);
+    for (const x of invocationsOf(c)) {
+      if (x.afterMs) await sleep(x.afterMs);
+      await invoke(url, eventOf(x, src), x.context, c.bare?.invokeTimeoutMs || 15000);
+    }
+    await sleep(c.settleMs || 700);
+    await stop(child);
+  }
+  const args = ['policy', 'learn', site, ...records.flatMap((f) => ['--records', f])];
+  const proposed = execFileSync(weir, args, { encoding: 'utf8', uid, gid: uid, stdio: ['ignore', 'pipe', 'pipe'] });
+  fs.writeFileSync(policy, kind === 'legit' ? review(proposed, c) : proposed);
+  return kind === 'attacks' ? thievery(proposed, c, hosts) : [];
 }
 
 async function stop(child) {

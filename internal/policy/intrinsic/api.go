@@ -6,7 +6,6 @@ package intrinsic
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ import (
 // Methods of policy.outboundHttp, by the HTTP method they allow.
 var httpMethods = map[string]string{
 	"allowGet": "GET", "allowPost": "POST", "allowPut": "PUT", "allowDelete": "DELETE", "allowPatch": "PATCH",
-	"allowHead": "HEAD", "allowOptions": "OPTIONS", "allowTrace": "TRACE",
+	"allowHead": "HEAD", "allowOptions": "OPTIONS",
 }
 
 // Methods of policy.process. All they allow concerns the function's own process, which the sandbox
@@ -30,20 +29,21 @@ var processMethods = []string{
 	"allowSeteuid", "allowSetgid", "allowSetgroups", "allowSetuid", "allowUmask", "allowUptime",
 }
 
+// What Intrinsic had for servers: a sandbox for each route.
+var serverForms = []string{"HttpServer", "addSandbox", "allSandboxes", "allRoutes", "fallback"}
+
 // methods are all names of the API, for suggestions.
 var methods = func() []string {
 	all := append([]string{
 		"configurePolicies", "setHandlerName", "setHandlerFile", "run", "enableMonitorMode", "virtualizeLib",
 		"outboundHttp", "outboundNet", "childProcess", "fs", "process", "mongo",
-		"allowTcp", "allowUdp", "allowConnect", "allowRead", "allowWrite", "disableDefaults", "allowSpawningPath",
+		"allowTcp", "allowUdp", "allowConnect", "allowTrace", "allowRead", "allowWrite", "disableDefaults", "allowSpawningPath",
 	}, processMethods...)
 	for m := range httpMethods {
 		all = append(all, m)
 	}
 	return all
 }()
-
-const notYet = "%s is not supported by this version yet"
 
 // object makes an object whose methods return it, so that calls can be chained.
 func (e *evaluator) object(functions map[string]func(goja.FunctionCall)) *goja.Object {
@@ -62,7 +62,7 @@ func (e *evaluator) object(functions map[string]func(goja.FunctionCall)) *goja.O
 
 // construct is `new IntrinsicLambda()`.
 func (e *evaluator) construct(goja.ConstructorCall) *goja.Object {
-	return e.object(map[string]func(goja.FunctionCall){
+	functions := map[string]func(goja.FunctionCall){
 		"configurePolicies": e.configure,
 		"setHandlerName": func(call goja.FunctionCall) {
 			name, ok := e.text(call, "the name of the handler's export")
@@ -75,26 +75,47 @@ func (e *evaluator) construct(goja.ConstructorCall) *goja.Object {
 			e.out.HandlerFile, _ = e.text(call, "the path of the handler's file")
 			e.out.HandlerAt = e.here()
 		},
-		"run": func(goja.FunctionCall) {
-			switch {
-			case e.ran:
-				e.problem(e.here(), "call it once", ".run() is called twice: a function has one policy")
-			case e.out.HandlerFile == "":
-				e.problem(e.here(), "write .setHandlerFile(`${__dirname}/handler.js`) before .run()", "no handler file is set")
-			}
-			e.ran = true
-		},
-		"enableMonitorMode": e.refuse(notYet, "enableMonitorMode()", "remove it: denied calls are recorded, and denied"),
-		"virtualizeLib":     e.refuse(notYet, "virtualizeLib()", "remove it, and allow the database by policy.outboundNet.allowTcp(host, port)"),
-	})
+		"run":               func(goja.FunctionCall) { e.finish() },
+		"enableMonitorMode": e.enableMonitorMode,
+		"virtualizeLib":     e.virtualizeLib,
+	}
+	for _, name := range serverForms {
+		functions[name] = e.serverForm(name)
+	}
+	return e.object(functions)
+}
+
+// serverForm is a part of Intrinsic's API for servers, which a function has no use for.
+func (e *evaluator) serverForm(name string) func(goja.FunctionCall) {
+	return func(goja.FunctionCall) {
+		e.problem(e.here(), "write one bootstrap file for each function: new IntrinsicLambda().configurePolicies(policy => { ... })",
+			"%s is part of Intrinsic's API for servers: a function has one policy, no routes", name)
+	}
+}
+
+// finish is run().
+func (e *evaluator) finish() {
+	switch {
+	case e.ran:
+		e.problem(e.here(), "call it once", ".run() is called twice: a function has one policy")
+	case e.out.HandlerFile == "":
+		e.problem(e.here(), "write .setHandlerFile(`${__dirname}/handler.js`) before .run()", "no handler file is set")
+	case e.mongoAt != place{} && !e.mongo:
+		e.problem(e.mongoAt, "write .virtualizeLib('mongodb') before .run()", "policy.mongo is used without .virtualizeLib('mongodb')")
+	}
+	e.ran = true
+}
+
+func (e *evaluator) enableMonitorMode(call goja.FunctionCall) {
+	if len(call.Arguments) > 0 {
+		e.problem(e.here(), "call it, or don't", "enableMonitorMode() takes no argument: to call it is to enable it")
+		return
+	}
+	e.inTime()
+	e.out.Monitor = true
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
-
-// refuse is a method that is a problem to call.
-func (e *evaluator) refuse(format, what, remedy string) func(goja.FunctionCall) {
-	return func(goja.FunctionCall) { e.problem(e.here(), remedy, format, what) }
-}
 
 // configure calls the script's function with a policy.
 func (e *evaluator) configure(call goja.FunctionCall) {
@@ -116,42 +137,56 @@ func (e *evaluator) configure(call goja.FunctionCall) {
 // policy is the object that the script configures.
 func (e *evaluator) policy() *goja.Object {
 	http := map[string]func(goja.FunctionCall){
-		"allowConnect": e.refuse("%s can't be held: a tunnel hides what passes through it", "allowConnect()", "allow each URL that is reached through it, or policy.outboundNet.allowTcp(host, port)"),
+		"allowConnect": e.nothing("allowConnect()", "a tunnel hides what passes through it, so none is let through",
+			"allow each URL that is reached through it, or policy.outboundNet.allowTcp(host, port)"),
+		"allowTrace": e.nothing("allowTrace()", "TRACE shows what was sent, credentials included, so it is never let through", "remove it"),
 	}
 	for name, method := range httpMethods {
 		http[name] = func(call goja.FunctionCall) { e.allowURL(call, method) }
 	}
-	process := map[string]func(goja.FunctionCall){}
-	for _, name := range processMethods {
-		process[name] = func(goja.FunctionCall) {}
-	}
-	return e.vm.NewDynamicObject(&members{e, "policy", map[string]goja.Value{
+	return e.vm.NewDynamicObject(&members{e: e, name: "policy", values: map[string]goja.Value{
 		"outboundHttp": e.object(http),
 		"outboundNet": e.object(map[string]func(goja.FunctionCall){
 			"allowTcp": e.allowTCP,
-			"allowUdp": e.refuse(notYet, "allowUdp()", "remove it"),
+			"allowUdp": e.allowUDP,
 		}),
 		"fs": e.object(map[string]func(goja.FunctionCall){
 			"allowRead":       func(call goja.FunctionCall) { e.allowFile(call, policy.Read) },
 			"allowWrite":      func(call goja.FunctionCall) { e.allowFile(call, policy.Write) },
 			"disableDefaults": func(goja.FunctionCall) {},
 		}),
-		"childProcess": e.object(map[string]func(goja.FunctionCall){
-			"allowSpawningPath": func(call goja.FunctionCall) {
-				if file, ok := e.text(call, "the absolute path of a program"); ok {
-					e.add(policy.Exec, file)
-				}
-			},
-		}),
-		"process": e.object(process),
-		"mongo":   e.vm.NewDynamicObject(&members{e: e, name: "policy.mongo"}),
+		"childProcess": e.object(map[string]func(goja.FunctionCall){"allowSpawningPath": e.allowProgram}),
+		"process":      e.process(),
+		"mongo":        e.mongoPolicy(),
 	}})
 }
 
-func (e *evaluator) add(k policy.Kind, pattern string) {
+// process is policy.process. A call of the kind that is not known is accepted as those that are.
+func (e *evaluator) process() goja.Value {
+	m := &members{e: e, name: "policy.process", values: map[string]goja.Value{}}
+	o := e.vm.NewDynamicObject(m)
+	allowed := e.vm.ToValue(func(goja.FunctionCall) goja.Value { return o })
+	for _, name := range processMethods {
+		m.values[name] = allowed
+	}
+	m.other = func(string) goja.Value { return allowed }
+	return o
+}
+
+// nothing is a method that grants nothing here, which is said.
+func (e *evaluator) nothing(what, why, remedy string) func(goja.FunctionCall) {
+	return func(goja.FunctionCall) { e.warn(e.here(), remedy, "%s grants nothing: %s", what, why) }
+}
+
+// inTime makes a call after run() a problem: the policy is fixed by then.
+func (e *evaluator) inTime() {
 	if e.ran {
 		e.problem(e.here(), "make the call synchronous, inside configurePolicies", "this call comes after .run()")
 	}
+}
+
+func (e *evaluator) add(k policy.Kind, pattern string) {
+	e.inTime()
 	e.out.Rules = append(e.out.Rules, rule{e.here(), k, pattern})
 }
 
@@ -165,68 +200,16 @@ func (e *evaluator) text(call goja.FunctionCall, what string) (string, bool) {
 	return s, true
 }
 
-func (e *evaluator) allowURL(call goja.FunctionCall, method string) {
-	url, ok := e.text(call, "a URL pattern")
-	switch {
-	case !ok:
-	case method == "GET" && (strings.HasPrefix(url, "ws://") || strings.HasPrefix(url, "wss://")):
-		e.add(policy.WS, url)
-	case strings.ContainsAny(url, " \t\r\n"):
-		e.problem(e.here(), "remove it", "the URL pattern holds white space")
-	default:
-		e.add(policy.HTTP, method+" "+url)
-	}
-}
-
-func (e *evaluator) allowTCP(call goja.FunctionCall) {
-	host, ok := call.Argument(0).Export().(string)
-	switch port := call.Argument(1).Export().(type) {
-	case int64:
-		if ok && len(call.Arguments) == 2 {
-			if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
-				host = "[" + host + "]"
-			}
-			e.add(policy.TCP, fmt.Sprintf("%s:%d", host, port))
-			return
-		}
-	case nil:
-		if ok && strings.HasPrefix(host, "/") {
-			e.problem(e.here(), "connect to a host and port", "no unix socket of the host can be reached from a sandbox")
-			return
-		}
-	}
-	e.problem(e.here(), "write allowTcp('db.internal', 5432)", "expected a host and the number of a port")
-}
-
-// allowFile takes what the kernel can hold (see the package comment).
-func (e *evaluator) allowFile(call goja.FunctionCall, k policy.Kind) {
-	pattern, ok := e.text(call, "an absolute path, or DIR/**")
-	if !ok {
-		return
-	}
-	tidy := strings.TrimSuffix(pattern, "/*")
-	if tidy == pattern || !strings.HasSuffix(tidy, "/**") {
-		tidy = pattern
-	}
-	dir, _, wild := strings.Cut(tidy, "/**")
-	if wild && dir+"/**" == tidy && !strings.ContainsAny(dir, "*?[") || !strings.ContainsAny(tidy, "*?[") {
-		e.add(k, tidy)
-		return
-	}
-	base := tidy[:strings.IndexAny(tidy, "*?[")]
-	if base = base[:strings.LastIndexByte(base, '/')+1]; k == policy.Read && (strings.HasPrefix(base, taskDir+"/") || strings.HasPrefix(base, "/tmp/")) && !strings.Contains(base, "..") {
-		return // can be read without a rule
-	}
-	e.problem(e.here(), fmt.Sprintf("name each file, or write '%s**' for all below the directory", clip(base)), "the kernel can't hold the pattern '%s'", clip(pattern))
-}
-
-// members are what an object of the API has. To ask for anything else is a problem; without any
-// members, the whole object is not supported.
+// members are what an object of the API has. To ask for anything else is a problem, unless other
+// takes it.
 type members struct {
 	e      *evaluator
 	name   string
 	values map[string]goja.Value
+	other  func(key string) goja.Value // for names like allowThis; may be nil
 }
+
+var allowing = regexp.MustCompile(`^allow[A-Z][A-Za-z]*$`)
 
 // Get gives a member by its name.
 func (m *members) Get(key string) goja.Value {
@@ -234,9 +217,8 @@ func (m *members) Get(key string) goja.Value {
 	switch {
 	case ok:
 		return value
-	case m.values == nil:
-		m.e.problem(m.e.here(), "allow the database by policy.outboundNet.allowTcp(host, port)", notYet, m.name+"."+clip(key))
-		return m.e.vm.ToValue(func(goja.FunctionCall) goja.Value { return goja.Undefined() })
+	case m.other != nil && allowing.MatchString(key):
+		return m.other(key)
 	}
 	remedy := "the members are " + strings.Join(m.Keys(), ", ")
 	if near := policy.Suggest(key, m.Keys()); near != "" {
@@ -256,4 +238,6 @@ func (m *members) Delete(string) bool { return false }
 func (m *members) Has(key string) bool { return m.values[key] != nil }
 
 // Keys gives the names of the members, sorted.
-func (m *members) Keys() []string { return slices.Sorted(maps.Keys(m.values)) }
+func (m *members) Keys() []string { return sorted(m.values) }
+
+func sorted(values map[string]goja.Value) []string { return slices.Sorted(maps.Keys(values)) }

@@ -40,10 +40,18 @@ const (
 	exitFailed = 4
 )
 
+// task is what the child is told.
+type task struct {
+	Source []byte
+	Env    map[string]string
+}
+
 // evaluation is what the child sends back.
 type evaluation struct {
 	Rules       []rule
+	Monitor     bool
 	Problems    []problem
+	Warnings    []problem
 	HandlerFile string // as the script said it
 	HandlerAt   place
 	HandlerName string
@@ -71,7 +79,7 @@ func init() {
 	}
 }
 
-// child evaluates the script on stdin and writes an evaluation to stdout.
+// child evaluates the task on stdin and writes an evaluation to stdout.
 func child(stdin io.Reader, stdout io.Writer) (status int) {
 	debug.SetMaxStack(maxStack)
 	for resource, limit := range map[int]uint64{
@@ -83,12 +91,12 @@ func child(stdin io.Reader, stdout io.Writer) (status int) {
 			return exitFailed
 		}
 	}
-	src, err := io.ReadAll(stdin)
-	if err != nil {
+	var t task
+	if err := json.NewDecoder(stdin).Decode(&t); err != nil {
 		return exitFailed
 	}
 	time.AfterFunc(hardTime, func() { os.Exit(exitTime) })
-	if err := json.NewEncoder(stdout).Encode(evaluate(string(src))); err != nil {
+	if err := json.NewEncoder(stdout).Encode(evaluate(string(t.Source), t.Env)); err != nil {
 		return exitFailed
 	}
 	return 0
@@ -104,7 +112,11 @@ func dataSize() uint64 {
 }
 
 // evaluateInChild runs the child. The error is a sentence for the user.
-func evaluateInChild(src []byte) (*evaluation, error) {
+func evaluateInChild(src []byte, env map[string]string) (*evaluation, error) {
+	in, err := json.Marshal(task{src, env})
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
@@ -112,10 +124,10 @@ func evaluateInChild(src []byte) (*evaluation, error) {
 	// A binary with the race detector would otherwise sleep for a second when it ends.
 	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1", "GORACE=atexit_sleep_ms=0"}
 	cmd.Dir = "/"
-	cmd.Stdin = bytes.NewReader(src)
+	cmd.Stdin = bytes.NewReader(in)
 	var out limitedBuffer
 	cmd.Stdout = &out
-	err := cmd.Run()
+	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case out.full:

@@ -27,19 +27,23 @@ const (
 	script = taskDir + "/bootstrap.js"
 	// maxCalls bounds the depth of JavaScript calls.
 	maxCalls = 512
-	// maxProblems bounds what is reported about one file.
+	// maxProblems bounds what is reported about one file, and maxWarnings what is warned of.
 	maxProblems = 20
+	maxWarnings = 20
 )
 
 // evaluator is one run of one script.
 type evaluator struct {
-	vm  *goja.Runtime
-	out evaluation
-	ran bool // .run() was called
+	vm      *goja.Runtime
+	out     evaluation
+	ran     bool  // .run() was called
+	mongo   bool  // .virtualizeLib('mongodb') was
+	mongoAt place // the first call of policy.mongo
 }
 
-// evaluate runs a script and gives what it asks for, or what is wrong with it.
-func evaluate(src string) *evaluation {
+// evaluate runs a script that sees the variables of env, and gives what it asks for, or what is wrong
+// with it.
+func evaluate(src string, env map[string]string) *evaluation {
 	e := &evaluator{vm: goja.New()}
 	e.out.HandlerName = "handler"
 	e.vm.SetMaxCallStackSize(maxCalls)
@@ -47,7 +51,7 @@ func evaluate(src string) *evaluation {
 	if err == nil {
 		var program *goja.Program
 		if program, err = goja.CompileAST(tree, false); err == nil {
-			err = e.run(program)
+			err = e.run(program, env)
 		}
 	}
 	switch {
@@ -56,18 +60,20 @@ func evaluate(src string) *evaluation {
 	case !e.ran && len(e.out.Problems) == 0:
 		e.problem(place{}, "write .run() at the end of the calls", "the script never calls .run()")
 	}
-	slices.SortStableFunc(e.out.Problems, func(a, b problem) int {
-		return cmp.Or(cmp.Compare(a.Place.Line, b.Place.Line), cmp.Compare(a.Place.Column, b.Place.Column))
-	})
+	for _, list := range [][]problem{e.out.Problems, e.out.Warnings} {
+		slices.SortStableFunc(list, func(a, b problem) int {
+			return cmp.Or(cmp.Compare(a.Place.Line, b.Place.Line), cmp.Compare(a.Place.Column, b.Place.Column))
+		})
+	}
 	return &e.out
 }
 
-func (e *evaluator) run(program *goja.Program) error {
+func (e *evaluator) run(program *goja.Program, env map[string]string) error {
 	module, exports := e.vm.NewObject(), e.vm.NewObject()
 	process := e.vm.NewObject()
 	for object, values := range map[*goja.Object]map[string]any{
 		module:  {"exports": exports},
-		process: {"env": e.vm.NewObject()},
+		process: {"env": e.environ(env)},
 		e.vm.GlobalObject(): {
 			"module": module, "exports": exports, "process": process, "require": e.require,
 			"__dirname": taskDir, "__filename": script,
@@ -88,13 +94,29 @@ func (e *evaluator) run(program *goja.Program) error {
 func (e *evaluator) require(call goja.FunctionCall) goja.Value {
 	switch name := call.Argument(0).String(); name {
 	case "@intrinsic/lambda":
-		return e.vm.ToValue(e.construct)
-	case "path":
+		return e.lambda()
+	case "path", "node:path":
 		return e.pathModule()
 	default:
 		e.problem(e.here(), "require nothing but @intrinsic/lambda and path here", "a bootstrap file can't load %q", clip(name))
 		panic(e.vm.NewTypeError("Cannot find module"))
 	}
+}
+
+// lambda is what @intrinsic/lambda exports.
+func (e *evaluator) lambda() goja.Value {
+	class := e.vm.ToValue(e.construct).(*goja.Object)
+	for _, name := range serverForms {
+		refused := e.serverForm(name)
+		form := func(goja.ConstructorCall) *goja.Object {
+			refused(goja.FunctionCall{})
+			return nil
+		}
+		if err := class.Set(name, form); err != nil {
+			panic(err)
+		}
+	}
+	return class
 }
 
 // pathModule is the part of Node's path that makes paths.
@@ -133,6 +155,15 @@ func at(p file.Position) place { return place{p.Line, p.Column} }
 func (e *evaluator) problem(at place, remedy, format string, args ...any) {
 	if len(e.out.Problems) < maxProblems {
 		e.out.Problems = append(e.out.Problems, problem{at, fmt.Sprintf(format, args...), remedy})
+	}
+}
+
+// warn tells of what loads, but as less than it says. The same is told once.
+func (e *evaluator) warn(at place, remedy, format string, args ...any) {
+	w := problem{at, fmt.Sprintf(format, args...), remedy}
+	known := slices.ContainsFunc(e.out.Warnings, func(o problem) bool { return o.Message == w.Message })
+	if !known && len(e.out.Warnings) < maxWarnings {
+		e.out.Warnings = append(e.out.Warnings, w)
 	}
 }
 

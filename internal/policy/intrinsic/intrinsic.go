@@ -2,21 +2,24 @@
 // JavaScript API of 2016-2019, unchanged. It must not know how a policy is enforced, nor the other
 // front end. The file is a script, and not trusted: it is evaluated in a child process that has
 // limits of time and memory, and it can reach nothing but the API, `path`, `__dirname`,
-// `__filename` and an empty process.env.
+// `__filename` and the variables in Variables.
 //
 // # Decisions
 //
+//   - What a file says loads, though it be held as less; then a warning says so. It is an error only
+//     where nobody can say what is meant. A script can't catch these errors.
 //   - `__dirname` is /var/task, where the function will find its files, not the directory on the
 //     host. The handler's file must lie below it.
 //   - URL patterns are Intrinsic's: "*", "?", "[abc]" within a segment, "**" for segments. In a host,
 //     no wildcard crosses a dot and the last label must be plain. A ws:// or wss:// URL in allowGet
-//     allows WebSockets.
-//   - File patterns are what the kernel can hold: a file, DIR/** and DIR/**/*, which means the same.
-//     Others are refused, never widened, but for reading in /var/task and /tmp, which needs no rule.
+//     allows WebSockets. A query or fragment is cut off.
+//   - File patterns are a file, DIR/** and DIR/**/*, which means the same. Finer ones become rules
+//     for the files that they match when an instance starts (policy.Glob), never for more. What can
+//     be read anyway, in /var/task and /tmp, needs no rule.
 //   - fs.disableDefaults() and policy.process.* are accepted and change nothing: the sandbox shows a
 //     function only its own bundle and its own processes.
-//   - What this version does not reach (allowUdp, mongo, virtualizeLib, monitor mode) is an error, as is
-//     what can't be held (allowConnect, unix sockets). A script can't catch these errors.
+//   - policy.mongo.allowConnect becomes tcp rules, and for mongodb+srv:// dns rules. What is said of
+//     collections is not held.
 package intrinsic
 
 import (
@@ -40,8 +43,9 @@ const maxSource = 1 << 20
 // Bootstrap is what a bootstrap file says.
 type Bootstrap struct {
 	Policy      *policy.Policy
-	HandlerFile string // absolute path on the host, in the directory of the bootstrap file or below
-	HandlerName string // name of the export that is the handler
+	Warnings    []*weir.Error // what is held as less than the file says
+	HandlerFile string        // absolute path on the host, in the directory of the bootstrap file or below
+	HandlerName string        // name of the export that is the handler
 }
 
 // loads finds a line on which the module is loaded and no comment begins before.
@@ -51,15 +55,19 @@ var loads = regexp.MustCompile("(?m)^(?:[^/\n]|/[^/\n])*(?:\\brequire\\s*\\(|\\b
 // @intrinsic/lambda.
 func IsBootstrap(src []byte) bool { return loads.Match(src) }
 
-// Load evaluates a bootstrap file. Each error is a *weir.Error with file, line and column where
-// there is one; several are joined.
-func Load(path string) (*Bootstrap, error) {
+// Variables are those of the site that a bootstrap file may see: what tells one deployment from
+// another, and no secret.
+var Variables = []string{"NODE_ENV", "CONTEXT", "BRANCH", "NETLIFY", "NETLIFY_DEV", "AWS_REGION"}
+
+// Load evaluates a bootstrap file, which sees those of the site's variables that Variables names. Each
+// error is a *weir.Error with file, line and column where there is one; several are joined.
+func Load(path string, env map[string]string) (*Bootstrap, error) {
 	src, err := read(path)
 	if err != nil {
 		return nil, err
 	}
 	l := &loader{path: path}
-	out, err := evaluateInChild(src)
+	out, err := evaluateInChild(src, Visible(env))
 	if err != nil {
 		return nil, l.error(problem{Message: err.Error(), Remedy: onlyConfigures})
 	}
@@ -67,6 +75,12 @@ func Load(path string) (*Bootstrap, error) {
 		l.errs = append(l.errs, l.error(p))
 	}
 	b := &Bootstrap{HandlerName: out.HandlerName, Policy: &policy.Policy{Source: path, Intrinsic: true}}
+	if out.Monitor {
+		b.Policy.Mode = policy.Monitor
+	}
+	for _, w := range out.Warnings {
+		b.Warnings = append(b.Warnings, l.error(w))
+	}
 	for _, r := range out.Rules {
 		b.Policy.Rules = append(b.Policy.Rules, policy.Rule{
 			Kind: r.Kind, Pattern: r.Pattern, Globs: true, Pos: l.at(r.Place),
@@ -121,7 +135,7 @@ func (l *loader) at(p place) weir.Position {
 	return weir.Position{File: l.path, Line: p.Line, Column: p.Column}
 }
 
-func (l *loader) error(p problem) error {
+func (l *loader) error(p problem) *weir.Error {
 	return &weir.Error{Code: weir.Invalid, Pos: l.at(p.Place), Message: p.Message, Remedy: p.Remedy}
 }
 

@@ -33,25 +33,29 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-var kinds = [...]string{policy.HTTP: "http", policy.WS: "ws", policy.TCP: "tcp", policy.Read: "read", policy.Write: "write", policy.Exec: "exec"}
-
 func TestGood(t *testing.T) {
 	files, _ := filepath.Glob("testdata/good/*.js")
 	if len(files) < 3 {
 		t.Fatal("no fixtures")
 	}
 	for _, file := range files {
-		if filepath.Base(file) == "handler.js" {
+		if filepath.Base(file) == "handler.js" || filepath.Base(file) == "index.js" {
 			continue
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			b, err := Load(file)
+			b, err := Load(file, map[string]string{"NODE_ENV": "test", "API_KEY": "secret"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
 			for _, r := range b.Policy.Rules {
-				fmt.Fprintf(&out, "%s %s %s globs=%v\n", r.Pos, kinds[r.Kind], r.Pattern, r.Globs)
+				fmt.Fprintf(&out, "%s %s %s globs=%v\n", r.Pos, r.Kind, r.Pattern, r.Globs)
+			}
+			for _, w := range b.Warnings {
+				fmt.Fprintf(&out, "warning: %v\n", w)
+			}
+			if b.Policy.Mode == policy.Monitor {
+				fmt.Fprintln(&out, "monitor mode")
 			}
 			wd, _ := os.Getwd()
 			rel, _ := filepath.Rel(wd, b.HandlerFile)
@@ -70,11 +74,11 @@ func TestBad(t *testing.T) {
 		t.Fatal("no fixtures")
 	}
 	for _, file := range files {
-		if filepath.Base(file) == "handler.js" {
+		if filepath.Base(file) == "handler.js" || filepath.Base(file) == "index.js" {
 			continue
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			_, err := Load(file)
+			_, err := Load(file, nil)
 			if err == nil {
 				t.Fatal("loaded")
 			}
@@ -95,7 +99,7 @@ func load(t *testing.T, src string) (*Bootstrap, error) {
 			t.Fatal(err)
 		}
 	}
-	return Load(filepath.Join(dir, "fn.js"))
+	return Load(filepath.Join(dir, "fn.js"), nil)
 }
 
 const (
@@ -155,7 +159,7 @@ func TestHostile(t *testing.T) {
 func TestNothingInReach(t *testing.T) {
 	t.Setenv("WEIR_TEST_SECRET", "secret")
 	for _, src := range []string{
-		`if (Object.keys(process.env).length || process.env.WEIR_TEST_SECRET) throw new Error('environment')`,
+		`if (Object.keys(process.env).join() !== 'LAMBDA_TASK_ROOT' || process.env.WEIR_TEST_SECRET || process.env.NODE_ENV) throw new Error('environment')`,
 		`if (Object.keys(process).join() !== 'env') throw new Error('process')`,
 		`for (const n of ['setTimeout', 'setImmediate', 'fetch', 'Buffer', 'WebAssembly', 'console', 'global', 'XMLHttpRequest']) if (typeof globalThis[n] !== 'undefined') throw new Error(n)`,
 	} {
@@ -200,12 +204,13 @@ func TestHandlerStaysInTheTree(t *testing.T) {
 		if err := os.WriteFile(file, []byte(src), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if b, err := Load(file); err == nil || !strings.Contains(err.Error(), want) {
+		if b, err := Load(file, map[string]string{"NODE_ENV": "test", "API_KEY": "secret"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, %v; want an error with %q", handler, b, err, want)
 		}
 	}
 }
 
+// A pattern is held as it is, as the files it matches, as nothing (of which is warned), or is an error.
 func TestFilePatternsAreNeverWidened(t *testing.T) {
 	for call, want := range map[string]string{
 		`allowRead('/srv/a/**')`:           "/srv/a/**",
@@ -213,30 +218,71 @@ func TestFilePatternsAreNeverWidened(t *testing.T) {
 		`allowRead('/srv/a.txt')`:          "/srv/a.txt",
 		`allowRead('/var/task/*.json')`:    "",
 		`allowRead('/tmp/[ab]?')`:          "",
-		`allowRead('/srv/*')`:              "error",
-		`allowRead('/srv/**/*.txt')`:       "error",
-		`allowRead('/srv/a?')`:             "error",
-		`allowRead('/var/task/../*.json')`: "error",
-		`allowRead('/**')`:                 "error",
-		`allowRead('/**/*')`:               "error",
-		`allowRead('**')`:                  "error",
+		`allowRead('/srv/*')`:              "/srv/* warned",
+		`allowRead('/srv/**/*.txt')`:       "/srv/**/*.txt warned",
+		`allowRead('/srv/**/**')`:          "/srv/**/** warned",
+		`allowRead('/srv/a?')`:             "/srv/a? warned",
+		`allowRead('/*')`:                  " warned",
+		`allowRead('/*/secret')`:           " warned",
+		`allowRead('/[a-z]*/**')`:          " warned",
+		`allowRead('/**')`:                 " warned",
+		`allowRead('/**/*')`:               " warned",
+		`allowRead('**')`:                  " warned",
+		`allowRead('/')`:                   "error",
 		`allowRead('*')`:                   "error",
 		`allowRead('srv/**')`:              "error",
 		`allowRead('/srv/../etc/**')`:      "error",
-		`allowRead('/proc/**')`:            "error",
+		`allowRead('/srv/../*')`:           "error",
+		`allowRead('/srv/*/../x')`:         "error",
+		`allowRead('/var/task/../*.json')`: "error",
+		`allowRead('/proc/**')`:            " warned",
+		`allowRead('/pro[c]/**')`:          " warned",
 		`allowWrite('/tmp/**')`:            "/tmp/**",
-		`allowWrite('/tmp/*')`:             "error",
-		`allowWrite('/var/task/**')`:       "error",
+		`allowWrite('/tmp/*')`:             " warned",
+		`allowWrite('/tmp/../srv/*')`:      "error",
+		`allowWrite('/srv/*.log')`:         "/srv/*.log warned",
+		`allowWrite('/var/task/**')`:       " warned",
+		`allowWrite('/var/tas[k]/**')`:     "/var/tas[k]/** warned",
 	} {
 		b, err := load(t, before+"policy.fs."+call+after)
 		got := ""
 		if err != nil {
 			got = "error"
-		} else if len(b.Policy.Rules) > 0 {
-			got = b.Policy.Rules[0].Pattern
+		} else {
+			for _, r := range b.Policy.Rules {
+				got += r.Pattern
+			}
+			if len(b.Warnings) > 0 {
+				got += " warned"
+			}
 		}
 		if got != want {
 			t.Errorf("%s: got %q (%v), want %q", call, got, err, want)
+		}
+	}
+}
+
+// No part of a connection string but its hosts is kept or shown.
+func TestMongoKeepsNoPassword(t *testing.T) {
+	for _, url := range []string{
+		"mongodb://user:hunter2@db.example.org/shop", "mongodb://user:hunter2/x@db.example.org/shop", "mongodb://user:hunter2",
+		"mongodb://user:@hunter2@@db.example.org:1/hunter2?password=hunter2", "mongodb+srv://user:hunter2@db.eu.example.org/",
+		"mongodb+srv://user:hunter2/", "hunter2", "mongodb://hunter2:x:y/",
+	} {
+		b, err := load(t, "const I = require('@intrinsic/lambda');\nnew I().virtualizeLib('mongodb').configurePolicies(policy => {"+
+			"policy.mongo.allowConnect('"+url+"').allowReadDocument('"+url+"', 'c')"+after)
+		if said := fmt.Sprintf("%+v %v", b, err); strings.Contains(said, "hunter2") && !strings.Contains(url, "//hunter2") {
+			t.Errorf("%s: %s", url, said)
+		}
+		if b != nil {
+			for _, r := range b.Policy.Rules {
+				if strings.Contains(r.Pattern, "hunter2") {
+					t.Errorf("%s became %s", url, r.Pattern)
+				}
+			}
+			if len(b.Warnings) == 0 {
+				t.Errorf("%s: no word about collections", url)
+			}
 		}
 	}
 }
@@ -265,7 +311,7 @@ func TestUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, large, filepath.Join(dir, "none.js")} {
-		if _, err := Load(path); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), path) {
+		if _, err := Load(path, nil); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

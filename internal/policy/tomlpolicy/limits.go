@@ -64,19 +64,15 @@ func (r *reader) limits(s *section, e *entry) {
 func (r *reader) limit(key string, e *entry) func(*weir.Limits) {
 	v := e.value
 	if l, ok := sizes[key]; ok {
-		n, ok := r.size(key, v)
-		if !ok || !r.within(v, n >= l.min && n <= l.max, key, sizeText(l.min), sizeText(l.max)) {
+		n, ok := r.size(key, v, "MB")
+		if !ok || !r.within(v, n >= l.min && n <= l.max, key, policy.Size(l.min), policy.Size(l.max)) {
 			return nil
 		}
 		return func(w *weir.Limits) { l.set(w, n) }
 	}
 	if l, ok := counts[key]; ok {
-		n, err := strconv.ParseInt(strings.ReplaceAll(v.text, "_", ""), 10, 64)
-		if v.kind != unstable.Integer {
-			r.wrong(v, "a whole number", fmt.Sprintf("write %s = %d", key, l.min))
-			return nil
-		}
-		if !r.within(v, err == nil && n >= l.min && n <= l.max, key, strconv.FormatInt(l.min, 10), strconv.FormatInt(l.max, 10)) {
+		n, ok := r.count(key, v, l.min, l.max)
+		if !ok {
 			return nil
 		}
 		return func(w *weir.Limits) { l.set(w, n) }
@@ -87,8 +83,18 @@ func (r *reader) limit(key string, e *entry) func(*weir.Limits) {
 	case "cpu":
 		return r.cpu(v)
 	}
-	r.unknown(e.pos, key, "in limits", limitKeys, nil)
+	r.unknown(e.pos, key, "in limits", limitKeys)
 	return nil
+}
+
+// count reads a whole number.
+func (r *reader) count(key string, v *value, low, high int64) (int64, bool) {
+	if v.kind != unstable.Integer {
+		r.wrong(v, "a whole number", fmt.Sprintf("write %s = %d", key, low))
+		return 0, false
+	}
+	n, err := strconv.ParseInt(strings.ReplaceAll(v.text, "_", ""), 0, 64)
+	return n, r.within(v, err == nil && n >= low && n <= high, key, strconv.FormatInt(low, 10), strconv.FormatInt(high, 10))
 }
 
 func (r *reader) within(v *value, ok bool, key, low, high string) bool {
@@ -139,10 +145,10 @@ var units = []struct {
 	size int64
 }{{"GB", gb}, {"MB", mb}, {"KB", kb}, {"B", 1}}
 
-// size reads a whole number and its unit.
-func (r *reader) size(key string, v *value) (int64, bool) {
+// size reads a whole number and its unit; likely is the unit of a number without one.
+func (r *reader) size(key string, v *value, likely string) (int64, bool) {
 	if v.kind == unstable.Integer {
-		r.wrong(v, "a size with its unit", fmt.Sprintf("write %s = %q", key, v.text+"MB"))
+		r.wrong(v, "a size with its unit", fmt.Sprintf("write %s = %q", key, v.text+likely))
 		return 0, false
 	}
 	text, ok := r.text(v, fmt.Sprintf(`write %s = "64MB"`, key))
@@ -164,7 +170,7 @@ func (r *reader) size(key string, v *value) (int64, bool) {
 	if n := strings.TrimRight(tidy, "KMGB"); n != "" && strings.Trim(n, "0123456789") == "" {
 		unit := strings.TrimSuffix(tidy[len(n):], "B") + "B"
 		if n == text {
-			unit = "MB"
+			unit = likely
 		}
 		if n+unit == text {
 			remedy = "write a smaller size"
@@ -174,14 +180,4 @@ func (r *reader) size(key string, v *value) (int64, bool) {
 	}
 	r.bad(v.pos, remedy, "%q is not a size", text)
 	return 0, false
-}
-
-// sizeText gives a size in its largest whole unit.
-func sizeText(n int64) string {
-	for _, u := range units {
-		if n%u.size == 0 {
-			return strconv.FormatInt(n/u.size, 10) + u.name
-		}
-	}
-	return ""
 }

@@ -4,6 +4,7 @@ package tomlpolicy
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 )
 
@@ -48,4 +49,12 @@ func validName(s string) bool {
 		}
 	}
 	return s != "" && !strings.Contains(s, "**")
+}
+
+// tomlKey gives a name as the part of a [header]: in quotes if it needs them.
+func tomlKey(s string) string {
+	if s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+		return strconv.Quote(s)
+	}
+	return s
 }

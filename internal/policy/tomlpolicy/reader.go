@@ -15,15 +15,19 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// Keys by place. Those under "later" belong to the language, but this version does not reach them.
+// Keys by place: what is not here is unknown.
 var (
-	rootKeys     = []string{"mode", "functions"}
-	sectionKeys  = []string{"http", "tcp", "read", "write", "exec", "env", "addons", "mode", "limits"}
-	sectionLater = []string{"udp", "dns", "secrets", "runtime", "isolation", "concurrency", "keep_warm", "packages"}
-	ruleKeys     = []string{"allow", "query"}
-	ruleLater    = []string{"as", "in", "packages", "max_calls", "max_bytes", "per"}
-	limitKeys    = []string{"timeout", "memory", "cpu", "tmp", "processes", "files", "request", "response", "log"}
+	rootKeys    = []string{"mode", "functions"}
+	sectionKeys = []string{"http", "tcp", "udp", "dns", "read", "write", "exec", "env", "secrets", "addons", "mode",
+		"runtime", "isolation", "concurrency", "keep_warm", "limits", "packages"}
+	ruleKeys    = []string{"allow", "query", "as", "in", "packages", "max_calls", "max_bytes", "per"}
+	limitKeys   = []string{"timeout", "memory", "cpu", "tmp", "processes", "files", "request", "response", "log"}
+	packageKeys = []string{"http", "tcp", "udp", "dns", "read", "write", "exec", "env"}
 )
+
+// kinds are the keys that hold a list of rules, but http.
+var kinds = map[string]policy.Kind{"tcp": policy.TCP, "udp": policy.UDP, "dns": policy.DNS,
+	"read": policy.Read, "write": policy.Write, "exec": policy.Exec, "env": policy.Env}
 
 // reader turns the tree into sections and keeps every error it meets.
 type reader struct {
@@ -44,59 +48,49 @@ func (r *reader) take(err error) {
 }
 
 // unknown answers a key that is not in known.
-func (r *reader) unknown(pos weir.Position, key, place string, known, later []string) {
-	if slices.Contains(later, key) {
-		r.bad(pos, "remove it", "%q is not supported by this version yet", key)
-		return
-	}
+func (r *reader) unknown(pos weir.Position, key, place string, known []string) {
 	remedy := "the keys are " + strings.Join(known, ", ")
-	if near := policy.Suggest(key, slices.Concat(known, later)); near != "" {
+	if near := policy.Suggest(key, known); near != "" {
 		remedy = fmt.Sprintf("did you mean %q?", near)
 	}
 	r.bad(pos, remedy, "unknown key %q %s", key, place)
 }
 
+// later answers a key that is right, but asks for what this version does not do.
+func (r *reader) later(pos weir.Position, key string) {
+	r.bad(pos, "remove it", "%q is not supported by this version yet", key)
+}
+
+const inFunction = `write it under [functions.NAME], or under [functions."*"] for all functions`
+
 func (r *reader) root(t *table) {
 	for _, key := range t.keys {
-		e := t.entries[key]
-		switch key {
-		case "mode":
-			r.mode(e)
-		case "functions":
-			if e.value.table == nil {
-				r.wrong(e.value, "tables", "write [functions.NAME]")
-				continue
-			}
+		switch e := t.entries[key]; {
+		case key == "mode":
+			r.file.mode, _ = r.mode(e.value)
+		case key == "functions" && e.value.table == nil:
+			r.wrong(e.value, "tables", "write [functions.NAME]")
+		case key == "functions":
 			for _, name := range e.value.table.keys {
 				r.section(name, e.value.table.entries[name])
 			}
+		case slices.Contains(sectionKeys, key):
+			r.bad(e.pos, inFunction, "%q belongs to a function", key)
+		case e.value.kind == unstable.Table && policy.Suggest(key, rootKeys) == "":
+			r.bad(e.pos, fmt.Sprintf("write [functions.%s]", tomlKey(key)), "unknown table [%s] at the top", tomlKey(key))
 		default:
-			if slices.Contains(sectionKeys, key) || slices.Contains(sectionLater, key) {
-				r.bad(e.pos, `write it under [functions.NAME], or under [functions."*"] for all functions`, "%q belongs to a function", key)
-				continue
-			}
-			r.unknown(e.pos, key, "at the top", rootKeys, nil)
+			r.unknown(e.pos, key, "at the top", rootKeys)
 		}
-	}
-}
-
-func (r *reader) mode(e *entry) {
-	switch text, ok := r.text(e.value, `write mode = "enforce"`); {
-	case !ok || text == "enforce":
-	case text == "monitor":
-		r.bad(e.value.pos, `write "enforce", or remove it`, `mode "monitor" is not supported by this version yet`)
-	default:
-		r.bad(e.value.pos, `write "enforce", or remove it`, "mode %q does not exist", text)
 	}
 }
 
 func (r *reader) section(name string, e *entry) {
 	switch {
-	case e.value.table == nil && (slices.Contains(sectionKeys, name) || slices.Contains(sectionLater, name)):
-		r.bad(e.pos, `write it under [functions.NAME], or under [functions."*"] for all functions`, "%q belongs to a function", name)
+	case e.value.table == nil && slices.Contains(sectionKeys, name):
+		r.bad(e.pos, inFunction, "%q belongs to a function", name)
 		return
 	case e.value.table == nil:
-		r.wrong(e.value, "a table", "write [functions."+name+"]")
+		r.wrong(e.value, "a table", "write [functions."+tomlKey(name)+"]")
 		return
 	case !validName(name):
 		r.bad(e.pos, `write a name, or a glob such as "admin-*"; * is any characters`, "%q is not the name of a function", name)
@@ -110,102 +104,105 @@ func (r *reader) section(name string, e *entry) {
 }
 
 func (r *reader) sectionKey(s *section, key string, e *entry) {
-	lists := map[string]policy.Kind{"tcp": policy.TCP, "read": policy.Read, "write": policy.Write, "exec": policy.Exec, "env": policy.Env}
-	switch kind, list := lists[key]; {
-	case list:
-		r.rules(s, key, e, func(v *value) (policy.Rule, bool) {
-			text, ok := r.text(v, "")
-			return policy.Rule{Kind: kind, Pattern: text, Pos: v.pos}, ok
-		})
-	case key == "http":
-		r.rules(s, key, e, r.httpRule)
-	case key == "mode":
-		r.mode(e)
-	case key == "addons":
+	place := fmt.Sprintf("in [functions.%s]", tomlKey(s.name))
+	switch {
+	case slices.Contains(sectionKeys, key):
+	case e.value.kind == unstable.Table && policy.Suggest(key, sectionKeys) == "":
+		r.bad(e.pos, fmt.Sprintf("a name with a dot stands in quotes: write [functions.%q]", s.name+"."+key), "unknown table %q %s", key, place)
+		return
+	default:
+		r.unknown(e.pos, key, place, sectionKeys)
+		return
+	}
+	set := func(apply func(*policy.Policy)) { s.settings[key] = setting{e.pos, apply} }
+	switch key {
+	case "mode":
+		if m, ok := r.mode(e.value); ok {
+			set(func(p *policy.Policy) { p.Mode = m })
+		}
+	case "addons":
 		if e.value.kind != unstable.Bool {
 			r.wrong(e.value, "true or false", "write addons = true, or remove it")
 			return
 		}
 		allowed := e.value.text == "true"
-		s.settings[key] = setting{e.pos, func(p *policy.Policy) { p.Addons = allowed }}
-	case key == "limits":
+		set(func(p *policy.Policy) { p.Addons = allowed })
+	case "limits":
 		r.limits(s, e)
+	case "secrets", "runtime", "isolation", "concurrency", "keep_warm", "packages":
+		r.unbuilt(key, e)
 	default:
-		r.unknown(e.pos, key, fmt.Sprintf("in [functions.%s]", s.name), sectionKeys, sectionLater)
+		if rules, ok := r.list(key, e); ok {
+			set(func(p *policy.Policy) { p.Rules = append(p.Rules, rules...) })
+		}
 	}
 }
 
-// rules reads a list of rules and checks each.
-func (r *reader) rules(s *section, key string, e *entry, read func(*value) (policy.Rule, bool)) {
-	if e.value.kind != unstable.Array {
-		remedy := fmt.Sprintf("write %s = [...]", key)
-		if e.value.kind == unstable.String {
-			remedy = fmt.Sprintf("write %s = [%q]", key, e.value.text)
+// list reads a list of rules and checks each.
+func (r *reader) list(key string, e *entry) ([]policy.Rule, bool) {
+	read := r.httpRule
+	if kind, ok := kinds[key]; ok {
+		read = func(v *value) (policy.Rule, bool) {
+			text, ok := r.text(v, "")
+			return policy.Rule{Kind: kind, Pattern: text, Pos: v.pos}, ok
 		}
-		r.wrong(e.value, "a list", remedy)
-		return
 	}
+	items, ok := r.items(key, e)
 	var rules []policy.Rule
-	for _, v := range e.value.items {
+	for _, v := range items {
 		if rule, ok := read(v); ok {
 			r.take(policy.Check(rule))
 			rules = append(rules, rule)
 		}
 	}
-	s.settings[key] = setting{e.pos, func(p *policy.Policy) { p.Rules = append(p.Rules, rules...) }}
+	return rules, ok
 }
 
-// httpRule reads "METHOD URL" or { allow = "METHOD URL", query = { … } }.
-func (r *reader) httpRule(v *value) (policy.Rule, bool) {
-	if v.kind != unstable.InlineTable {
-		text, ok := r.text(v, `write "METHOD URL" or { allow = "METHOD URL" }`)
-		return urlRule(text, v.pos), ok
+// items wants a list.
+func (r *reader) items(key string, e *entry) ([]*value, bool) {
+	if e.value.kind == unstable.Array {
+		return e.value.items, true
 	}
-	allow := v.table.entries["allow"]
-	if allow == nil {
-		r.bad(v.pos, `write { allow = "METHOD URL" }`, `the rule has no "allow"`)
-		return policy.Rule{}, false
+	remedy := fmt.Sprintf("write %s = [...]", key)
+	if e.value.kind == unstable.String {
+		remedy = fmt.Sprintf("write %s = [%q]", key, e.value.text)
 	}
-	text, ok := r.text(allow.value, `write allow = "METHOD URL"`)
-	rule := urlRule(text, allow.value.pos)
-	for _, key := range v.table.keys {
-		switch e := v.table.entries[key]; key {
-		case "allow":
-		case "query":
-			rule.Query = r.query(e)
-		default:
-			r.unknown(e.pos, key, "in a rule", ruleKeys, ruleLater)
+	r.wrong(e.value, "a list", remedy)
+	return nil, false
+}
+
+// modes are the modes by name, and what else people write for them.
+var (
+	modes     = map[string]policy.Mode{"enforce": policy.Enforce, "monitor": policy.Monitor}
+	modeNames = []string{"enforce", "monitor"}
+	likeModes = map[string]string{"enforcing": "enforce", "enforced": "enforce", "enforcement": "enforce", "block": "enforce", "strict": "enforce",
+		"monitoring": "monitor", "monitored": "monitor", "learn": "monitor", "report": "monitor", "report-only": "monitor", "audit": "monitor", "observe": "monitor"}
+)
+
+func (r *reader) mode(v *value) (policy.Mode, bool) {
+	text, ok := r.choice("mode", v, modeNames, likeModes)
+	return modes[text], ok
+}
+
+// choice wants one of a few words; like says which one is meant by others.
+func (r *reader) choice(key string, v *value, known []string, like map[string]string) (string, bool) {
+	text, ok := r.text(v, fmt.Sprintf("write %s = %q", key, known[0]))
+	if !ok || slices.Contains(known, text) {
+		return text, ok
+	}
+	near := like[strings.ToLower(text)]
+	if near == "" {
+		near = policy.Suggest(text, known)
+	}
+	remedy := fmt.Sprintf("did you mean %q?", near)
+	if near == "" {
+		remedy = fmt.Sprintf("write %q", known[0])
+		for _, k := range known[1:] {
+			remedy += fmt.Sprintf(" or %q", k)
 		}
 	}
-	return rule, ok
-}
-
-// urlRule makes the rule of "METHOD URL": one for WebSockets if the URL has their scheme, for which
-// the method GET may be left out.
-func urlRule(text string, pos weir.Position) policy.Rule {
-	url := strings.TrimSpace(text)
-	if fields := strings.Fields(text); len(fields) == 2 && fields[0] == "GET" {
-		url = fields[1]
-	}
-	if strings.HasPrefix(url, "ws://") || strings.HasPrefix(url, "wss://") {
-		return policy.Rule{Kind: policy.WS, Pattern: url, Pos: pos}
-	}
-	return policy.Rule{Kind: policy.HTTP, Pattern: text, Pos: pos}
-}
-
-func (r *reader) query(e *entry) []policy.QueryParam {
-	params := []policy.QueryParam{} // an empty table allows no parameter, unlike none at all
-	if e.value.table == nil {
-		r.wrong(e.value, "a table", `write query = { name = "*" }`)
-		return params
-	}
-	for _, name := range e.value.table.keys {
-		v := e.value.table.entries[name].value
-		if text, ok := r.text(v, fmt.Sprintf(`write %s = "*" for any value`, name)); ok {
-			params = append(params, policy.QueryParam{Name: name, Value: text})
-		}
-	}
-	return params
+	r.bad(v.pos, remedy, "%s %q does not exist", key, text)
+	return "", false
 }
 
 // text wants a string.

@@ -32,6 +32,7 @@ const maxErrors = 100
 // File is a weir.toml that was read and is valid in itself.
 type File struct {
 	name     string
+	mode     policy.Mode // of functions whose sections have none
 	sections []*section
 }
 
@@ -78,15 +79,15 @@ func Parse(name string, data []byte) (*File, error) {
 
 // Unmatched gives a warning for each section that is about none of the functions, likely for a slip of
 // the pen.
-func (f *File) Unmatched(functions []string) []string {
-	var out []string
+func (f *File) Unmatched(functions []string) []*weir.Error {
+	var out []*weir.Error
 	for _, s := range f.sections {
 		if slices.ContainsFunc(functions, func(name string) bool { return matchName(s.name, name) }) {
 			continue
 		}
-		w := fmt.Sprintf("%s: [functions.%s] is about no function of this site", s.pos, s.name)
+		w := &weir.Error{Code: weir.Invalid, Pos: s.pos, Message: fmt.Sprintf("[functions.%s] is about no function of this site", s.name)}
 		if near := policy.Suggest(s.name, functions); near != "" {
-			w += fmt.Sprintf("; did you mean %s?", near)
+			w.Remedy = fmt.Sprintf("did you mean %s?", near)
 		}
 		out = append(out, w)
 	}
@@ -96,7 +97,7 @@ func (f *File) Unmatched(functions []string) []string {
 // For gives the policy of a function. If no section is about it, the policy has no Source and allows
 // nothing. The error is a *weir.Error: two sections that are equally specific have the same key.
 func (f *File) For(function string) (*policy.Policy, error) {
-	p := &policy.Policy{Function: function}
+	p := &policy.Policy{Function: function, Mode: f.mode}
 	holders := map[string][]*section{}
 	for _, s := range f.sections {
 		if !matchName(s.name, function) {
@@ -115,6 +116,13 @@ func (f *File) For(function string) (*policy.Policy, error) {
 			}
 		}
 		best.settings[key].apply(p)
+		kind, isList := kinds[key]
+		if best.name != function && (isList || key == "http") {
+			if p.Sections == nil {
+				p.Sections = map[policy.Kind]string{}
+			}
+			p.Sections[kind] = best.name // of "http", which is not in kinds: HTTP
+		}
 	}
 	return p, nil
 }

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/weir"
@@ -50,28 +53,61 @@ func names(f *File) []string {
 	return out
 }
 
-func TestGood(t *testing.T) {
-	file := "testdata/good/full.toml"
-	f, err := load(t, file)
+// functionsOf reads the names on the first line of a good file: "# functions: charge, admin-x".
+func functionsOf(t *testing.T, file string) []string {
+	t.Helper()
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
-	fmt.Fprintf(&out, "sections %q\n", names(f))
-	for _, name := range []string{"charge", "dotted", "admin-x", "admin-x-report", "other"} {
-		p, err := f.For(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := policy.Compile(p); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		fmt.Fprintf(&out, "\n%s from %q, addons %v, limits %+v\n", p.Function, p.Source, p.Addons, p.Limits)
-		for _, r := range p.Rules {
-			fmt.Fprintf(&out, "%s kind %d %q query %v\n", r.Pos, r.Kind, r.Pattern, r.Query)
-		}
+	line, _, _ := strings.Cut(string(data), "\n")
+	list, ok := strings.CutPrefix(line, "# functions: ")
+	if !ok {
+		t.Fatalf("%s names no functions on its first line", file)
 	}
-	golden(t, file+".golden", out.Bytes())
+	return strings.Split(list, ", ")
+}
+
+func TestGood(t *testing.T) {
+	files, _ := filepath.Glob("testdata/good/*.toml")
+	if len(files) < 5 {
+		t.Fatal("no fixtures")
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			f, err := load(t, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			fmt.Fprintf(&out, "sections %q\n", names(f))
+			for _, name := range functionsOf(t, file) {
+				p, err := f.For(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := policy.Compile(p); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				write(&out, p)
+			}
+			golden(t, file+".golden", out.Bytes())
+		})
+	}
+}
+
+func write(out *bytes.Buffer, p *policy.Policy) {
+	fmt.Fprintf(out, "\n%s from %q, mode %s, addons %v, limits %+v\n", p.Function, p.Source, modeNames[p.Mode], p.Addons, p.Limits)
+	for _, r := range p.Rules {
+		fmt.Fprintf(out, "%s %s %q", r.Pos, r.Kind, r.Pattern)
+		if r.Query != nil {
+			fmt.Fprintf(out, " query %v", r.Query)
+		}
+		if r.Budget != nil {
+			fmt.Fprintf(out, " at most %v", r.Budget)
+		}
+		out.WriteByte('\n')
+	}
 }
 
 func TestBad(t *testing.T) {
@@ -104,8 +140,39 @@ func TestSectionsAboutNoFunctionAreTold(t *testing.T) {
 	}
 	want := []string{"weir.toml:2:12: [functions.chrage] is about no function of this site; did you mean charge?",
 		"weir.toml:3:12: [functions.admin-*] is about no function of this site"}
-	if got := f.Unmatched([]string{"charge", "hello"}); !slices.Equal(got, want) {
+	var got []string
+	for _, w := range f.Unmatched([]string{"charge", "hello"}) {
+		got = append(got, w.Error())
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A fix belongs where the list is that it is added to: a list of the function's own would replace it.
+func TestFixesDoNotReplaceSharedRules(t *testing.T) {
+	f, err := Parse("weir.toml", []byte("[functions.'*']\nhttp = ['GET https://a.example/']\nread = []\n[functions.charge]\ntcp = []\nread = []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine(f, "charge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for request, want := range map[string]string{
+		"GET https://b.example/": `to allow it, add to [functions."*"] in weir.toml, which other functions may share: http = ["GET https://b.example/"]`,
+		"GET wss://b.example/":   `to allow it, add to [functions."*"] in weir.toml, which other functions may share: http = ["GET wss://b.example/"]`,
+		"tcp b.example:22":       `to allow it, add to [functions.charge] in weir.toml: tcp = ["b.example:22"]`,
+		"read /srv/x":            `to allow it, add to [functions.charge] in weir.toml: read = ["/srv/x"]`,
+		"udp b.example:514":      `to allow it, add to [functions.charge] in weir.toml: udp = ["b.example:514"]`,
+	} {
+		r, err := parseRequest(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Explain(&r, e.Decide(&r)).String(); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %s", request, got)
+		}
 	}
 }
 
@@ -182,6 +249,14 @@ func TestMostSpecificWins(t *testing.T) {
 	}
 }
 
+// each gives the errors that were joined.
+func each(err error) []error {
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		return list.Unwrap()
+	}
+	return []error{err}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"testdata/good/*.toml", "testdata/bad/*.toml"} {
 		files, _ := filepath.Glob(pattern)
@@ -193,19 +268,46 @@ func FuzzParse(f *testing.F) {
 			f.Add(data)
 		}
 	}
+	for _, line := range []string{
+		"http = ['GET https://a.example/', { allow = 'GET *://*.b.example:8080/**/x*', query = { a = '*' } }]", "http = ['wss://a.example/']",
+		"http = [{ allow = 'POST https://a/', max_calls = 1, max_bytes = '1KB', per = 'minute' }]",
+		"http = [{ allow = 'POST https://a/', as = 'K', in = 'json:/a~1b', packages = ['@a/b'] }]",
+		"tcp = ['a:1', '[::1]:2']", "udp = ['*.a.example:8125']", "dns = ['SRV _a._tcp.b.example', 'TXT *.c.example']",
+		"read = ['/a/b', '/c/**']", "write = ['/tmp/**']", "exec = ['/bin/a']", "env = ['A']", "addons = true", "mode = 'monitor'",
+		"limits = { timeout = '1m30s', memory = '64MB', cpu = 0.5, processes = 1 }", "limits.cpu = inf", "packages.a.http = []",
+		"runtime = 'nodejs24'", "isolation = 'instance'", "concurrency = 0x1", "keep_warm = 0", "secrets = []",
+	} {
+		f.Add([]byte("[functions.a]\n" + line))
+	}
+	schema := loadSchema(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := Parse("weir.toml", data)
 		if err != nil {
-			var e *weir.Error
-			if !errors.As(err, &e) || e.Pos.File == "" || e.Message == "" {
-				t.Fatalf("an error without a place: %v", err)
+			for _, err := range each(err) {
+				var e *weir.Error
+				if !errors.As(err, &e) || e.Pos.File == "" || e.Message == "" {
+					t.Fatalf("an error without a place: %v", err)
+				}
+				if strings.ContainsFunc(err.Error(), unicode.IsControl) {
+					t.Fatalf("more than a line: %q", err)
+				}
 			}
 			return
+		}
+		var tree map[string]any
+		if err := toml.Unmarshal(data, &tree); err != nil {
+			t.Fatal(err)
+		}
+		if why := schema.validate(schema.root, tree); why != "" {
+			t.Fatalf("an editor would mark what is right: %s", why)
 		}
 		for _, name := range append(names(file), "charge") {
 			p, err := file.For(name)
 			if err != nil {
 				continue
+			}
+			if _, err := policy.Compile(p); err != nil && !strings.Contains(err.Error(), "either the one or the other") {
+				t.Fatalf("passed Parse: %v", err)
 			}
 			for _, r := range p.Rules {
 				if err := policy.Check(r); err != nil {

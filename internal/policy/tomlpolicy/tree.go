@@ -5,9 +5,7 @@ package tomlpolicy
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -59,7 +57,7 @@ func parseTree(name string, data []byte) (*table, error) {
 		}
 	}
 	if err := b.parser.Error(); err != nil {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name}, Message: err.Error()}
+		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name}, Message: plain(err.Error())}
 	}
 	return root, nil
 }
@@ -158,27 +156,4 @@ func (b *treeBuilder) value(n *unstable.Node, key weir.Position) (*value, error)
 		v.items = append(v.items, item)
 	}
 	return v, nil
-}
-
-// syntaxError turns the decoder's error into one with the remedy for the likeliest mistakes.
-func syntaxError(name string, data []byte, err error) error {
-	e := &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name}, Message: strings.TrimPrefix(err.Error(), "toml: ")}
-	var where *toml.DecodeError
-	if !errors.As(err, &where) {
-		return e
-	}
-	e.Pos.Line, e.Pos.Column = where.Position()
-	lines := bytes.Split(data, []byte("\n"))
-	line := strings.TrimSpace(string(lines[min(e.Pos.Line, len(lines))-1]))
-	switch inner := strings.Trim(line, "[] "); {
-	case strings.HasPrefix(line, "[functions.") && strings.Contains(line, "*") && !strings.Contains(line, `"`):
-		e.Remedy = fmt.Sprintf("write [functions.%q]: a name with a * stands in quotes", strings.TrimPrefix(inner, "functions."))
-	case strings.Contains(e.Message, "already"):
-		e.Remedy = "remove one of the two"
-	case strings.Contains(e.Message, "start of value"), strings.Contains(e.Message, "expected keyword"):
-		e.Remedy = "write texts in quotes"
-	case strings.Contains(e.Message, "new lines"):
-		e.Remedy = "close the quotes on the same line"
-	}
-	return e
 }

@@ -48,7 +48,7 @@ function refused(kind, e, args) {
   if (e.syscall === 'copyfile' && typeof e.dest === 'string' && ruled('write', e.dest, e.code)) { target = e.dest; kind = 'write'; }
   if (kind === 'read' && e.syscall === 'open' && writes(args[1])) kind = 'write';
   if (!target.startsWith('/') || !ruled(kind, target, e.code)) return;
-  tell(kind, target, e.code);
+  tell(kind, target, e.code, e.syscall);
   explain(e, kind, target);
 }
 
@@ -62,10 +62,10 @@ function writes(flags) {
   return typeof flags === 'string' && /[wa+]/.test(flags);
 }
 
-function tell(kind, target, errno) {
+function tell(kind, target, errno, call) {
   const t = now();
   if (t - since > 1000) { since = t; budget = maxReports; }
-  if (budget-- > 0) report(kind, target.slice(0, 4096), errno);
+  if (budget-- > 0) report(kind, target.slice(0, 4096), errno, typeof call === 'string' ? call.slice(0, 32) : '');
 }
 
 function wrapSync(object, name, kind) {

@@ -13,6 +13,7 @@ const { watchDenials } = require('./denials.cjs');
 const { watchRefusals } = require('./net.cjs');
 const { watchResponses } = require('./http.cjs');
 const { Words, refusal } = require('./words.cjs');
+const { watchEnvironment } = require('./env.cjs');
 
 const channel = new Channel(3);
 const exit = process.exit.bind(process);
@@ -21,6 +22,7 @@ let runner = null;
 
 channel.onload = async (request) => {
   setEnvironment(request.env);
+  if (request.watched) watchEnvironment(request.watched, (name) => channel.send('report', { kind: 'env', target: name }));
   installStackTraces(request.root);
   watch(new Words(request.words));
   process.on('uncaughtException', onFatal);
@@ -46,7 +48,7 @@ channel.oninvoke = (seq, meta, event) => runner.run(seq, meta, event);
 // watch lets the shim see what the walls refuse, so that records name it and errors explain it.
 function watch(words) {
   channel.onrefused = (said) => words.heard(said);
-  watchDenials((kind, target, errno) => channel.send('report', { kind, target, errno }),
+  watchDenials((kind, target, errno, call) => channel.send('report', { kind, target, errno, call }),
     (e, kind, target) => words.file(e, kind, target));
   watchRefusals(words);
   watchResponses(words);

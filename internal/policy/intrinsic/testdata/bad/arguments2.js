@@ -4,7 +4,7 @@ module.exports = new IntrinsicLambda()
   .configurePolicies(policy => {
     policy.outboundHttp.allowGet(42);
     policy.outboundNet.allowTcp('/var/run/docker.sock');
-    policy.outboundNet.allowTcp('db.internal', '5432');
+    policy.outboundNet.allowTcp('db.internal', null);
     policy.outboundNet.allowTcp('db.internal', 70000);
     policy.outboundNet.allowTcp('https://db.internal', 443);
     policy.childProcess.allowSpawningPath('uname');

@@ -6,7 +6,7 @@ module.exports = new IntrinsicLambda()
     policy.outboundHttp.allowGet('example.com/');
     policy.outboundHttp.allowGet('https://example.com/a/../b');
     policy.outboundHttp.allowGet('https://*/v1');
-    policy.outboundHttp.allowGet('https://example.com/a**');
+    policy.outboundHttp.allowGet('https://exam**.example.com/');
     policy.outboundHttp.allowGet('https://example.com/[ab');
     policy.outboundHttp.allowGet('https://example.com/[^a]');
     policy.outboundHttp.allowGet('https://10.0.0.?/');

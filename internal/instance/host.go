@@ -1,0 +1,112 @@
+package instance
+
+// What a policy in Intrinsic's API finds on this host. Such a policy was written for another machine:
+// its globs mean the files that are there when an instance starts, and what is not there is left out,
+// where a rule of weir.toml would be an error.
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/sandbox"
+)
+
+// Bounds of what one glob may mean: each file found becomes a mount of its own.
+const (
+	maxFound  = 200   // files
+	maxLooked = 20000 // entries of directories
+)
+
+var errTooMuch = fmt.Errorf("it means more than %d files, or more than %d had to be looked at", maxFound, maxLooked)
+
+// host looks for what a function's policy means on this host.
+type host struct {
+	function string
+	engine   *policy.Engine
+	logger   *slog.Logger
+	told     sync.Map // messages, each told once
+}
+
+// complete adds to s what the globs of the policy mean now, and has left out what isn't there.
+func (h *host) complete(s *sandbox.Spec) {
+	s.Write = append(s.Write, h.find(policy.Write)...)
+	s.Read = append(s.Read, h.find(policy.Read)...)
+	s.LeftOut = func(err error) { h.warn(err.Error()) }
+}
+
+func (h *host) warn(message string) {
+	if _, known := h.told.LoadOrStore(message, true); !known {
+		h.logger.Warn("a rule grants nothing here: "+message, "function", h.function)
+	}
+}
+
+// find gives the regular files that the globs of kind k match. Those in a directory that the function
+// may write are left out: they can be read anyway, and it could put a link in the place of one.
+func (h *host) find(k policy.Kind) []string {
+	var out []string
+	for _, g := range h.engine.Globs(k) {
+		found, err := h.match(k, g)
+		if err != nil {
+			h.warn(fmt.Sprintf("%s '%s': %v; name the files, or '%s/**'", k, g.Pattern, err, g.Dir))
+			continue
+		}
+		out = append(out, found...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (h *host) match(k policy.Kind, g policy.Glob) ([]string, error) {
+	root, err := filepath.EvalSymlinks(g.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s can't be looked into", g.Dir)
+	}
+	var found []string
+	looked := 0
+	err = filepath.WalkDir(root, func(real string, entry fs.DirEntry, err error) error {
+		if looked++; looked > maxLooked {
+			return errTooMuch
+		}
+		rel := strings.TrimPrefix(strings.TrimPrefix(real, root), "/")
+		if err != nil {
+			return nil // what can't be looked into holds nothing for the function
+		}
+		if entry.IsDir() {
+			if g.Depth > 0 && rel != "" && strings.Count(rel, "/")+1 >= g.Depth {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		name := g.Dir + "/" + rel
+		if entry.Type().IsRegular() && g.Match(name) && h.grantable(k, name) {
+			found = append(found, name)
+		}
+		if len(found) > maxFound {
+			return errTooMuch
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// grantable tells whether a rule could grant a file, and none lets it be written with its directory.
+func (h *host) grantable(k policy.Kind, name string) bool {
+	if policy.Check(policy.Rule{Kind: k, Pattern: name}) != nil {
+		return false
+	}
+	for _, granted := range h.engine.Grants(policy.Write) {
+		if dir, deep := strings.CutSuffix(granted, "/**"); deep && strings.HasPrefix(name, dir+"/") {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,3 @@
+const { HttpServer } = require('@intrinsic/lambda');
+
+module.exports = new HttpServer(__filename);

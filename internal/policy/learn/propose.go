@@ -1,0 +1,342 @@
+package learn
+
+// From sums to a proposal: rules, each with its evidence and, if it deserves one, the reason for a
+// second look.
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/internal/policy"
+)
+
+// Options says what is known beside the records. All may be zero.
+type Options struct {
+	Sources  Sources                   // nil: the site's files are not there to be asked
+	Exists   func(path string) bool    // tells whether a file is there; nil: nobody knows
+	Existing map[string]*policy.Policy // what each function may do now; no entry: it has no policy
+}
+
+// Proposal is what the records make of a policy. It is printed as JSON, too.
+type Proposal struct {
+	From      time.Time  `json:"from"` // of the records
+	To        time.Time  `json:"to"`
+	Records   int        `json:"records"`
+	Lost      int        `json:"lost,omitempty"` // records that found no room: hostile ones, most likely
+	Functions []Function `json:"functions"`      // by name; only those with something to say
+	Grants    []Grant    `json:"grants"`         // the rules there are, and when each was last used
+}
+
+// Function is what is new for one function.
+type Function struct {
+	Name       string `json:"function"`
+	Intrinsic  bool   `json:"intrinsic,omitempty"` // its policy is a bootstrap of its own: nothing is proposed for weir.toml
+	Rules      []Rule `json:"rules"`               // live ones first
+	Unnameable int    `json:"unnameable,omitempty"`
+	Lost       int    `json:"lost,omitempty"`
+}
+
+// Rule is one proposed rule.
+type Rule struct {
+	Key         string    `json:"key"`  // of weir.toml
+	Text        string    `json:"rule"` // as in weir.toml, without quotes; "true" for addons
+	Calls       int       `json:"calls"`
+	Imported    int       `json:"at_import,omitempty"` // … of them at import
+	Invocations int       `json:"invocations"`         // different ones, at most 8 are told apart
+	First       time.Time `json:"first"`
+	Last        time.Time `json:"last"`
+	Example     string    `json:"example,omitempty"` // a path with its values taken out
+	NamedBy     string    `json:"named_by,omitempty"`
+	Why         []string  `json:"second_look,omitempty"` // not empty: proposed as a comment only
+
+	rule policy.Rule
+}
+
+// Live tells whether the rule is proposed as one, not as a comment.
+func (r *Rule) Live() bool { return len(r.Why) == 0 }
+
+// keys of weir.toml in the order in which a section has them.
+var keys = []string{"http", "tcp", "udp", "dns", "read", "write", "exec", "env", "addons"}
+
+func keyOf(k policy.Kind) string {
+	switch k {
+	case policy.WS:
+		return "http"
+	case policy.Addon:
+		return "addons"
+	}
+	return k.String()
+}
+
+// Propose gives the proposal for all functions.
+func (s *Set) Propose(o Options) (*Proposal, error) {
+	p := &Proposal{From: s.first, To: s.last, Records: s.records, Lost: s.lost}
+	j := s.judge(o)
+	for _, name := range slices.Sorted(maps.Keys(s.functions)) {
+		f := s.functions[name]
+		have := o.Existing[name]
+		eng, err := policy.Compile(have)
+		if err != nil {
+			return nil, err
+		}
+		p.Grants = append(p.Grants, f.grants(name, have)...)
+		out := Function{Name: name, Intrinsic: f.intrinsic, Unnameable: f.unnameable, Lost: f.lost,
+			Rules: f.rules(j, eng)}
+		settle(have, out.Rules)
+		slices.SortStableFunc(out.Rules, func(a, b Rule) int {
+			return cmp.Or(cmp.Compare(slices.Index(keys, a.Key), slices.Index(keys, b.Key)), live(b)-live(a), cmp.Compare(target(a), target(b)))
+		})
+		if len(out.Rules)+out.Unnameable+out.Lost > 0 {
+			p.Functions = append(p.Functions, out)
+		}
+	}
+	mark(p.Grants, s.last)
+	return p, nil
+}
+
+// target is what rules are sorted by before their methods.
+func target(r Rule) string {
+	if _, url, ok := strings.Cut(r.Text, " "); ok && r.Key == "http" {
+		return url
+	}
+	return r.Text
+}
+
+func live(r Rule) int {
+	if r.Live() {
+		return 1
+	}
+	return 0
+}
+
+// judge ranks all hosts: those that the site names, then by calls.
+func (s *Set) judge(o Options) *judge {
+	j := &judge{sources: o.Sources, exists: o.Exists, rank: map[string]int{}}
+	calls, named := map[string]int{}, map[string]bool{}
+	note := func(kind policy.Kind, host string, e *evidence) {
+		calls[host] += e.calls
+		named[host] = named[host] || e.allowed > 0 || j.namedBy(&call{kind: kind, host: host, evidence: e}) != ""
+	}
+	for _, f := range s.functions {
+		for p, t := range f.places {
+			t.each(func(e *evidence) { note(p.kind, p.host, e) })
+		}
+		for k, e := range f.flat {
+			if k.kind == policy.TCP || k.kind == policy.UDP {
+				host, _ := splitPort(k.pattern)
+				note(k.kind, host, e)
+			}
+		}
+	}
+	j.hosts = slices.SortedFunc(maps.Keys(calls), func(a, b string) int {
+		switch {
+		case named[a] && !named[b]:
+			return -1
+		case named[b] && !named[a]:
+			return 1
+		}
+		return cmp.Or(calls[b]-calls[a], cmp.Compare(a, b))
+	})
+	for i, h := range j.hosts {
+		j.rank[h] = i
+	}
+	return j
+}
+
+func splitPort(s string) (host string, port uint16) {
+	i := strings.LastIndexByte(s, ':')
+	n, _ := strconv.ParseUint(s[i+1:], 10, 16)
+	return strings.Trim(s[:i], "[]"), uint16(n)
+}
+
+// rules gives what the function did and its policy does not allow.
+func (f *function) rules(j *judge, eng *policy.Engine) []Rule {
+	have := eng.Policy().Source != ""
+	var out []Rule
+	for _, p := range slices.SortedFunc(maps.Keys(f.places), comparePlaces) {
+		if p.allow && have {
+			continue
+		}
+		for _, found := range f.places[p].patterns() {
+			req := policy.Request{Kind: p.kind, Method: p.method, URL: policy.URL{Scheme: p.scheme, Host: p.host, Port: p.port, Path: found.path}}
+			if found.example != "" {
+				req.URL.Path = strings.ReplaceAll(found.path, "*", "0")
+			}
+			d := eng.Decide(&req)
+			if d.Allow {
+				continue
+			}
+			c := call{kind: p.kind, scheme: p.scheme, host: p.host, port: p.port, various: found.various,
+				known: names(eng, p.host), of: f.invocations, evidence: &found.evidence}
+			r := newRule(j, &c, p.rule(found.path))
+			r.Example = found.example
+			if d.Reason == policy.OtherQuery {
+				r.Why = append(r.Why, "a rule of the policy has this URL with a query, and this one would allow any query")
+			}
+			out = add(out, r)
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(f.flat), compareFlats) {
+		req := policy.Request{Kind: k.kind}
+		c := call{kind: k.kind, of: f.invocations, evidence: f.flat[k]}
+		switch k.kind {
+		case policy.TCP, policy.UDP:
+			c.host, c.port = splitPort(k.pattern)
+			req.Host, req.Port = c.host, c.port
+		case policy.DNS:
+			c.typ, c.host, _ = strings.Cut(k.pattern, " ")
+			req.Type, req.Host = c.typ, c.host
+		default:
+			c.path = k.pattern
+			req.Path = strings.TrimSuffix(k.pattern, "/**")
+		}
+		c.known = c.host != "" && names(eng, c.host)
+		if k.allow && have || eng.Decide(&req).Allow {
+			continue
+		}
+		out = add(out, newRule(j, &c, policy.Rule{Kind: k.kind, Pattern: k.pattern}))
+	}
+	return out
+}
+
+// add appends a rule; one that is there already gets the better evidence of the two: a call that was
+// allowed and one that was not make one rule.
+func add(rules []Rule, r Rule) []Rule {
+	for i := range rules {
+		if o := &rules[i]; o.Key == r.Key && o.Text == r.Text {
+			if live(r) < live(*o) {
+				r, *o = *o, r
+			}
+			r.Calls, r.Invocations = r.Calls+o.Calls, max(r.Invocations, o.Invocations)
+			*o = r
+			return rules
+		}
+	}
+	return append(rules, r)
+}
+
+// names tells whether a rule of the policy names a host, on whatever port.
+func names(eng *policy.Engine, host string) bool {
+	req := policy.Request{Kind: policy.HTTP, URL: policy.URL{Scheme: "https", Host: host, Port: 443, Path: "/"}}
+	tcp := policy.Request{Kind: policy.TCP, Host: host, Port: 1}
+	return eng.Decide(&req).Nearest >= 0 || eng.Decide(&tcp).Nearest >= 0
+}
+
+func newRule(j *judge, c *call, rule policy.Rule) Rule {
+	r := Rule{Key: keyOf(rule.Kind), rule: rule, Calls: c.calls, Imported: c.imported, Invocations: c.distinct,
+		First: c.first, Last: c.last, Why: j.reasons(c)}
+	switch rule.Kind {
+	case policy.WS:
+		r.Text = "GET " + rule.Pattern
+	case policy.Addon:
+		r.Text = "true"
+		return r
+	default:
+		r.Text = rule.Pattern
+	}
+	if c.host != "" {
+		r.NamedBy = j.namedBy(c)
+	}
+	if err := policy.Check(rule); err != nil {
+		r.Why = append(r.Why, "no rule can say it: "+err.Error())
+	}
+	if !r.Live() {
+		r.Text = guarded(c, r.Text)
+	}
+	return r
+}
+
+// guarded takes out of a rule that is only told in a comment what may be data or an id.
+func guarded(c *call, text string) string {
+	if c.host != "" {
+		return strings.Replace(text, c.host, disguised(c.host), 1)
+	}
+	if c.kind == policy.Read || c.kind == policy.Write || c.kind == policy.Exec {
+		segs := strings.Split(text, "/")
+		for i, seg := range segs {
+			if seg != "**" && isValue(strings.TrimPrefix(seg, "."), false) {
+				segs[i] = "…"
+			}
+		}
+		return strings.Join(segs, "/")
+	}
+	return text
+}
+
+// settle makes comments of the live rules that the others or the policy contradict: a host and port is
+// either http or tcp.
+func settle(have *policy.Policy, rules []Rule) {
+	p := &policy.Policy{}
+	if have != nil {
+		p.Rules = slices.Clone(have.Rules)
+	}
+	for i := range rules {
+		r := &rules[i]
+		if !r.Live() || r.rule.Kind == policy.Addon {
+			continue
+		}
+		p.Rules = append(p.Rules, r.rule)
+		if _, err := policy.Compile(p); err != nil {
+			p.Rules = p.Rules[:len(p.Rules)-1]
+			r.Why = append(r.Why, "the function speaks HTTP there, too, and one host and port is either http or tcp")
+		}
+	}
+}
+
+func comparePlaces(a, b place) int {
+	return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.port, b.port), cmp.Compare(a.scheme, b.scheme), cmp.Compare(a.method, b.method),
+		cmp.Compare(a.kind, b.kind), boolInt(b.allow)-boolInt(a.allow))
+}
+
+func compareFlats(a, b flat) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.pattern, b.pattern), boolInt(b.allow)-boolInt(a.allow))
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// evidence in words, for a comment.
+func (r *Rule) evidence() string {
+	s := count(r.Calls, "call")
+	switch {
+	case r.Invocations == manyRequests:
+		s += fmt.Sprintf(" in %d invocations or more", manyRequests)
+	case r.Invocations > 0:
+		s += " in " + count(r.Invocations, "invocation")
+	}
+	if r.Imported > 0 {
+		s += fmt.Sprintf(", %d at import", r.Imported)
+	}
+	s += ", " + span(r.First, r.Last)
+	if r.Example != "" {
+		s += "; such as " + r.Example
+	}
+	if r.NamedBy != "" {
+		s += "; named by " + r.NamedBy
+	}
+	return s
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+func span(from, to time.Time) string {
+	a, b := from.UTC().Format(time.DateOnly), to.UTC().Format(time.DateOnly)
+	if a == b {
+		return a
+	}
+	return a + " to " + b
+}

@@ -1,0 +1,290 @@
+package learn
+
+// Streaming: a million records become a few hundred places with counts, first and last times.
+
+import (
+	"hash/maphash"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/record"
+)
+
+// Bounds of what is kept, whatever the records say. Each function has its own, so that none crowds
+// out the others.
+const (
+	maxFunctions = 1000
+	maxPlaces    = 1000   // hosts with method and port, of one function
+	maxFlat      = 1000   // files, programs, variables and so on, of one function
+	maxNodes     = 20_000 // segments of paths, of one function
+	maxAllNodes  = 200_000
+)
+
+// Set is what records say, summed up. It is a record.Recorder; unlike others it must not be used by
+// several goroutines at once.
+type Set struct {
+	functions   map[string]*function
+	nodes       int
+	first, last time.Time
+	records     int
+	lost        int // records that found no room
+	seed        maphash.Seed
+}
+
+// function is what one function did.
+type function struct {
+	invocations int
+	intrinsic   bool // its policy is an Intrinsic bootstrap
+	nodes       int
+	places      map[place]*tree
+	flat        map[flat]*evidence
+	used        map[grant]*use
+	unnameable  int // denied calls that no rule can allow
+	lost        int
+}
+
+// grant is a rule of the policy of the time, by its text as records give it.
+type grant struct {
+	kind policy.Kind
+	text string
+}
+
+// use is how often a grant allowed something, and when last.
+type use struct {
+	calls int
+	last  time.Time
+}
+
+// place is where HTTP and WebSocket calls went, and whether a rule allowed them.
+type place struct {
+	allow  bool
+	kind   policy.Kind
+	method string
+	scheme string
+	host   string
+	port   uint16
+}
+
+// flat is anything that has no path to generalise, as the pattern of a rule.
+type flat struct {
+	allow   bool
+	kind    policy.Kind
+	pattern string
+}
+
+// manyRequests is how many invocations are told apart.
+const manyRequests = 8
+
+// evidence is how often something was tried, and when.
+type evidence struct {
+	calls       int
+	imported    int // … of them while the function was imported
+	allowed     int // … that a rule allowed
+	enforced    int // … that were refused, not only marked
+	first, last time.Time
+	requests    [manyRequests]uint64 // the first different invocations
+	distinct    int                  // how many of them
+	named       string               // the site's variable that names the host
+	nearest     bool                 // a rule for the same host was near
+	long        bool                 // a value in the path was long enough to carry data away
+}
+
+// NewSet makes an empty Set.
+func NewSet() *Set { return &Set{functions: map[string]*function{}, seed: maphash.MakeSeed()} }
+
+// Invoked counts an invocation.
+func (s *Set) Invoked(i record.Invocation) {
+	s.time(i.Time)
+	if f := s.function(i.Function); f != nil {
+		f.invocations++
+	}
+}
+
+// Decided takes a decision into account.
+func (s *Set) Decided(d record.Decision) {
+	s.records++
+	s.time(d.Time)
+	s.time(d.Last)
+	f := s.function(d.Function)
+	if f == nil {
+		return
+	}
+	f.intrinsic = f.intrinsic || ofIntrinsic(&d)
+	r, ok := requestOf(&d)
+	if !ok || d.Verdict == record.Deny && d.Fix == "" {
+		if d.Verdict == record.Deny {
+			f.unnameable += 1 + d.Count
+		}
+		return
+	}
+	allow := d.Verdict == record.Allow
+	if allow {
+		f.use(grant{r.Kind, d.Nearest}, &d)
+	}
+	if allow && d.Rule == "" {
+		return // no rule allowed it: every sandbox may
+	}
+	if e := s.find(f, &r, allow); e != nil {
+		e.add(&d, maphash.String(s.seed, d.Request))
+		return
+	}
+	s.lost++
+	f.lost++
+}
+
+// ofIntrinsic tells whether the function's policy is an Intrinsic bootstrap, by how fixes are worded
+// there and by where its rules stand.
+func ofIntrinsic(d *record.Decision) bool {
+	file, _, _ := strings.Cut(d.Rule, ":")
+	return strings.HasPrefix(d.Fix, "policy.") || file != "" && !strings.HasSuffix(file, ".toml")
+}
+
+func (f *function) use(g grant, d *record.Decision) {
+	u := f.used[g]
+	if u == nil {
+		if len(f.used) >= maxFlat {
+			return
+		}
+		u = &use{}
+		f.used[g] = u
+	}
+	u.calls += 1 + d.Count
+	for _, t := range [...]time.Time{d.Time, d.Last} {
+		if t.After(u.last) {
+			u.last = t
+		}
+	}
+}
+
+func (s *Set) time(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if s.first.IsZero() || t.Before(s.first) {
+		s.first = t
+	}
+	if t.After(s.last) {
+		s.last = t
+	}
+}
+
+func (s *Set) function(name string) *function {
+	f := s.functions[name]
+	if f == nil {
+		if !validName(name) || len(s.functions) >= maxFunctions {
+			s.lost++
+			return nil
+		}
+		f = &function{places: map[place]*tree{}, flat: map[flat]*evidence{}, used: map[grant]*use{}}
+		s.functions[name] = f
+	}
+	return f
+}
+
+// validName holds names to what weir.toml can hold and a site can have.
+func validName(name string) bool {
+	return name != "" && len(name) <= 200 && strings.IndexFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.'
+	}) < 0
+}
+
+// find gives the evidence that a request belongs to, made if it isn't there; nil if there is no room.
+func (s *Set) find(f *function, r *policy.Request, allow bool) *evidence {
+	if r.Kind == policy.HTTP || r.Kind == policy.WS {
+		p := place{allow, r.Kind, r.Method, r.URL.Scheme, r.URL.Host, r.URL.Port}
+		root := f.places[p]
+		if root == nil {
+			if len(f.places) >= maxPlaces || !s.room(f) {
+				return nil
+			}
+			root = &tree{}
+			f.places[p] = root
+		}
+		return s.insert(f, root, r.URL.Path)
+	}
+	key := flat{allow, r.Kind, patternOf(r)}
+	e := f.flat[key]
+	if e == nil {
+		if len(f.flat) >= maxFlat {
+			return nil
+		}
+		e = &evidence{}
+		f.flat[key] = e
+	}
+	return e
+}
+
+func (s *Set) room(f *function) bool {
+	if f.nodes >= maxNodes || s.nodes >= maxAllNodes {
+		return false
+	}
+	f.nodes++
+	s.nodes++
+	return true
+}
+
+func (e *evidence) add(d *record.Decision, request uint64) {
+	n := 1 + d.Count
+	e.calls += n
+	switch {
+	case d.Verdict == record.Allow:
+		e.allowed += n
+	case d.Mode != record.Monitor:
+		e.enforced += n
+	}
+	if d.Import {
+		e.imported += n
+	}
+	if d.Named != "" {
+		e.named = d.Named
+	}
+	e.nearest = e.nearest || d.Verdict == record.Deny && d.Nearest != ""
+	e.seen(d.Time)
+	e.seen(d.Last)
+	if d.Request != "" {
+		e.requested(request)
+	}
+}
+
+func (e *evidence) seen(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if e.first.IsZero() || t.Before(e.first) {
+		e.first = t
+	}
+	if t.After(e.last) {
+		e.last = t
+	}
+}
+
+func (e *evidence) requested(request uint64) {
+	for _, r := range e.requests[:e.distinct] {
+		if r == request {
+			return
+		}
+	}
+	if e.distinct < len(e.requests) {
+		e.requests[e.distinct] = request
+		e.distinct++
+	}
+}
+
+// merge adds what o says.
+func (e *evidence) merge(o *evidence) {
+	e.calls += o.calls
+	e.imported += o.imported
+	e.allowed += o.allowed
+	e.enforced += o.enforced
+	e.seen(o.first)
+	e.seen(o.last)
+	for _, r := range o.requests[:o.distinct] {
+		e.requested(r)
+	}
+	if o.named != "" {
+		e.named = o.named
+	}
+	e.nearest = e.nearest || o.nearest
+	e.long = e.long || o.long
+}

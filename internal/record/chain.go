@@ -1,0 +1,92 @@
+package record
+
+// Lines in a chain: each holds the hash of the line before, as that one was written, byte by byte.
+// Nothing is ever encoded anew to be checked, so there are no two ways to read what was signed.
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// mark is how every line begins.
+type mark struct {
+	V    int    `json:"v"`
+	Type string `json:"type"`
+}
+
+type decisionLine struct {
+	mark
+	Decision
+}
+
+type invocationLine struct {
+	mark
+	Invocation
+}
+
+// hashLen is the length of a hash as written: SHA-256 in lower-case hex.
+const hashLen = 2 * sha256.Size
+
+// noHash stands where nothing came before.
+var noHash = strings.Repeat("0", hashLen)
+
+// hashOf is the hash of a line, its end included: what sha256sum says of it.
+func hashOf(line []byte) string {
+	sum := sha256.Sum256(line)
+	return hex.EncodeToString(sum[:])
+}
+
+// encode makes a line of a record.
+func encode(v any) ([]byte, error) {
+	line, err := json.Marshal(v)
+	return append(line, '\n'), err
+}
+
+func encodeDecision(d Decision) ([]byte, error) {
+	return encode(decisionLine{mark{Version, "decision"}, d})
+}
+
+func encodeInvocation(i Invocation) ([]byte, error) {
+	i.Error = bounded(i.Error)
+	return encode(invocationLine{mark{Version, "invocation"}, i})
+}
+
+func encodeDropped(count int) ([]byte, error) {
+	return encode(struct {
+		mark
+		Dropped
+	}{mark{Version, "dropped"}, Dropped{time.Now(), count}})
+}
+
+// with gives a line with one more field, the last. The value must need no escape.
+func with(line []byte, name, value string) []byte {
+	open := line[:len(line)-len("}\n")]
+	out := make([]byte, 0, len(line)+len(name)+len(value)+len(`,"":""`))
+	out = append(append(append(out, open...), `,"`...), name...)
+	return append(append(append(out, `":"`...), value...), "\"}\n"...)
+}
+
+// without is the reverse of with: the line without its last field, which must be name and have a value
+// of n bytes, and that value.
+func without(line []byte, name string, n int) (rest []byte, value string, ok bool) {
+	head, end := `,"`+name+`":"`, "\"}\n"
+	at := len(line) - len(head) - n - len(end)
+	if at < 1 || !bytes.HasPrefix(line[at:], []byte(head)) || !bytes.HasSuffix(line, []byte(end)) {
+		return nil, "", false
+	}
+	return append(bytes.Clone(line[:at]), "}\n"...), string(line[at+len(head) : len(line)-len(end)]), true
+}
+
+// linked gives a line with its place in the chain and, if a key is given, the key's signature over all
+// that comes before it.
+func linked(line []byte, prev string, key *Key) []byte {
+	line = with(line, "prev", prev)
+	if key != nil {
+		line = with(line, "sig", key.sign(line))
+	}
+	return line
+}

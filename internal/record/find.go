@@ -1,0 +1,219 @@
+package record
+
+// Finding records: all files of a chain, those that match, and those still to come.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// ReadFiles gives each record that was written to path to each, the oldest first: those in files that
+// were full, too. Errors: those of Read; weir.NotFound if there are no records at all.
+func ReadFiles(path string, each func(Entry) error) error {
+	found := false
+	for _, file := range Files(path) {
+		f, err := os.Open(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return unreadable(file, err)
+		}
+		found = true
+		err = Read(f, each)
+		f.Close()
+		if err != nil {
+			return err
+		}
+	}
+	if !found {
+		return unreadable(path, fs.ErrNotExist)
+	}
+	return nil
+}
+
+func unreadable(path string, err error) error {
+	return &weir.Error{Code: weir.NotFound, Pos: weir.Position{File: path}, Message: "no records can be read", Err: err,
+		Remedy: "name the file that was given as --records"}
+}
+
+// Filter picks records. A zero field picks all.
+type Filter struct {
+	Since, Until time.Time
+	Function     string // a name or a glob
+	Host         string // a host or a glob, of a decision's target
+	Verdict      Verdict
+	Kind         string // of a decision, or "invocation"
+}
+
+// Valid tells whether the globs are globs.
+func (f *Filter) Valid() error {
+	_, err1 := path.Match(f.Function, "")
+	_, err2 := path.Match(f.Host, "")
+	return errors.Join(err1, err2)
+}
+
+// Match tells whether a record is picked. What tells of records that are missing is picked whatever it is
+// that one looks for; of a chain's own lines, only that a writer went on after another had not ended.
+func (f *Filter) Match(e *Entry) bool {
+	if !f.Until.IsZero() && e.Time().After(f.Until) {
+		return false
+	}
+	last := e.Time()
+	if e.Decision != nil && e.Decision.Last.After(last) {
+		last = e.Decision.Last
+	}
+	if last.Before(f.Since) {
+		return false
+	}
+	switch {
+	case e.Decision != nil:
+		d := e.Decision
+		return matches(f.Function, d.Function) && (f.Host == "" || matches(f.Host, d.Host())) &&
+			(f.Verdict == "" || f.Verdict == d.Verdict) && (f.Kind == "" || f.Kind == d.Kind)
+	case e.Invocation != nil:
+		return matches(f.Function, e.Invocation.Function) && f.Host == "" && f.Verdict == "" && (f.Kind == "" || f.Kind == "invocation")
+	case e.Resumed != nil:
+		return !e.Resumed.Closed
+	}
+	return e.Dropped != nil
+}
+
+func matches(glob, name string) bool {
+	ok, err := path.Match(glob, name)
+	return glob == "" || ok && err == nil
+}
+
+// Host gives the host or the name that was called, "" if nothing like it was.
+func (d *Decision) Host() string {
+	target := d.Target
+	switch d.Kind {
+	case "http", "ws", "tcp", "tls", "udp":
+	case "dns": // "TYPE name", or a name
+		return target[strings.LastIndexByte(target, ' ')+1:]
+	default:
+		return ""
+	}
+	if _, rest, ok := strings.Cut(target, "://"); ok {
+		target, _, _ = strings.Cut(rest, "/")
+	}
+	if host, _, err := net.SplitHostPort(target); err == nil {
+		return host
+	}
+	return strings.Trim(target, "[]")
+}
+
+// pollTime is how often a file is looked at for new records.
+const pollTime = 200 * time.Millisecond
+
+// Follow gives the records at path, those that are there and then those that are written, across
+// rotation, until ctx ends or each gives an error. It calls reached once, when it has given those that
+// were there. Errors: those of Read; weir.NotFound if there is no file; weir.Invalid if it was cut off.
+func Follow(ctx context.Context, path string, each func(Entry) error, reached func()) error {
+	f := &follower{path: path, each: each}
+	if err := f.open(path); err != nil {
+		return unreadable(path, err)
+	}
+	defer func() { f.file.Close() }()
+	poll := time.NewTicker(pollTime)
+	defer poll.Stop()
+	for {
+		next, err := f.step()
+		if err != nil {
+			return err
+		}
+		if next {
+			continue
+		}
+		if reached != nil {
+			reached()
+			reached = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-poll.C:
+		}
+	}
+}
+
+type follower struct {
+	path   string
+	each   func(Entry) error
+	file   *os.File
+	reader *Reader
+	seq    int // of the file in its chain, 0 if it is in none
+}
+
+func (f *follower) open(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	if f.file != nil {
+		f.file.Close()
+	}
+	f.file, f.reader, f.seq = file, NewReader(file, path), 0
+	return nil
+}
+
+// step gives what is new in the file, and tells whether it went on to the next one.
+func (f *follower) step() (next bool, err error) {
+	there, err := os.Stat(f.path)
+	own, err2 := f.file.Stat()
+	if err2 != nil {
+		return false, err2
+	}
+	moved := err == nil && !os.SameFile(there, own)
+	if err := f.drain(); err != nil {
+		return false, err
+	}
+	if !moved { // or the next file is not there yet
+		return false, nil
+	}
+	// A writer that was fast may have filled more than one since.
+	for _, path := range rotated(f.path) {
+		if f.seq > 0 && path > numbered(f.path, f.seq) && f.open(path) == nil {
+			return true, nil
+		}
+	}
+	return true, f.open(f.path)
+}
+
+// drain gives what is new. What has no end yet is read again.
+func (f *follower) drain() error {
+	for {
+		e, err := f.reader.Next()
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			if e.Header != nil {
+				f.seq = e.Header.Seq
+			}
+			err = f.each(e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	at, err := f.file.Seek(-int64(f.reader.Torn()), io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	f.reader.part = nil
+	if info, err := f.file.Stat(); err != nil || info.Size() < at {
+		return errors.Join(err, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f.path},
+			Message: "the file was cut off while it was read", Remedy: "weir audit verify says whether its records are whole"})
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+func TestHostOfADecision(t *testing.T) {
+	for _, c := range []struct{ kind, target, want string }{
+		{"http", "https://api.test/v1", "api.test"}, {"http", "http://api.test:8080", "api.test"}, {"ws", "wss://[::1]:9/x", "::1"}, {"http", "https://[::1]", "::1"},
+		{"tcp", "db.test:5432", "db.test"}, {"tls", "[::1]:443", "::1"}, {"udp", "stats.test:8125", "stats.test"}, {"dns", "evil.test", "evil.test"},
+		{"dns", "TXT evil.test", "evil.test"}, {"read", "/etc/a:b", ""}, {"exec", "/bin/sh", ""}, {"tcp", "(further connections)", "(further connections)"}, {"http", "", ""},
+	} {
+		if got := (&Decision{Kind: c.kind, Target: c.target}).Host(); got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.kind, c.target, got, c.want)
+		}
+	}
+}
+
+func TestFilter(t *testing.T) {
+	deny := Entry{Decision: &Decision{Time: noon, Verdict: Deny, Function: "charge", Kind: "http", Target: "https://api.evil.test/"}}
+	many := Entry{Decision: &Decision{Time: noon, Last: noon.Add(time.Hour), Count: 3, Verdict: Allow, Function: "mail", Kind: "tcp", Target: "mail.test:25"}}
+	call := Entry{Invocation: &Invocation{Time: noon, Function: "charge"}}
+	lost := Entry{Dropped: &Dropped{Time: noon, Count: 3}}
+	crash := Entry{Resumed: &Resumed{Time: noon}}
+	mark := Entry{Checkpoint: &Checkpoint{Time: noon}}
+	again := Entry{Resumed: &Resumed{Time: noon, Closed: true}}
+	all := []Entry{deny, many, call, lost, crash, mark, again}
+	for name, c := range map[string]struct {
+		f    Filter
+		want []Entry
+	}{
+		"all":              {Filter{}, []Entry{deny, many, call, lost, crash}},
+		"function":         {Filter{Function: "charge"}, []Entry{deny, call, lost, crash}},
+		"function by glob": {Filter{Function: "ch*"}, []Entry{deny, call, lost, crash}},
+		"host":             {Filter{Host: "mail.test"}, []Entry{many, lost, crash}},
+		"host by glob":     {Filter{Host: "*.evil.test"}, []Entry{deny, lost, crash}},
+		"verdict":          {Filter{Verdict: Deny}, []Entry{deny, lost, crash}},
+		"kind":             {Filter{Kind: "tcp"}, []Entry{many, lost, crash}},
+		"invocations":      {Filter{Kind: "invocation"}, []Entry{call, lost, crash}},
+		"since":            {Filter{Since: noon.Add(time.Minute)}, []Entry{many}},
+		"until":            {Filter{Until: noon.Add(-time.Minute)}, nil},
+		"at":               {Filter{Since: noon, Until: noon}, []Entry{deny, many, call, lost, crash}},
+	} {
+		var got []Entry
+		for _, e := range all {
+			if c.f.Match(&e) {
+				got = append(got, e)
+			}
+		}
+		if !slices.EqualFunc(got, c.want, func(a, b Entry) bool {
+			return a.Decision == b.Decision && a.Invocation == b.Invocation && a.Dropped == b.Dropped && a.Resumed == b.Resumed
+		}) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if (&Filter{Host: "["}).Valid() == nil || (&Filter{Function: "a*", Host: "*.b"}).Valid() != nil {
+		t.Error("which globs are valid")
+	}
+}
+
+func TestReadFilesReadsAllOfAChain(t *testing.T) {
+	files := chain(t, 3, FileOptions{})
+	n, last := 0, ""
+	if err := ReadFiles(files[2], func(e Entry) error {
+		if e.Invocation != nil {
+			n, last = n+1, e.Invocation.Request
+		}
+		return nil
+	}); err != nil || last != "last" || n != len(requests(t, files)) {
+		t.Errorf("%v: %d records, the last is %s", err, n, last)
+	}
+	if err := ReadFiles(filepath.Join(t.TempDir(), "x"), nil); weir.ErrorCode(err) != weir.NotFound {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestFollow follows a file that is written, rotated and closed meanwhile.
+func TestFollow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records")
+	f := open(t, path, FileOptions{MaxSize: 4000})
+	invoked(f, 0, 3)
+	got, ended, reached := make(chan string), make(chan error, 1), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		ended <- Follow(ctx, path, func(e Entry) error {
+			if e.Invocation != nil {
+				got <- e.Invocation.Request
+			}
+			return nil
+		}, func() { close(reached) })
+	}()
+	expect := func(from, to int) {
+		for _, want := range numbers(from, to) {
+			select {
+			case r := <-got:
+				if r != want {
+					t.Fatalf("record %s, want %s", r, want)
+				}
+			case err := <-ended:
+				t.Fatalf("ended before record %s: %v", want, err)
+			}
+		}
+	}
+	expect(0, 3)
+	<-reached
+	invoked(f, 3, 100) // several files, faster than anybody looks
+	expect(3, 100)
+	f.Close()
+	f = open(t, path, FileOptions{MaxSize: 4000})
+	invoked(f, 100, 103)
+	expect(100, 103)
+	f.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFollowEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records")
+	if err := Follow(t.Context(), path, nil, nil); weir.ErrorCode(err) != weir.NotFound {
+		t.Errorf("error %v", err)
+	}
+	write(t, path, []byte(invLine+"\n"+invLine))
+	stop := errors.New("stop")
+	if err := Follow(t.Context(), path, func(Entry) error { return stop }, nil); err != stop {
+		t.Errorf("error %v", err)
+	}
+	err := Follow(t.Context(), path, func(Entry) error { return nil }, func() {
+		if err := os.Truncate(path, 3); err != nil {
+			t.Error(err)
+		}
+	})
+	if weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestFollowWaitsForTheEndOfALine: a line that is half written is given when it is whole, and one that
+// the next writer took away is not given.
+func TestFollowWaitsForTheEndOfALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records")
+	write(t, path, []byte(invLine+"\n"+invLine[:20]))
+	n := 0
+	done := errors.New("done")
+	err := Follow(t.Context(), path, func(e Entry) error {
+		if n++; n == 2 {
+			if e.Decision == nil {
+				t.Errorf("%q", e.Raw)
+			}
+			return done
+		}
+		return nil
+	}, func() { write(t, path, []byte(invLine+"\n"+allowLine+"\n")) })
+	if err != done {
+		t.Error(err)
+	}
+}

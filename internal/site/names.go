@@ -1,0 +1,160 @@
+package site
+
+// Whoever judges what a function did wants to know what the site's own files name: a host that stands
+// in the author's code is another thing than one that only a package knows.
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Bounds of what is looked at, in bytes and files. A site with more is looked at in part.
+const (
+	maxNamedFile  = 2 << 20
+	maxNamedTotal = 64 << 20
+	maxNamedFiles = 20_000
+)
+
+// Names is what the site's own files name: its code and settings, without packages, lock files, hidden
+// files, the published folder and weir.toml, which says what was learned before.
+type Names struct {
+	hosts map[string]string // by host, the file
+	below map[string]string // by what follows a part that is put in at run time: ".example.com"
+	words map[string]bool
+	paths map[string]bool
+}
+
+// Names reads the site's own files. What can't be read names nothing.
+func (s *Site) Names() *Names {
+	n := &Names{hosts: map[string]string{}, below: map[string]string{}, words: map[string]bool{}, paths: map[string]bool{}}
+	files, total := 0, int64(0)
+	filepath.WalkDir(s.Base, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return nil
+		case e.IsDir():
+			if path != s.Base && (e.Name() == "node_modules" || e.Name()[0] == '.' || path == s.Publish) {
+				return filepath.SkipDir
+			}
+			return nil
+		case !e.Type().IsRegular() || !isOwnText(e.Name()):
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil || info.Size() > maxNamedFile {
+			return nil
+		}
+		if files++; files > maxNamedFiles || total+info.Size() > maxNamedTotal {
+			return filepath.SkipAll
+		}
+		total += info.Size()
+		if b, err := os.ReadFile(path); err == nil {
+			n.add(s.Rel(path), string(b))
+		}
+		return nil
+	})
+	return n
+}
+
+func isOwnText(name string) bool {
+	switch name {
+	case "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "weir.toml":
+		return false
+	}
+	return name[0] != '.' && slices.Contains([]string{".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".json", ".toml", ".yaml", ".yml"}, filepath.Ext(name))
+}
+
+// Host gives the file that names a host, in a text or an address, or what follows the part of it that is
+// put in at run time; "" if none does.
+func (n *Names) Host(host string) string {
+	if f := n.hosts[host]; f != "" {
+		return f
+	}
+	for i := strings.IndexByte(host, '.'); i >= 0; i = next(host, i) {
+		if f := n.below[host[i:]]; f != "" {
+			return f
+		}
+	}
+	return ""
+}
+
+func next(s string, i int) int {
+	if j := strings.IndexByte(s[i+1:], '.'); j >= 0 {
+		return i + 1 + j
+	}
+	return -1
+}
+
+// Word tells whether a file holds a name, such as a variable's.
+func (n *Names) Word(name string) bool { return n.words[name] }
+
+// Path tells whether a file names a path of the host machine, or a folder above it that is no top one.
+func (n *Names) Path(path string) bool {
+	for p := path; strings.Count(p, "/") > 1 || p == path && p != "/" && p != ""; p = p[:strings.LastIndexByte(p, '/')] {
+		if n.paths[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// add takes the names out of a file's text.
+func (n *Names) add(file, text string) {
+	for i := 0; i < len(text); {
+		start := i
+		for i < len(text) && (isName(text[i]) || text[i] == '.' || text[i] == '-' || text[i] == '/') {
+			i++
+		}
+		if start == i {
+			i++
+			continue
+		}
+		n.run(file, text[:start], text[start:i])
+	}
+}
+
+func isName(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
+}
+
+// run looks at characters of names, dots, hyphens and slashes; before is all that stands in front.
+func (n *Names) run(file, before, run string) {
+	if !strings.ContainsAny(run, "./-") {
+		n.words[run] = true
+		return
+	}
+	for _, w := range strings.FieldsFunc(run, func(c rune) bool { return strings.ContainsRune("./-", c) }) {
+		n.words[w] = true
+	}
+	quoted := before != "" && strings.IndexByte("\"'`", before[len(before)-1]) >= 0
+	if quoted && run[0] == '/' && !strings.HasPrefix(run, "//") {
+		n.paths[strings.TrimRight(run, "/")] = true
+	}
+	inserted := strings.HasSuffix(before, "}") || quoted // `${shop}.example.com`, shop + '.example.com'
+	switch {
+	case run[0] == '.' && len(run) > 1 && inserted:
+		host, _, _ := strings.Cut(run[1:], "/")
+		n.host(n.below, file, host, ".")
+	case strings.HasPrefix(run, "//") && (quoted || strings.HasSuffix(before, ":")): // no comment
+		host, _, _ := strings.Cut(run[2:], "/")
+		n.host(n.hosts, file, host, "")
+	case quoted || strings.HasSuffix(before, "@"):
+		host, _, _ := strings.Cut(run, "/")
+		n.host(n.hosts, file, host, "")
+	}
+}
+
+// host notes a host, if it is the full name of one.
+func (n *Names) host(into map[string]string, file, name, prefix string) {
+	host := strings.ToLower(name)
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if len(host) == len(last) || len(last) < 2 || last[0] <= '9' || strings.Contains(host, "..") || host[0] == '.' {
+		return
+	}
+	if into[prefix+host] == "" {
+		into[prefix+host] = file
+	}
+}

@@ -1,0 +1,55 @@
+package site
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestNames(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"netlify.toml":                          "[build]\npublish = \"public\"\n",
+		"netlify/functions/pay.js":              "const api = 'https://api.pay.test:8443/v1', db = { host: \"DB.pay.test\" };\nfetch(`https://${shop}.shops.test/x`); open(name + '.tail.test');\nfs.readFileSync('/srv/prices/' + f); if (process.env.PAY_KEY) event.name; //event.body = 1\nconst r = require('./lib.cjs'); app.get('/api', h); // see https://docs.pay.test/x\n",
+		"netlify/functions/node_modules/x/i.js": "fetch('https://drop.evil.test/'); process.env.NPM_TOKEN",
+		"node_modules/y/i.js":                   "fetch('https://drop.evil.test/')",
+		"public/app.js":                         "fetch('https://front.evil.test/')",
+		".cache/z.js":                           "fetch('https://cache.evil.test/')",
+		"weir.toml":                             "# \"GET https://old.evil.test/\",",
+		"package-lock.json":                     "{\"resolved\": \"https://registry.evil.test/x\"}",
+		"config.yaml":                           "smtp: \"mail@smtp.pay.test\"",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := s.Names()
+	for host, want := range map[string]string{
+		"api.pay.test": "netlify/functions/pay.js", "db.pay.test": "netlify/functions/pay.js", "docs.pay.test": "netlify/functions/pay.js",
+		"one.shops.test": "netlify/functions/pay.js", "a.b.shops.test": "netlify/functions/pay.js", "x.tail.test": "netlify/functions/pay.js", "smtp.pay.test": "config.yaml",
+		"shops.test": "", "pay.test": "", "evil.api.pay.test": "", "drop.evil.test": "", "front.evil.test": "", "cache.evil.test": "", "old.evil.test": "", "registry.evil.test": "",
+		"event.name": "", "event.body": "", "process.env": "",
+	} {
+		if got := n.Host(host); got != want {
+			t.Errorf("%s is named by %q, want %q", host, got, want)
+		}
+	}
+	for word, want := range map[string]bool{"PAY_KEY": true, "NPM_TOKEN": false} {
+		if n.Word(word) != want {
+			t.Errorf("%s is named: %v", word, !want)
+		}
+	}
+	for path, want := range map[string]bool{"/srv/prices/eu.csv": true, "/srv/prices": true, "/srv/prices/a/b": true, "/srv/other": false, "/srv": false, "/api": true, "/api/x": false, "/etc/passwd": false, "/": false} {
+		if n.Path(path) != want {
+			t.Errorf("%s is named: %v", path, !want)
+		}
+	}
+}
