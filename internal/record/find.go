@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -188,14 +189,17 @@ type follower struct {
 
 func (f *follower) open(path string) error {
 	file, err := os.Open(path)
-	if err != nil {
-		return err
+	if err == nil {
+		f.use(file)
 	}
+	return err
+}
+
+func (f *follower) use(file *os.File) {
 	if f.file != nil {
 		f.file.Close()
 	}
-	f.file, f.reader, f.seq = file, NewReader(file, path), 0
-	return nil
+	f.file, f.reader, f.seq = file, NewReader(file, file.Name()), 0
 }
 
 // step gives what is new in the file, and tells whether it went on to the next one.
@@ -212,13 +216,22 @@ func (f *follower) step() (next bool, err error) {
 	if !moved { // or the next file is not there yet
 		return false, nil
 	}
-	// A writer that was fast may have filled more than one since.
+	// The newest is opened before the full ones are looked for: a writer that is fast may have filled
+	// several since, and fill one more now.
+	newest, err := os.Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, unreadable(f.path, err)
+	}
 	for _, path := range rotated(f.path) {
-		if f.seq > 0 && path > numbered(f.path, f.seq) && f.open(path) == nil {
-			return true, nil
+		if f.seq > 0 && numberOf(filepath.Clean(f.path), path) > f.seq && f.open(path) == nil {
+			return true, newest.Close()
 		}
 	}
-	return true, f.open(f.path)
+	f.use(newest)
+	return true, nil
 }
 
 // drain gives what is new. What has no end yet is read again.
@@ -238,7 +251,7 @@ func (f *follower) drain() error {
 			return err
 		}
 	}
-	at, err := f.file.Seek(-int64(f.reader.Torn()), io.SeekCurrent)
+	at, err := f.file.Seek(-int64(f.reader.torn()), io.SeekCurrent)
 	if err != nil {
 		return err
 	}

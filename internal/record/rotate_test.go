@@ -52,7 +52,7 @@ func TestRecordsAreBounded(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	files := all(path)
+	files := Files(path)
 	if len(files) != keep {
 		t.Fatalf("%v", files)
 	}
@@ -131,7 +131,7 @@ func TestEveryEndIsFound(t *testing.T) {
 			if err := f.Close(); err != nil {
 				t.Fatal(err)
 			}
-			files := all(path)
+			files := Files(path)
 			if got := verify(t, files...); !whole(got) || len(got) != c.files || got[len(got)-1].State != Closed {
 				t.Fatalf("%+v", got)
 			}
@@ -346,10 +346,18 @@ func TestRecordsThroughALink(t *testing.T) {
 	f := open(t, link, FileOptions{MaxSize: 2000})
 	invoked(f, 0, 20)
 	f.Close()
-	if got := all(path); len(got) < 2 || !whole(verify(t, got...)) {
+	if got := Files(path); len(got) < 2 || !whole(verify(t, got...)) {
 		t.Errorf("%v", got)
 	}
 	if _, err := os.Readlink(link); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFilesOfAPath(t *testing.T) {
+	for name, want := range map[string]bool{"/d/r": true, "/d/r.000001": true, "/d/r.1000000": true, "/d/r.1": false, "/d/r.000000": false, "/d/r.js": false, "/d/r.000001.gz": false, "/d/q.000001": false, "/d": false} {
+		if got := IsOf("/d/r", name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

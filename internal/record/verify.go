@@ -100,7 +100,7 @@ func (v *verifier) check(in io.Reader, before *verifier) error {
 		v.head = hashOf(e.Raw)
 	}
 	if v.Broken == nil {
-		v.ending(r.Torn())
+		v.ending(r.torn())
 	}
 	return nil
 }

@@ -26,11 +26,8 @@ func chain(t testing.TB, files int, o FileOptions) []string {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return all(path)
+	return Files(path)
 }
-
-// all gives the files that were written to path, the oldest first.
-func all(path string) []string { return append(rotated(path), path) }
 
 // verify checks the files given.
 func verify(t testing.TB, names ...string) []Checked {
