@@ -3,11 +3,10 @@ package cli
 // weir audit: what was tried, by whom, and that the records of it are whole.
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -45,12 +44,12 @@ func (f *filterFlags) register(c *cobra.Command) {
 	fl.StringVar(&f.Function, "function", "", "only of this function; * stands for any characters")
 	fl.StringVar(&f.Host, "host", "", "only calls of this host; * stands for any characters")
 	fl.StringVar(&f.verdict, "decision", "", "only what was decided so: allow or deny")
-	fl.StringVar(&f.Kind, "kind", "", "only of this kind: http, ws, tcp, udp, dns, tls, read, write, exec, addon, syscall or invocation")
+	fl.StringVar(&f.Kind, "kind", "", "only of this kind: http, ws, tcp, udp, dns, tls, read, write, exec, env, addon, syscall or invocation")
 }
 
 func (f *filterFlags) filter() (record.Filter, error) {
 	f.Verdict = record.Verdict(f.verdict)
-	kinds := []string{"", "http", "ws", "tcp", "udp", "dns", "tls", "read", "write", "exec", "addon", "syscall", "invocation"}
+	kinds := []string{"", "http", "ws", "tcp", "udp", "dns", "tls", "read", "write", "exec", "env", "addon", "syscall", "invocation"}
 	switch {
 	case f.verdict != "" && f.Verdict != record.Allow && f.Verdict != record.Deny:
 		return f.Filter, &usageError{fmt.Errorf("--decision is allow or deny, not %q", f.verdict)}
@@ -136,18 +135,7 @@ it, the oldest first. Lines that tell of records that are missing are always pri
 			if err != nil {
 				return err
 			}
-			for _, path := range args {
-				if err := record.ReadFiles(path, func(e record.Entry) error {
-					if !filter.Match(&e) {
-						return c.Context().Err()
-					}
-					_, err := fmt.Fprintln(s.out, entryLine(&e, asJSON))
-					return err
-				}); err != nil {
-					return err
-				}
-			}
-			return nil
+			return runAuditQuery(c, s, args, filter, asJSON)
 		},
 	}
 	f.register(c)
@@ -155,6 +143,22 @@ it, the oldest first. Lines that tell of records that are missing are always pri
 	c.Flags().StringVar(&until, "until", "", "only up to then, in the same forms")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records themselves, JSON Lines")
 	return c
+}
+
+func runAuditQuery(c *cobra.Command, s *streams, files []string, filter record.Filter, asJSON bool) error {
+	out := bufio.NewWriter(s.out)
+	for _, path := range files {
+		if err := record.ReadFiles(path, func(e record.Entry) error {
+			if !filter.Match(&e) {
+				return c.Context().Err()
+			}
+			_, err := fmt.Fprintln(out, entryLine(&e, asJSON))
+			return err
+		}); err != nil {
+			return errors.Join(out.Flush(), err) // what could be read is shown
+		}
+	}
+	return out.Flush()
 }
 
 // moment reads a time, or how long ago it was.
@@ -262,14 +266,7 @@ func runAuditVerify(s *streams, args, keyFiles []string, asJSON bool) error {
 	}
 	out := verdictOf{Whole: true}
 	for _, path := range args { // each is a chain of its own
-		files := slices.DeleteFunc(record.Files(path), func(f string) bool {
-			_, err := os.Stat(f)
-			return errors.Is(err, fs.ErrNotExist)
-		})
-		if len(files) == 0 {
-			return &weir.Error{Code: weir.NotFound, Pos: weir.Position{File: path}, Message: "there are no records", Remedy: "name the file that was given as --records"}
-		}
-		checked, err := record.Verify(files, keys)
+		checked, err := record.Verify(path, keys)
 		if err != nil {
 			return err
 		}

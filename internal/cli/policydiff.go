@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -40,7 +41,6 @@ which order is no change. What can't be told for sure counts as gained.`,
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	c.Flags().BoolVar(&f.markdown, "markdown", false, "print Markdown, for a comment on a pull request")
 	c.Flags().BoolVar(&f.sarif, "sarif", false, "print what is gained as SARIF 2.1.0, for code scanning")
-	c.MarkFlagsMutuallyExclusive("json", "markdown", "sarif")
 	return c
 }
 
@@ -72,6 +72,8 @@ func runPolicyDiff(s *streams, f *diffFlags, args []string) error {
 func (f *diffFlags) open(args []string) (before, after *snapshot.Snapshot, err error) {
 	env := contextVariables(f.context)
 	switch {
+	case f.json && f.markdown || f.json && f.sarif || f.markdown && f.sarif:
+		return nil, nil, &usageError{errors.New("--json, --markdown and --sarif exclude each other")}
 	case f.git == "" && len(args) != 2:
 		return nil, nil, &usageError{fmt.Errorf("two policies are compared, and %d were named; with --git REVISION, a site is compared with itself", len(args))}
 	case f.git != "" && len(args) > 1:
@@ -91,12 +93,24 @@ func (f *diffFlags) open(args []string) (before, after *snapshot.Snapshot, err e
 	return before, after, err
 }
 
+// workingDir is this folder, "" if it is gone.
+func workingDir() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
 // print writes the result in the form that was asked for. Text of a policy's author drives no terminal.
 func (f *diffFlags) print(s *streams, r diff.Result, dir string) error {
 	switch {
 	case f.json:
 		return r.JSON(s.out)
 	case f.sarif:
+		if rel, err := filepath.Rel(workingDir(), dir); err == nil && filepath.IsAbs(dir) {
+			dir = rel
+		}
 		return r.SARIF(s.out, filepath.ToSlash(dir))
 	}
 	var b bytes.Buffer

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -119,36 +120,26 @@ func readRecords(dir string, files []string, to record.Recorder) error {
 			return &usageError{errors.New("--records is missing, and " + files[0] + " is not there: run weir dev --learn first")}
 		}
 	}
-	read := map[string]bool{}
+	read := map[string]bool{} // a file that is named, and found beside another that is named, is read once
 	for _, name := range files {
-		for _, file := range record.Files(name) {
-			if read[file] {
-				continue
+		now := map[string]bool{}
+		err := record.ReadFiles(name, func(e record.Entry) error {
+			now[e.File] = true
+			switch {
+			case read[e.File]:
+			case e.Decision != nil:
+				to.Decided(*e.Decision)
+			case e.Invocation != nil:
+				to.Invoked(*e.Invocation)
 			}
-			read[file] = true
-			if err := readRecordFile(file, to); err != nil {
-				return err
-			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
+		maps.Copy(read, now)
 	}
 	return nil
-}
-
-func readRecordFile(file string, to record.Recorder) error {
-	in, err := os.Open(file)
-	if err != nil {
-		return &weir.Error{Code: weir.Invalid, Message: "can't read " + file, Err: err, Remedy: "check --records"}
-	}
-	defer in.Close()
-	return record.Read(in, func(e record.Entry) error {
-		switch {
-		case e.Decision != nil:
-			to.Decided(*e.Decision)
-		case e.Invocation != nil:
-			to.Invoked(*e.Invocation)
-		}
-		return nil
-	})
 }
 
 // existing gives the policies that functions have now.

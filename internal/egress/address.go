@@ -85,15 +85,15 @@ func classify(a netip.Addr) class {
 	return classRanges[i].class
 }
 
-// permit tells whether a request for host and port may be carried to address a, which the host
-// resolved to. Only a rule that names this very host leads to private addresses; only one that names
+// permit tells whether what is for a host may be carried to address a, which the host resolved to. named
+// tells whether a rule names the host and port, not by a wildcard. Only a rule that names this very host leads to private addresses; only one that names
 // the literal address (or localhost) leads to this machine, its neighbours or a metadata service.
-func (f *Function) permit(host string, port uint16, a netip.Addr) bool {
+func (f *Function) permit(host string, named bool, a netip.Addr) bool {
 	c := classify(a)
 	if c == public {
 		return true
 	}
-	if c == special || !f.egress.private || !f.engine.Names(host, port) {
+	if c == special || !f.egress.private || !named {
 		return false
 	}
 	literal, err := netip.ParseAddr(host)

@@ -74,7 +74,7 @@ func TestPermit(t *testing.T) {
 			e := &Egress{private: private}
 			f := &Function{egress: e, engine: compile(t, rules...)}
 			want := c.want && (private || classify(netip.MustParseAddr(c.addr)) == public)
-			if got := f.permit(c.host, c.port, netip.MustParseAddr(c.addr)); got != want {
+			if got := f.permit(c.host, f.engine.Names(c.host, c.port), netip.MustParseAddr(c.addr)); got != want {
 				t.Errorf("%s:%d at %s (private %v): %v", c.host, c.port, c.addr, private, got)
 			}
 		}
@@ -97,7 +97,7 @@ func TestMixedAnswers(t *testing.T) {
 	for host, want := range map[string]string{
 		"a.test": "[1.2.3.4:443 [2606:4700::1]:443]", "meta.test": "[169.254.169.254:81]", "169.254.169.254": "[127.77.0.9:443]", "1.1.1.1": "[1.1.1.1:443]",
 	} {
-		list, err := f.addresses(context.Background(), host, 443)
+		list, err := f.addresses(context.Background(), host, 443, f.engine.Names(host, 443))
 		if err != nil || len(list) == 0 {
 			t.Errorf("%s: %v", host, err)
 			continue

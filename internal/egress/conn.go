@@ -39,6 +39,7 @@ type conn struct {
 	// answering is set while the HTTP/1 server has a request in hand.
 	answering atomic.Bool
 	told      atomic.Bool // something on it was recorded
+	refusal   *Refusal    // why it is to be reset, if for a rule's sake
 	once      sync.Once
 }
 
@@ -72,7 +73,9 @@ func (c *conn) Close() error {
 	return err
 }
 
+// reset ends the connection so that the sandbox sees an error.
 func (c *conn) reset() {
+	c.sandbox.tell(c.refusal)
 	if l, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
 		l.SetLinger(0)
 	}
@@ -86,8 +89,10 @@ func (c *conn) write(r record.Decision) {
 }
 
 // authority gives "host:port" of what was dialled.
-func (c *conn) authority() string {
-	return net.JoinHostPort(c.hosts[0], strconv.Itoa(int(c.port)))
+func (c *conn) authority() string { return hostPort(c.hosts[0], c.port) }
+
+func hostPort(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
 // serveConn serves one connection from its first byte.
@@ -119,31 +124,39 @@ func (s *Sandbox) serveConn(nc net.Conn) {
 	}
 }
 
+const noName = "the address belongs to no name that this sandbox asked for"
+
+// peer finds out who has an address as the sandbox sees it: what it may be called, the name or the address
+// first. literal tells whether it stands for itself, known whether it means anything.
+func (s *Sandbox) peer(a netip.Addr) (hosts []string, literal, known bool) {
+	name, fake := s.names.name(a)
+	switch {
+	case fake && name == "":
+		return []string{a.String()}, false, false
+	case fake:
+		return []string{name}, false, true
+	case a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback():
+		return []string{a.String(), "localhost"}, true, true
+	}
+	return []string{a.String()}, true, true
+}
+
 // identify finds out who was dialled; false if the address means nothing.
 func (c *conn) identify() bool {
 	addr, err := netip.ParseAddrPort(c.LocalAddr().String())
 	if err != nil {
 		return false
 	}
-	a := addr.Addr().Unmap().WithZone("")
 	c.port = addr.Port()
-	name, fake := c.sandbox.names.name(a)
-	switch {
-	case fake && name == "":
-		c.hosts = []string{a.String()}
+	var known bool
+	c.hosts, c.literal, known = c.sandbox.peer(addr.Addr().Unmap().WithZone(""))
+	if !known {
 		c.told.Store(true)
 		if c.port != dnsPort {
-			c.sandbox.ledger.writeOnce(record.Decision{Kind: "tcp", Target: c.authority(),
-				Reason: "the address belongs to no name that this sandbox asked for"})
+			r := record.Decision{Kind: "tcp", Target: c.authority(), Reason: noName}
+			c.sandbox.ledger.writeOnce(r)
+			c.explain(r, "")
 			return false
-		}
-	case fake:
-		c.hosts = []string{name}
-	default:
-		c.literal = true
-		c.hosts = []string{a.String()}
-		if a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback() {
-			c.hosts = append(c.hosts, "localhost")
 		}
 	}
 	for _, h := range c.hosts {
@@ -158,7 +171,11 @@ func (c *conn) identify() bool {
 // it did not, and then the connection is over.
 func (c *conn) serveHTTP() bool {
 	in := &ahead{Conn: c.Conn}
-	c.Conn.SetReadDeadline(time.Now().Add(sniffTime))
+	first := sniffTime
+	if c.service == policy.NoService {
+		first = sniffRefused
+	}
+	c.Conn.SetReadDeadline(time.Now().Add(first))
 	p, err := in.look(c.Conn)
 	c.Conn.SetReadDeadline(time.Time{})
 	c.head = in.head
@@ -182,24 +199,41 @@ func (c *conn) serveHTTP() bool {
 // allows it.
 func (c *conn) deniedTCP(why string) {
 	c.told.Store(true)
-	r := record.Decision{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, noRequest)}
-	if req, err := policy.NewTCP(c.hosts[0], c.port); err == nil {
-		eng := c.sandbox.function.engine
-		if d := eng.Decide(&req); !d.Allow {
-			r = explained(r, eng.Explain(&req, d))
-			if c.service == policy.HTTPService {
-				r.Reason, r.Fix = why, "" // a host and port is either http or tcp
-			}
-		}
-	}
+	r, text := c.tcpDenial(why)
 	if !c.sandbox.function.monitor {
 		c.sandbox.ledger.writeOnce(r)
+		c.explain(r, text)
 		return
 	}
 	if why == "" { // what a tcp rule would have to allow is not known
 		r.Reason, r.Fix = noRequest, ""
 	}
 	c.sandbox.ledger.pass(monitored, r)
+}
+
+// tcpDenial gives the record of a connection that is denied as such, and all of it in one line, "" if that
+// has no more to say. why as for deniedTCP.
+func (c *conn) tcpDenial(why string) (r record.Decision, text string) {
+	r = record.Decision{Kind: "tcp", Target: c.authority(), Reason: cmp.Or(why, noRequest)}
+	if req, err := policy.NewTCP(c.hosts[0], c.port); err == nil {
+		eng := c.sandbox.function.engine
+		if d := eng.Decide(&req); !d.Allow {
+			x := eng.Explain(&req, d)
+			r, text = explained(r, x), x.String()
+			if c.service == policy.HTTPService {
+				r.Reason, r.Fix, text = why, "", "" // a host and port is either http or tcp
+			}
+		}
+	}
+	return r, text
+}
+
+// explain notes what the sandbox is told when the connection is reset.
+func (c *conn) explain(r record.Decision, text string) {
+	c.refusal = refusalOf(r, text)
+	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
+		c.refusal.Port = a.Port()
+	}
 }
 
 const noRequest = "no request was made on it"
@@ -241,7 +275,9 @@ func (c *conn) splice() {
 // unreachable notes why an allowed connection was not made.
 func (c *conn) unreachable(err error) {
 	if filtered := (*filteredError)(nil); errors.As(err, &filtered) {
-		c.write(record.Decision{Kind: "tcp", Target: c.authority(), Reason: filtered.Error()})
+		r := record.Decision{Kind: "tcp", Target: c.authority(), Reason: filtered.Error()}
+		c.write(r)
+		c.explain(r, "")
 		return
 	}
 	if errors.Is(err, errCrowded) {

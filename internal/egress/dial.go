@@ -38,8 +38,9 @@ type resolveError struct{ host string }
 
 func (e *resolveError) Error() string { return e.host + " has no address" }
 
-// addresses gives what to dial for a canonical host and port, in the order to try.
-func (f *Function) addresses(ctx context.Context, host string, port uint16) ([]netip.AddrPort, error) {
+// addresses gives what to dial for a canonical host and port, in the order to try. named tells whether
+// a rule names them, not by a wildcard.
+func (f *Function) addresses(ctx context.Context, host string, port uint16, named bool) ([]netip.AddrPort, error) {
 	if to, ok := f.egress.override(host, port); ok {
 		return []netip.AddrPort{to}, nil
 	}
@@ -51,7 +52,7 @@ func (f *Function) addresses(ctx context.Context, host string, port uint16) ([]n
 	}
 	var list []netip.AddrPort
 	for _, a := range found {
-		if a = a.Unmap(); f.permit(host, port, a) && len(list) < maxAddrs {
+		if a = a.Unmap(); f.permit(host, named, a) && len(list) < maxAddrs {
 			list = append(list, netip.AddrPortFrom(a, port))
 		}
 	}
@@ -130,7 +131,7 @@ func (f *Function) dialAddress(ctx context.Context, address string) (net.Conn, e
 func (f *Function) dialHost(ctx context.Context, host string, port uint16) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	addrs, err := f.addresses(ctx, host, port)
+	addrs, err := f.addresses(ctx, host, port, f.engine.Names(host, port))
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func question(tb testing.TB, name string, typ dnsmessage.Type, class dnsmessage.
 // ask asks the sandbox's DNS and gives the response's code and addresses.
 func (w *world) ask(name string, typ dnsmessage.Type) (dnsmessage.RCode, []netip.Addr) {
 	w.tb.Helper()
-	return parseAnswer(w.tb, w.sandbox.answer(question(w.tb, name, typ, dnsmessage.ClassINET)))
+	return parseAnswer(w.tb, w.sandbox.answer(question(w.tb, name, typ, dnsmessage.ClassINET), maxUDPAnswer))
 }
 
 func parseAnswer(tb testing.TB, b []byte) (dnsmessage.RCode, []netip.Addr) {
@@ -114,12 +114,12 @@ func TestDNSRefusals(t *testing.T) {
 			t.Errorf("%v: %v %v", typ, code, list)
 		}
 	}
-	if code, _ := parseAnswer(t, w.sandbox.answer(question(t, "version.bind.", dnsmessage.TypeTXT, dnsmessage.ClassCHAOS))); code != dnsmessage.RCodeRefused {
+	if code, _ := parseAnswer(t, w.sandbox.answer(question(t, "version.bind.", dnsmessage.TypeTXT, dnsmessage.ClassCHAOS), maxUDPAnswer)); code != dnsmessage.RCodeRefused {
 		t.Errorf("class CHAOS: %v", code)
 	}
 	for _, name := range []string{".", "-a.test.", "127.0.0.1.", "0x7f.1.", "1.2.3.", "a b.test.", "a\x00b.test.", "é.test.", strings.Repeat("a", 62) + "-.", "2130706433."} {
 		q := question(t, name, dnsmessage.TypeA, dnsmessage.ClassINET)
-		if code, list := parseAnswer(t, w.sandbox.answer(q)); code != dnsmessage.RCodeNameError || list != nil {
+		if code, list := parseAnswer(t, w.sandbox.answer(q, maxUDPAnswer)); code != dnsmessage.RCodeNameError || list != nil {
 			t.Errorf("%q: %v %v", name, code, list)
 		}
 	}
@@ -149,7 +149,7 @@ func TestDNSMalformed(t *testing.T) {
 		"dot in label":  {edit(func(b []byte) []byte { b[13] = '.'; return b }), int(dnsmessage.RCodeFormatError)},
 		"trailing junk": {append(append([]byte(nil), q...), "junk"...), 0},
 	} {
-		got := w.sandbox.answer(c.msg)
+		got := w.sandbox.answer(c.msg, maxUDPAnswer)
 		if got == nil {
 			if c.want != -1 {
 				t.Errorf("%s: no answer", name)

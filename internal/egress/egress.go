@@ -26,16 +26,18 @@ import (
 
 // Options configure an Egress.
 type Options struct {
-	Resolve      []Override      // where to dial instead of resolving
-	UpstreamCAs  []byte          // PEM certificates to trust besides the system's
-	AllowPrivate bool            // rules that name a host lead to private addresses too
-	Recorder     record.Recorder // takes the decisions; nil: nobody does
-	Logger       *slog.Logger    // nil: none
+	Resolve      []Override       // where to dial instead of resolving
+	UpstreamCAs  []byte           // PEM certificates to trust besides the system's
+	Resolvers    []netip.AddrPort // DNS servers for what dns rules allow; nil: those of /etc/resolv.conf
+	AllowPrivate bool             // rules that name a host lead to private addresses too
+	Recorder     record.Recorder  // takes the decisions; nil: nobody does
+	Logger       *slog.Logger     // nil: none
 }
 
 // Egress is the way out for all sandboxes of one server. It is safe for concurrent use.
 type Egress struct {
-	overrides []Override // most specific first
+	overrides []Override       // most specific first
+	resolvers []netip.AddrPort // nil: the machine's
 	private   bool
 	recorder  record.Recorder
 	logger    *slog.Logger
@@ -57,6 +59,7 @@ type Egress struct {
 func New(o Options) (*Egress, error) {
 	e := &Egress{
 		overrides: sortOverrides(o.Resolve),
+		resolvers: o.Resolvers,
 		private:   o.AllowPrivate,
 		recorder:  o.Recorder,
 		logger:    o.Logger,
@@ -127,6 +130,7 @@ type Function struct {
 	tcp     bool            // programs may do TLS of their own with the outside
 	monitor bool            // what no rule allows is recorded and let through
 	pins    pins
+	meters  meters                               // of budgets for a minute
 	places  slots                                // connections to upstreams
 	texts   []atomic.Pointer[policy.Explanation] // of what each rule allowed, made when it first does
 	// A request leaves by the protocol that it came by: what one version can say and the other

@@ -27,7 +27,7 @@ import (
 const headerDelay = 5 * time.Millisecond
 
 // outgoing makes the request that is sent for one that was decided on.
-func outgoing(ctx context.Context, r *http.Request, req *policy.Request) (*http.Request, *body) {
+func outgoing(ctx context.Context, r *http.Request, req *policy.Request, budget *account) (*http.Request, *body) {
 	ctx = context.WithValue(ctx, requestKey{}, ctx)
 	scheme := strings.Replace(req.URL.Scheme, "ws", "http", 1)
 	header, trailer := upstreamHeader(r)
@@ -46,7 +46,7 @@ func outgoing(ctx context.Context, r *http.Request, req *policy.Request) (*http.
 	if r.ContentLength == 0 {
 		return out.WithContext(ctx), nil
 	}
-	b := &body{ReadCloser: r.Body, from: r, to: trailer}
+	b := &body{ReadCloser: r.Body, from: r, to: trailer, budget: budget}
 	out.Body = b
 	if r.ContentLength < 0 {
 		out.TransferEncoding = []string{"chunked"}
@@ -55,10 +55,10 @@ func outgoing(ctx context.Context, r *http.Request, req *policy.Request) (*http.
 }
 
 // forward carries out an allowed request.
-func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Request) {
+func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Request, budget *account) {
 	info := &informer{w: w, active: r.ProtoAtLeast(1, 1), survive: c.sandbox.survive}
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: info.pass})
-	out, sent := outgoing(ctx, r, req)
+	out, sent := outgoing(ctx, r, req, budget)
 	transport := c.sandbox.function.http1
 	if r.ProtoMajor == 2 {
 		transport = c.sandbox.function.http2
@@ -72,6 +72,10 @@ func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Reque
 	}
 	resp, err := transport.RoundTrip(out)
 	info.stop()
+	if err != nil && budget.wasCut() {
+		c.tellDenial(w, r, req, budget.over)
+		return
+	}
 	if err != nil {
 		c.failed(w, r, req, err)
 		return
@@ -81,7 +85,7 @@ func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Reque
 		c.failed(w, r, req, errBadAnswer)
 		return
 	}
-	if !pass(w, r, resp) {
+	if !pass(w, r, resp, budget) {
 		panic(http.ErrAbortHandler) // the client must see that something is missing
 	}
 	if sent != nil && r.ProtoMajor == 1 {
@@ -139,7 +143,7 @@ func (i *informer) stop() {
 }
 
 // pass gives an upstream's response to the client; false if it broke off.
-func pass(w http.ResponseWriter, r *http.Request, resp *http.Response) bool {
+func pass(w http.ResponseWriter, r *http.Request, resp *http.Response, budget *account) bool {
 	h := w.Header()
 	for k, v := range passed(resp.Header, ofConnection) {
 		h[k] = v
@@ -154,7 +158,7 @@ func pass(w http.ResponseWriter, r *http.Request, resp *http.Response) bool {
 	}
 	announced := len(resp.Trailer)
 	w.WriteHeader(resp.StatusCode)
-	if !passBody(w, r, resp) {
+	if !passBody(w, r, resp, budget) {
 		return false
 	}
 	if len(resp.Trailer) > 0 {
@@ -175,7 +179,7 @@ const bodyBuffer = 64 << 10
 var buffers = sync.Pool{New: func() any { return new([bodyBuffer]byte) }}
 
 // passBody streams a response's body: what has come is sent at once.
-func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response) bool {
+func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response, budget *account) bool {
 	rc := http.NewResponseController(w)
 	var mu sync.Mutex // the timer's turn or ours
 	begun := false
@@ -201,6 +205,9 @@ func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response) bool 
 		begun = true
 		mu.Unlock()
 		if n > 0 {
+			if !budget.spend(n) {
+				return false
+			}
 			if _, err := w.Write(buf[:n]); err != nil {
 				return false
 			}

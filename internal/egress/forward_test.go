@@ -362,7 +362,7 @@ func TestPoolsAreApart(t *testing.T) {
 	w.fn = other
 	w.conns = &pairListener{}
 	w.conns.start(t)
-	w.start()
+	w.start(nil)
 	w.do(w.client(false), "GET", "https://api.test/", "")
 	if third := <-conns; third == first {
 		t.Error("two functions shared a connection")

@@ -35,8 +35,9 @@ var withheld = set(
 	"destination", // WebDAV: where COPY and MOVE write (RFC 4918, section 10.3)
 )
 
-// ofConnection are the headers of a response that are not passed on to the sandbox.
-var ofConnection = set("connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authenticate")
+// ofConnection are the headers of a response that are not passed on to the sandbox: those of one
+// connection, and the one by which the egress says that an answer is its own.
+var ofConnection = set("weir-denied", "connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authenticate")
 
 func set(names ...string) map[string]bool {
 	m := make(map[string]bool, len(names))
@@ -117,10 +118,11 @@ func upstreamHeader(r *http.Request) (header, trailer http.Header) {
 // body passes on a request's body, and at its end the trailers that were announced.
 type body struct {
 	io.ReadCloser
-	from  *http.Request
-	to    http.Header
-	asked func() // to be called before the first Read
-	done  bool
+	from   *http.Request
+	to     http.Header
+	asked  func() // to be called before the first Read
+	budget *account
+	done   bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -129,6 +131,9 @@ func (b *body) Read(p []byte) (int, error) {
 		b.asked = nil
 	}
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 && !b.budget.spend(n) {
+		return 0, errOverBudget
+	}
 	if err == io.EOF && !b.done {
 		b.done = true
 		for k := range b.to {

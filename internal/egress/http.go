@@ -46,7 +46,7 @@ func (e *Egress) handle(w http.ResponseWriter, r *http.Request) {
 		c.refuse(w, r, status, rec)
 		return
 	}
-	d := c.sandbox.function.engine.Decide(&req)
+	budget, d := c.charge(&req, r.ContentLength, c.sandbox.function.engine.Decide(&req))
 	if !d.Allow && !c.sandbox.function.monitor {
 		c.deny(w, r, &req, d)
 		return
@@ -54,9 +54,9 @@ func (e *Egress) handle(w http.ResponseWriter, r *http.Request) {
 	c.told.Store(true)
 	c.sandbox.passed(recordOf(&req), &req, d)
 	if req.Kind == policy.WS {
-		c.upgrade(w, r, &req)
+		c.upgrade(w, r, &req, budget)
 	} else {
-		c.forward(w, r, &req)
+		c.forward(w, r, &req, budget)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestNodeClients(t *testing.T) {
 	})})
 	w.egress.overrides = append(w.egress.overrides, mustOverride(t, "api.test="+w.up.tls.Listener.Addr().String()))
 	addr, _ := w.sandbox.names.address("api.test", pinned)
-	w.sandbox.Serve([]net.Listener{&namedListener{l, &net.TCPAddr{IP: addr.AsSlice(), Port: port}}}, nil)
+	w.sandbox.Serve([]net.Listener{&namedListener{l, &net.TCPAddr{IP: addr.AsSlice(), Port: port}}}, nil, nil)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, w.sandbox.CertFile(), 0o600); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weir-run/weir/internal/policy"
@@ -27,7 +28,27 @@ type problem struct {
 	Code    string `json:"code,omitempty"`
 	Tried   string `json:"tried,omitempty"`
 	Nearest string `json:"nearest,omitempty"`
+	Rule    string `json:"rule,omitempty"` // FILE:LINE of the nearest
 	Fix     string `json:"fix,omitempty"`
+}
+
+// deniedHeader is in every response by which the egress refuses a request: the sandbox's mark, a space and
+// the problem. By the mark the shim knows that the refusal is Weir's, and gives the caller an error that
+// says so. Nothing outside knows the mark, and a response from there never keeps the header, so that no
+// upstream can put words into Weir's mouth.
+const deniedHeader = "Weir-Denied"
+
+// header gives the value of deniedHeader, "" for what is no refusal.
+func (p problem) header(mark string, encoded []byte) string {
+	if p.Code != deniedCode {
+		return ""
+	}
+	return mark + " " + strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, string(encoded))
 }
 
 func (p problem) encode() []byte {
@@ -53,6 +74,9 @@ func respond(w http.ResponseWriter, r *http.Request, p problem) {
 	clear(h)
 	h.Set("Content-Type", problemType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if denied := p.header(r.Context().Value(connKey{}).(*conn).sandbox.mark, body); denied != "" {
+		h[deniedHeader] = []string{denied}
+	}
 	unread := r.ProtoMajor == 1 && r.ContentLength != 0
 	if unread {
 		h.Set("Connection", "close")
@@ -77,16 +101,21 @@ func respond(w http.ResponseWriter, r *http.Request, p problem) {
 // refuse denies a request: a response and a record.
 func (c *conn) refuse(w http.ResponseWriter, r *http.Request, status int, rec record.Decision) {
 	c.write(rec)
-	respond(w, r, problem{Status: status, Code: deniedCode, Tried: rec.Target, Nearest: rec.Nearest, Fix: rec.Fix,
+	respond(w, r, problem{Status: status, Code: deniedCode, Tried: rec.Target, Nearest: rec.Nearest, Rule: rec.Rule, Fix: rec.Fix,
 		Detail: rec.Target + " is refused: " + rec.Reason})
 }
 
 // deny refuses a request that is well-formed but not allowed by the policy.
 func (c *conn) deny(w http.ResponseWriter, r *http.Request, req *policy.Request, d policy.Decision) {
+	c.write(explained(recordOf(req), c.sandbox.function.engine.Explain(req, d)))
+	c.tellDenial(w, r, req, d)
+}
+
+// tellDenial responds to a request that is denied by the policy, and recorded.
+func (c *conn) tellDenial(w http.ResponseWriter, r *http.Request, req *policy.Request, d policy.Decision) {
 	x := c.sandbox.function.engine.Explain(req, d)
-	c.write(explained(recordOf(req), x))
 	respond(w, r, problem{Status: http.StatusForbidden, Code: deniedCode, Detail: x.String(),
-		Tried: x.Tried, Nearest: x.Nearest, Fix: x.Fix})
+		Tried: x.Tried, Nearest: x.Nearest, Rule: x.Rule, Fix: x.Fix})
 }
 
 // recordOf begins the record of a well-formed request.

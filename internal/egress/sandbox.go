@@ -5,6 +5,7 @@ package egress
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net"
@@ -36,15 +37,20 @@ type Sandbox struct {
 	ca       *authority
 	names    *names
 	ledger   *ledger
-	ipv6     atomic.Bool // the sandbox has IPv6 to connect with
-	requests slots       // HTTP requests being served
-	refusals slots       // HTTP requests beyond that, which are being refused
-	splices  slots       // connections by a tcp rule
+	meters   meters        // of budgets for one invocation
+	mark     string        // of the responses that are the egress's own refusals; see deniedHeader
+	told     func(Refusal) // may be nil
+	ipv6     atomic.Bool   // the sandbox has IPv6 to connect with
+	requests slots         // HTTP requests being served
+	refusals slots         // HTTP requests beyond that, which are being refused
+	splices  slots         // connections by a tcp rule
+	asking   slots         // DNS questions that a server outside is asked
 	ctx      context.Context
 	cancel   context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
+	flows  map[flowKey]*flow
 	open   map[io.Closer]struct{} // listeners and connections
 	conns  int
 	http2  int // connections of HTTP/2
@@ -61,10 +67,13 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 		ca:       ca,
 		names:    newNames(),
 		ledger:   &ledger{recorder: f.egress.recorder, function: f.name, instance: instance},
+		mark:     rand.Text(),
 		requests: make(slots, maxRequests),
 		refusals: make(slots, maxRefusals),
 		splices:  make(slots, maxSplices),
+		asking:   make(slots, maxAsking),
 		open:     map[io.Closer]struct{}{},
+		flows:    map[flowKey]*flow{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -80,20 +89,39 @@ func (s *Sandbox) CertFile() []byte {
 	return slices.Concat(s.ca.pem, s.function.egress.rootsPEM)
 }
 
-// SetInvocation names the invocation that runs now, for records; "" for none.
-func (s *Sandbox) SetInvocation(id string) { s.ledger.begin(id) }
+// Mark gives what only this sandbox and its egress know: the Weir-Denied header of a response begins with
+// it, if the response is a refusal by the egress.
+func (s *Sandbox) Mark() string { return s.mark }
+
+// OnRefusal has f told of every refusal that has no words in its own protocol, before the sandbox sees it.
+// f is called from several goroutines and must not block. OnRefusal must be called before Serve.
+func (s *Sandbox) OnRefusal(f func(Refusal)) { s.told = f }
+
+// SetInvocation names the invocation that runs now, for records; "" for none. With a new one, budgets
+// for an invocation are whole again; what comes between two counts for the one before.
+func (s *Sandbox) SetInvocation(id string) {
+	if id != "" {
+		s.meters.reset()
+	}
+	s.ledger.begin(id)
+}
 
 // Serve takes what the sandbox captured: TCP connections, whose local address is the one that was
-// dialled, and DNS datagrams. It returns at once. Close closes the listeners.
-func (s *Sandbox) Serve(tcp []net.Listener, udp []net.PacketConn) {
+// dialled, DNS questions, and other datagrams. It returns at once. Close closes the listeners.
+func (s *Sandbox) Serve(tcp []net.Listener, dns []net.PacketConn, udp []Datagrams) {
 	for _, l := range tcp {
 		if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil && a.Addr().Is6() {
 			s.ipv6.Store(true)
 		}
 	}
-	for _, c := range udp {
+	for _, c := range dns {
 		if s.keep(c) {
 			go s.serveDNS(c)
+		}
+	}
+	for _, d := range udp {
+		if s.keep(d) {
+			go s.serveUDP(d)
 		}
 	}
 	for _, l := range tcp {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -114,7 +115,24 @@ func (q *connQueue) Addr() net.Addr { return &net.TCPAddr{} }
 type http1Conn struct {
 	net.Conn       // what carries HTTP: captured, or the TLS on it
 	captured *conn // whose it is
+	sniffed  bool  // its first bytes were looked at
 	refused  sync.Once
+}
+
+// Read looks at the first bytes. What comes by TLS and is not HTTP, such as the protocol of a database, is
+// refused like a connection without TLS: it could make nothing of a response, and might send no line that
+// gets one. (Without TLS it does not come here.)
+func (c *http1Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.sniffed {
+		c.sniffed = true
+		if c.captured.secure && sniff(b[:n]) == unknown {
+			c.captured.deniedTCP("what was sent by TLS is not HTTP")
+			c.captured.reset()
+			return 0, io.EOF // to which the server does not reply
+		}
+	}
+	return n, err
 }
 
 func (c *http1Conn) CloseWrite() error {
@@ -141,8 +159,9 @@ func (c *http1Conn) refuse(reply []byte) error {
 	}
 	const reason = "the request is not valid HTTP/1.1, or its header is too large"
 	c.captured.write(record.Decision{Kind: "http", Target: c.captured.scheme() + "://" + c.captured.authority(), Reason: reason})
-	body := problem{Status: status, Detail: reason, Code: deniedCode}.encode()
-	_, err := fmt.Fprintf(c.Conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		status, http.StatusText(status), problemType, len(body), body)
+	p := problem{Status: status, Detail: reason, Code: deniedCode}
+	body := p.encode()
+	_, err := fmt.Fprintf(c.Conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s: %s\r\nConnection: close\r\n\r\n%s",
+		status, http.StatusText(status), problemType, len(body), deniedHeader, p.header(c.captured.sandbox.mark, body), body)
 	return err
 }

@@ -10,11 +10,14 @@ import (
 	"time"
 )
 
-// How long a connection may take to show what it is: until the first byte, and from there.
+// How long a connection may take to show what it is: until the first byte, and from there. Where no rule
+// names the host and port, it is refused whatever it is, and a client that waits for the server to speak
+// first is not to wait long.
 const (
-	sniffTime   = 10 * time.Second
-	sniffMore   = time.Second
-	sniffBuffer = 1024 // bytes that are looked at
+	sniffTime    = 10 * time.Second
+	sniffRefused = 2 * time.Second
+	sniffMore    = time.Second
+	sniffBuffer  = 1024 // bytes that are looked at
 )
 
 // protocol is what the first bytes of a connection are.

@@ -33,10 +33,12 @@ func (e *Egress) configureTLS() {
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			c := h.Conn.(*conn)
 			if !c.names(h.ServerName) {
-				c.sni = "the TLS handshake names no host"
+				c.sni = namesNoHost
 				if h.ServerName != "" {
 					c.sni = "the TLS handshake names " + shown(h.ServerName)
 				}
+				c.explain(c.strange())
+				c.sandbox.tell(c.refusal) // now: an alert is seen at once
 				return e.stranger, nil
 			}
 			if slices.Contains(h.SupportedProtos, "h2") && !c.sandbox.admitHTTP2(c) {
@@ -105,13 +107,24 @@ func isAlert(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
+const namesNoHost = "the TLS handshake names no host"
+
+// strange gives the record of a handshake that names another host than the one that was dialled, or none,
+// and its text. Clients of HTTP name the host; where no rule knows it, one that does not wants a tcp rule.
+func (c *conn) strange() (r record.Decision, text string) {
+	if c.sni == namesNoHost && c.service == policy.NoService {
+		return c.tcpDenial(c.sni)
+	}
+	return record.Decision{Kind: "tls", Target: c.authority(), Reason: c.sni + ", but the connection was made to " + c.hosts[0]}, ""
+}
+
 // deniedTLS records a handshake that came to nothing.
 func (c *conn) deniedTLS(err error) {
 	r := record.Decision{Kind: "tls", Target: c.authority()}
 	var op *net.OpError
 	switch {
 	case c.sni != "":
-		r.Reason = c.sni + ", but the connection was made to " + c.hosts[0]
+		r, _ = c.strange()
 	case c.crowded:
 		r.Reason = "this sandbox has too many HTTP/2 connections open, and the client offers nothing else"
 	case isAlert(err):

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -24,8 +25,8 @@ const closeTime = 5 * time.Second
 
 // upgrade carries out an allowed WebSocket handshake. Until the upstream has answered it as RFC 6455
 // demands, nothing that the client sends is passed on; any other answer is an HTTP response.
-func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, req *policy.Request) {
-	out, _ := outgoing(r.Context(), r, req)
+func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, req *policy.Request, budget *account) {
+	out, _ := outgoing(r.Context(), r, req, budget)
 	out.Header["Connection"] = []string{"Upgrade"}
 	out.Header["Upgrade"] = []string{"websocket"}
 	resp, err := c.sandbox.function.http1.RoundTrip(out)
@@ -39,7 +40,7 @@ func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, req *policy.Reque
 			c.failed(w, r, req, errBadAnswer)
 			return
 		}
-		if !pass(w, r, resp) {
+		if !pass(w, r, resp, budget) {
 			panic(http.ErrAbortHandler)
 		}
 		return
@@ -60,7 +61,7 @@ func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, req *policy.Reque
 		return
 	}
 	defer c.watch()()
-	exchange(c.ctx, client, buffered.Reader, up)
+	exchange(c.ctx, client, up, budget.reader(buffered.Reader), budget.reader(up))
 }
 
 // accepted checks the server's half of RFC 6455, section 4.1.
@@ -88,9 +89,9 @@ func switchProtocols(w *bufio.Writer, resp *http.Response) error {
 	return w.Flush()
 }
 
-// exchange copies both ways. When one direction has ended, the other has a moment for its last words;
-// at the end of ctx there is none.
-func exchange(ctx context.Context, client net.Conn, fromClient io.Reader, up io.ReadWriteCloser) {
+// exchange copies both ways, from one reader to the other side each. When one direction has ended, the
+// other has a moment for its last words; at the end of ctx there is none, nor at that of a budget.
+func exchange(ctx context.Context, client net.Conn, up io.ReadWriteCloser, fromClient, fromUp io.Reader) {
 	end := func() {
 		client.Close()
 		up.Close()
@@ -99,14 +100,18 @@ func exchange(ctx context.Context, client net.Conn, fromClient io.Reader, up io.
 	ended := make(chan struct{}, 2)
 	go func() {
 		defer func() { ended <- struct{}{} }()
-		io.Copy(up, fromClient)
+		if _, err := io.Copy(up, fromClient); errors.Is(err, errOverBudget) {
+			end()
+		}
 		if c, ok := up.(closeWriter); ok {
 			c.CloseWrite()
 		}
 	}()
 	go func() {
 		defer func() { ended <- struct{}{} }()
-		io.Copy(client, up)
+		if _, err := io.Copy(client, fromUp); errors.Is(err, errOverBudget) {
+			end()
+		}
 		closeWrite(client)
 	}()
 	<-ended

@@ -142,15 +142,16 @@ func (u *upstream) header(i int) http.Header {
 
 // world is one sandbox and its outside.
 type world struct {
-	tb      testing.TB
-	up      *upstream
-	egress  *Egress
-	fn      *Function
-	sandbox *Sandbox
-	records *memory
-	logs    *lockedBuffer
-	conns   *pairListener
-	dnsAddr string
+	tb        testing.TB
+	up        *upstream
+	egress    *Egress
+	fn        *Function
+	sandbox   *Sandbox
+	records   *memory
+	logs      *lockedBuffer
+	conns     *pairListener
+	dnsAddr   string
+	datagrams *datagramSource
 }
 
 type lockedBuffer struct {
@@ -174,18 +175,21 @@ func (l *lockedBuffer) String() string {
 type config struct {
 	rules     []string // "METHOD URL", "ws(s)://…", "tcp host:port", "udp host:port" or "dns TYPE name"
 	mode      policy.Mode
+	budget    *policy.Budget // of each rule
 	resolve   []string
+	resolvers []netip.AddrPort
 	noResolve bool // don't send *.test to the upstream
 	private   bool
 	handler   http.Handler
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
 	noCA      bool
 	fault     string
+	told      func(Refusal)
 }
 
 func newWorld(tb testing.TB, cfg config) *world {
 	tb.Helper()
-	w := &world{tb: tb, up: &upstream{handler: cfg.handler}, records: &memory{fault: cfg.fault}, logs: &lockedBuffer{}, conns: &pairListener{}}
+	w := &world{tb: tb, up: &upstream{handler: cfg.handler}, records: &memory{fault: cfg.fault}, logs: &lockedBuffer{}, conns: &pairListener{}, datagrams: newDatagramSource()}
 	w.conns.start(tb)
 	w.up.tls = httptest.NewUnstartedServer(w.up)
 	w.up.tls.EnableHTTP2 = true
@@ -201,7 +205,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		secure, plain := w.up.tls.Listener.Addr().String(), w.up.plain.Listener.Addr().String()
 		resolve = append([]string{"*.test:443=" + secure, "*.test:8443=" + secure, "*.test:80=" + plain, "*.test:8080=" + plain}, resolve...)
 	}
-	o := Options{AllowPrivate: cfg.private, Recorder: w.records,
+	o := Options{AllowPrivate: cfg.private, Resolvers: cfg.resolvers, Recorder: w.records,
 		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if !cfg.noCA {
 		o.UpstreamCAs = outsideCA().pem
@@ -222,39 +226,40 @@ func newWorld(tb testing.TB, cfg config) *world {
 		w.egress.lookup = cfg.lookup
 	}
 	tb.Cleanup(w.egress.Close)
-	w.fn = w.egress.Function("pay", compileMode(tb, cfg.mode, cfg.rules...))
+	w.fn = w.egress.Function("pay", compileWith(tb, cfg.mode, cfg.budget, cfg.rules...))
 	tb.Cleanup(w.fn.Close)
-	w.start()
+	w.start(cfg.told)
 	return w
 }
 
 // start makes the sandbox and serves it.
-func (w *world) start() {
+func (w *world) start(told func(Refusal)) {
 	w.tb.Helper()
 	var err error
 	if w.sandbox, err = w.fn.Sandbox("i-1"); err != nil {
 		w.tb.Fatal(err)
 	}
+	w.sandbox.OnRefusal(told)
 	w.sandbox.SetInvocation("req-1")
 	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		w.tb.Fatal(err)
 	}
 	w.dnsAddr = udp.LocalAddr().String()
-	w.sandbox.Serve([]net.Listener{w.conns}, []net.PacketConn{udp})
+	w.sandbox.Serve([]net.Listener{w.conns}, []net.PacketConn{udp}, []Datagrams{w.datagrams})
 	w.tb.Cleanup(w.sandbox.Close)
 }
 
 func compile(tb testing.TB, rules ...string) *policy.Engine {
 	tb.Helper()
-	return compileMode(tb, policy.Enforce, rules...)
+	return compileWith(tb, policy.Enforce, nil, rules...)
 }
 
-func compileMode(tb testing.TB, mode policy.Mode, rules ...string) *policy.Engine {
+func compileWith(tb testing.TB, mode policy.Mode, budget *policy.Budget, rules ...string) *policy.Engine {
 	tb.Helper()
 	p := &policy.Policy{Function: "pay", Source: "weir.toml", Mode: mode}
 	for i, r := range rules {
-		rule := policy.Rule{Kind: policy.HTTP, Pattern: r}
+		rule := policy.Rule{Kind: policy.HTTP, Pattern: r, Budget: budget}
 		if strings.HasPrefix(r, "ws") {
 			rule.Kind = policy.WS
 		}

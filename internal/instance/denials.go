@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/runtime"
@@ -110,11 +111,6 @@ func (d *denials) reported(r runtime.Report) {
 	d.write(rec)
 }
 
-// isCall tells whether a word of the shim's can be the name of a system call.
-func isCall(s string) bool {
-	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
-}
-
 // found records what traces told.
 func (d *denials) found(rec record.Decision) {
 	d.mu.Lock()
@@ -166,4 +162,22 @@ func printable(s string) string {
 		return strconv.QuoteToASCII(s)
 	}
 	return s
+}
+
+// isCall tells whether a word of the shim's can be the name of a system call.
+func isCall(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+// words is what the shim needs to say why something was refused.
+func (in *instance) words() runtime.Words {
+	eng := in.cfg.Engine
+	return runtime.Words{Mark: in.egress.Mark(), Place: eng.Place(), Intrinsic: eng.Policy().Intrinsic,
+		Grants: in.grants}
+}
+
+// refused passes the egress's word on to the shim.
+func (in *instance) refused(r egress.Refusal) {
+	in.conn.Refused(runtime.Refusal{Port: r.Port, Type: uint16(r.Type), Name: r.Name,
+		Message: r.Message, Tried: r.Tried, Nearest: r.Nearest, Rule: r.Rule, Fix: r.Fix})
 }

@@ -43,6 +43,7 @@ type instance struct {
 	conn    *runtime.Conn
 	logs    *logs
 	denials *denials
+	grants  map[string][]string // canonical patterns of what it may "read", "write" and "exec"
 	traces  traces
 
 	dead   atomic.Bool // the process ended or the channel is spoilt
@@ -99,8 +100,11 @@ func (in *instance) launch(ctx context.Context) (err error) {
 		ours.Close()
 		return err
 	}
-	in.egress.Serve(in.proc.TCP(), in.proc.UDP())
 	in.conn, err = runtime.Dial(ours, runtime.ConnOptions{OnReport: in.denials.reported})
+	if err == nil {
+		in.egress.OnRefusal(in.refused)
+	}
+	in.egress.Serve(in.proc.TCP(), in.proc.DNS(), datagrams(in.proc))
 	go in.reap()
 	go in.denials.follow(in.proc)
 	if err != nil {
@@ -130,18 +134,30 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Write:    cfg.writable(),
 		Ports:    eng.Ports(),
 		Loopback: eng.Loopback(),
+		UDPPorts: eng.UDPPorts(),
+		UDPAll:   cfg.monitored(),
 		Reserve:  runtime.Reserve(cfg.Node),
 		Limits:   in.limits,
-	}
-	if eng.Policy().Intrinsic {
-		cfg.host.complete(s)
 	}
 	if eng.Policy().Addons || cfg.monitored() {
 		for _, a := range cfg.Bundle.Addons {
 			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))
 		}
 	}
+	if eng.Policy().Intrinsic {
+		cfg.host.complete(s)
+	}
+	in.grants = map[string][]string{"read": s.Read, "write": s.Write, "exec": s.Exec}
 	return s
+}
+
+// datagrams gives the sockets for datagrams as the egress sees them.
+func datagrams(p *sandbox.Process) []egress.Datagrams {
+	var list []egress.Datagrams
+	for _, d := range p.UDP() {
+		list = append(list, d)
+	}
+	return list
 }
 
 // hostPaths leaves out the grants of what every sandbox can read anyway.
@@ -158,7 +174,8 @@ func hostPaths(grants []string) []string {
 // load has the function's code imported.
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
-	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits, Node: in.cfg.Node}, time.Now().Add(loadTime))
+	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits, Node: in.cfg.Node,
+		Words: in.words()}, time.Now().Add(loadTime))
 	in.look()
 	if err == nil {
 		return nil

@@ -28,8 +28,8 @@ func newPool(t *testing.T, max int, limits weir.Limits, source string) *Pool {
 	return newPoolOf(t, max, &policy.Policy{Function: "f", Limits: limits}, source)
 }
 
-// newPoolOf is newPool with a policy.
-func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string) *Pool {
+// newPoolOf is newPool with a policy, and perhaps with options for the way out.
+func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string, options ...egress.Options) *Pool {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "weir-instance-") // t.TempDir is its owner's alone
 	if err != nil {
@@ -56,7 +56,12 @@ func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string) *Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := egress.New(egress.Options{})
+	records := &record.Memory{}
+	var opts egress.Options
+	for _, opts = range options {
+	}
+	opts.Recorder = records
+	out, err := egress.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +70,7 @@ func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string) *Pool {
 		t.Fatal(err)
 	}
 	p := NewPool(Config{Function: "f", Bundle: weir.Bundle{Function: "f", Dir: bundle, Entry: "f.js", Export: "handler"}, Engine: eng,
-		Node: node, Launcher: launcher, Egress: out.Function("f", eng), Recorder: &record.Memory{}, Max: max,
+		Node: node, Launcher: launcher, Egress: out.Function("f", eng), Recorder: records, Max: max,
 		Log: func(Line) {}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	t.Cleanup(func() {
 		p.Close()

@@ -42,6 +42,30 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+// BenchmarkDecideOther is about the other rules of the network, 10,000 of each over 1,000 hosts.
+func BenchmarkDecideOther(b *testing.B) {
+	p := &Policy{Source: "weir.toml"}
+	for i := range 10000 {
+		host := fmt.Sprintf("host-%d.example.com", i%1000)
+		p.Rules = append(p.Rules, Rule{Kind: TCP, Pattern: fmt.Sprintf("%s:%d", host, 5000+i/1000)}, Rule{Kind: UDP, Pattern: fmt.Sprintf("%s:%d", host, 5000+i/1000)},
+			Rule{Kind: DNS, Pattern: fmt.Sprintf("TXT _%d.%s", i/1000, host)})
+	}
+	e, err := Compile(p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, s := range []string{"tcp host-500.example.com:5003", "tcp host-500.example.com:22", "udp host-999.example.com:5003", "udp evil.example:5003",
+		"dns TXT _9.host-999.example.com", "dns MX _9.host-999.example.com", "dns TXT c2.evil.example"} {
+		r := request(b, s)
+		b.Run(s, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				e.Decide(r)
+			}
+		})
+	}
+}
+
 func BenchmarkNewHTTP(b *testing.B) {
 	for b.Loop() {
 		if _, err := NewHTTP("POST", "https", "api.example.com", "/v1/charges?expand=1"); err != nil {

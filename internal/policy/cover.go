@@ -167,7 +167,9 @@ func (r *covered) coveredPlace(p place, by *Coverage, list []int) (bool, Gap) {
 		if o.rule.Pattern == r.rule.Pattern && o.rule.Globs == r.rule.Globs {
 			return true, Gap{} // and it names the host if r does
 		}
-		patterns = append(patterns, o.automaton())
+		if !o.apart(r) {
+			patterns = append(patterns, o.automaton())
+		}
 	}
 	ok, text := r.automaton().within(patterns)
 	switch {
@@ -184,6 +186,18 @@ func (o *covered) names(host string, p place) bool {
 	return o.host.exact == host && slices.ContainsFunc(o.places, func(q place) bool {
 		return q.port == p.port && q.kind != DNS && (q.kind == UDP) == (p.kind == UDP)
 	})
+}
+
+// apart tells whether the paths of two rules plainly have nothing in common, to save the comparison.
+func (o *covered) apart(r *covered) bool {
+	if o.url == nil {
+		return false
+	}
+	n := commonPrefix(o.url.literal, r.url.literal)
+	if n < len(o.url.literal) && n < len(r.url.literal) {
+		return true
+	}
+	return o.url.segs == nil && n < len(r.url.literal) || r.url.segs == nil && n < len(o.url.literal)
 }
 
 // takesQueryOf tells whether o allows every query that r allows.

@@ -63,18 +63,11 @@ func (q *dnsRules) decide(r *Request, d *Decision) {
 		d.Allow, d.Reason = true, Allowed // answered inside, with an address that only the egress knows
 		return
 	}
-	for _, name := range [...]string{r.Host, suffixOf(r.Host)} {
-		if i, ok := q.byQuestion[question{r.Type, name}]; ok && (!d.Allow || i < d.Rule) {
-			d.Allow, d.Rule, d.Reason = true, i, Allowed
-		}
-	}
-	if d.Allow {
-		return
-	}
-	for _, name := range [...]string{r.Host, suffixOf(r.Host)} {
-		if i, ok := q.byName[name]; ok && (d.Nearest < 0 || i < d.Nearest) {
-			d.Nearest, d.Reason = i, OtherType
-		}
+	suffix := suffixOf(r.Host)
+	if i := firstOf(q.byQuestion, question{r.Type, r.Host}, question{r.Type, suffix}); i >= 0 {
+		d.Allow, d.Rule, d.Reason = true, i, Allowed
+	} else if i := firstOf(q.byName, r.Host, suffix); i >= 0 {
+		d.Nearest, d.Reason = i, OtherType
 	}
 }
 
@@ -94,8 +87,10 @@ const dnsRemedy = `write "TYPE NAME", such as "TXT example.com" or "SRV _mongodb
 
 // parseDNSRule reads "TYPE name", where the name may begin with "*." for one label.
 func parseDNSRule(r *Rule) (dnsRule, error) {
-	fields := strings.Fields(r.Pattern)
+	fields, err := splitSpaces(r.Pattern)
 	switch {
+	case err != nil:
+		return dnsRule{}, err
 	case strings.Contains(r.Pattern, "/"):
 		return dnsRule{}, invalid(dnsRemedy, "a dns rule is a type and a name, not a URL")
 	case len(fields) == 1 && strings.Contains(r.Pattern, "."):

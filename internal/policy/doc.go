@@ -9,7 +9,8 @@
 // it); an escape of a slash, backslash, dot, control character or of a character that needs none; an
 // escape of an escape ("%252e"); escapes that are not the shortest UTF-8; a target that is not in
 // origin form. Printable characters that RFC 3986 wants escaped in a path are escaped, since clients
-// differ in whether they do it. The query is forwarded as it is, and looked into only by rules that
+// differ in whether they do it. Labels of a host that begin with "xn--" must be the one spelling of a
+// name, as WHATWG URL has it (the two differ only where their versions of Unicode do). The query is forwarded as it is, and looked into only by rules that
 // have one: see QueryParam.
 //
 // In patterns, "*" alone is at least one character of a segment (none, in Intrinsic's), "*" with other

@@ -317,11 +317,8 @@ func (e *Engine) decideTCP(r *Request, d *Decision) {
 		d.Allow, d.Rule, d.Reason = true, s.rule, Allowed
 		return
 	}
-	for i := range e.tcps {
-		if t := &e.tcps[i]; t.host.match(r.Host) {
-			d.Nearest, d.Reason = t.rule, OtherPort
-			return
-		}
+	if i := firstOf(e.services.tcpHosts, r.Host, suffixOf(r.Host)); i >= 0 {
+		d.Nearest, d.Reason = i, OtherPort
 	}
 }
 

@@ -173,6 +173,14 @@ func TestFirstRuleCounts(t *testing.T) {
 	if d := e.Decide(request(t, "GET https://a.example.com/x")); d.Rule != 0 {
 		t.Errorf("got %+v", d)
 	}
+	for _, kind := range []string{"tcp %s:5432", "udp %s:5432", "dns TXT %s"} {
+		for _, order := range [][2]string{{"*.example.com", "a.example.com"}, {"a.example.com", "*.example.com"}} {
+			e := compile(t, fmt.Sprintf(kind, order[0]), fmt.Sprintf(kind, order[1]))
+			if d := e.Decide(request(t, fmt.Sprintf(kind, "a.example.com"))); d.Rule != 0 {
+				t.Errorf("%q: %+v", order, d)
+			}
+		}
+	}
 	e = compile(t, "glob GET https://?.example.com/x", "http GET https://a.example.com/x")
 	if d := e.Decide(request(t, "GET https://a.example.com/x")); d.Rule != 0 {
 		t.Errorf("got %+v", d)

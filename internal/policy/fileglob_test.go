@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"math/rand/v2"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +98,60 @@ func TestFileGlobIsBounded(t *testing.T) {
 	e.Decide(&r)
 	if d := time.Since(start); d > time.Second {
 		t.Errorf("took %v", d)
+	}
+}
+
+// fits is what Match means, written for the reader.
+func fits(segments, names []string) bool {
+	switch {
+	case len(segments) == 0:
+		return len(names) == 0
+	case segments[0] == "**" && len(segments) == 1:
+		return len(names) > 0
+	case segments[0] == "**":
+		for i := range len(names) + 1 {
+			if fits(segments[1:], names[i:]) {
+				return true
+			}
+		}
+		return false
+	case len(names) == 0:
+		return false
+	}
+	ok, _ := path.Match(segments[0], names[0])
+	return ok && fits(segments[1:], names[1:])
+}
+
+func TestFileGlobsMatchWhatTheyMean(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	pick := func(from []string) []string {
+		out := make([]string, 1+r.IntN(5))
+		for i := range out {
+			out[i] = from[r.IntN(len(from))]
+		}
+		return out
+	}
+	matched := 0
+	for range 20000 {
+		pattern := append([]string{"srv"}, pick([]string{"**", "**", "*", "a", "b", "a*", "?", "[ab]", "*b"})...)
+		name := append([]string{"srv"}, pick([]string{"a", "b", "ab", "c", ".a", "é"})...)
+		whole := "/" + strings.Join(pattern, "/")
+		if !isFileGlob(whole) {
+			continue
+		}
+		g, err := parseFileGlob(&Rule{Kind: Read, Pattern: whole, Globs: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want := g.Match("/"+strings.Join(name, "/")), fits(pattern, name)
+		if got != want {
+			t.Fatalf("%s, /%s: %v, want %v", whole, strings.Join(name, "/"), got, want)
+		}
+		if got {
+			matched++
+		}
+	}
+	if matched < 500 {
+		t.Errorf("only %d matches: the test says little", matched)
 	}
 }

@@ -82,6 +82,9 @@ func parseExecRule(r *Rule) error {
 	if err := checkPath(r.Pattern, remedy); err != nil {
 		return err
 	}
+	if r.Pattern == "/" {
+		return invalid(remedy, "/ is not a program")
+	}
 	if strings.ContainsAny(r.Pattern, "*?[]{}") {
 		return invalid("write the absolute path of each program", "%q has a wildcard; programs are exact", r.Pattern)
 	}

@@ -67,7 +67,7 @@ func CanonicalHost(s string) (string, error) {
 			return "", ambiguous("the host is an IPv4 address in an unusual form")
 		}
 	}
-	return s, nil
+	return s, checkIDN(s)
 }
 
 // checkLabel holds one label to the length of RFC 1035 and the hyphen rule of RFC 1123.

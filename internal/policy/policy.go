@@ -19,6 +19,9 @@ type Policy struct {
 	Rules    []Rule
 	Addons   bool // native libraries of the bundle may be loaded
 	Limits   weir.Limits
+	// Sections names, for a kind of rule (HTTP for WS, too), the section of weir.toml that its rules come
+	// from, if that is a glob's: a rule added to a section of the function's own would replace them.
+	Sections map[Kind]string
 	// Intrinsic marks a policy of the Intrinsic front end: fixes are then worded as its calls.
 	Intrinsic bool
 }
@@ -57,7 +60,7 @@ type Rule struct {
 // by Decision.Rule, and gives OverBudget as the reason of those it then refuses.
 type Budget struct {
 	MaxCalls int   // calls; 0: any number
-	MaxBytes int64 // bytes sent: bodies of requests, and what goes out over WebSockets; 0: any number
+	MaxBytes int64 // bytes of the bodies of requests and responses, and of WebSockets both ways; 0: any number
 	Per      Per
 }
 

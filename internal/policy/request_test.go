@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bufio"
 	"errors"
 	"net/url"
 	"os"
@@ -22,7 +21,7 @@ func newRequest(method, scheme, authority, target string) (Request, error) {
 }
 
 // fields splits a line at spaces, but not inside a Go string.
-func fields(t *testing.T, line string) (out []string) {
+func fields(t testing.TB, line string) (out []string) {
 	t.Helper()
 	for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
 		f, rest, _ := strings.Cut(line, " ")
@@ -41,38 +40,45 @@ func fields(t *testing.T, line string) (out []string) {
 	return out
 }
 
-func TestURLs(t *testing.T) {
-	file, err := os.Open("testdata/urls.txt")
+// urlCase is a line of testdata/urls.txt.
+type urlCase struct{ line, scheme, authority, target, want string }
+
+func urlCases(t testing.TB) (cases []urlCase) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/urls.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	n := 0
-	for s := bufio.NewScanner(file); s.Scan(); {
-		line := s.Text()
-		if line == "" || line[0] == '#' {
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSuffix(line, "\n"); line == "" || line[0] == '#' {
 			continue
 		}
-		n++
 		in, want, _ := strings.Cut(line, " => ")
 		f := fields(t, in)
 		if len(f) != 3 {
 			t.Fatalf("%q has %d fields", in, len(f))
 		}
-		r, err := newRequest("GET", f[0], f[1], f[2])
-		if reason, refused := strings.CutPrefix(want, "refused "); refused {
+		cases = append(cases, urlCase{in, f[0], f[1], f[2], want})
+	}
+	if len(cases) < 300 {
+		t.Fatalf("only %d cases", len(cases))
+	}
+	return cases
+}
+
+func TestURLs(t *testing.T) {
+	for _, c := range urlCases(t) {
+		r, err := newRequest("GET", c.scheme, c.authority, c.target)
+		if reason, refused := strings.CutPrefix(c.want, "refused "); refused {
 			var a *Ambiguous
 			if !errors.As(err, &a) || !strings.Contains(a.Reason, reason) {
-				t.Errorf("%s: got %q, %v; want a refusal with %q", in, r.URL, err, reason)
+				t.Errorf("%s: got %q, %v; want a refusal with %q", c.line, r.URL, err, reason)
 			}
 			continue
 		}
-		if err != nil || r.URL.String() != want {
-			t.Errorf("%s: got %q, %v; want %q", in, r.URL, err, want)
+		if err != nil || r.URL.String() != c.want {
+			t.Errorf("%s: got %q, %v; want %q", c.line, r.URL, err, c.want)
 		}
-	}
-	if n < 100 {
-		t.Errorf("only %d cases", n)
 	}
 }
 
@@ -201,17 +207,9 @@ var carelessServers = func() (list []func(string) string) {
 
 // What is accepted means the same to Go's own parser, making it canonical again changes nothing, and
 // no server finds a dot segment in it, however careless.
-func FuzzNewHTTP(f *testing.F) {
-	file, err := os.ReadFile("testdata/urls.txt")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for line := range strings.Lines(string(file)) {
-		if in, _, ok := strings.Cut(line, " => "); ok && !strings.Contains(in, `"`) {
-			if p := strings.Fields(in); len(p) == 3 {
-				f.Add("GET", p[0], p[1], p[2])
-			}
-		}
+func FuzzCanonicalURL(f *testing.F) {
+	for _, c := range urlCases(f) {
+		f.Add("GET", c.scheme, c.authority, c.target)
 	}
 	f.Fuzz(func(t *testing.T, method, scheme, authority, target string) {
 		r, err := newRequest(method, scheme, authority, target)
@@ -243,4 +241,59 @@ func FuzzNewHTTP(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is accepted as the name of a question, or as the place of a datagram, is in its one spelling, and
+// the rule that Explain proposes allows it and nothing beside it.
+func FuzzNames(f *testing.F) {
+	for _, c := range urlCases(f) {
+		f.Add("TXT", c.authority, uint16(443))
+	}
+	for _, s := range []string{"_mongodb._tcp.cluster0.example.net", "example.com.", "1.2.0.192.in-addr.arpa", "*.example.com", "xn--bcher-kva.example"} {
+		f.Add("SRV", s, uint16(53))
+	}
+	f.Fuzz(func(t *testing.T, typ, name string, port uint16) {
+		dns, dnsErr := NewDNS(typ, name)
+		udp, udpErr := NewUDP(name, port)
+		for _, c := range []struct {
+			request Request
+			err     error
+			again   func(Request) (Request, error)
+		}{
+			{dns, dnsErr, func(r Request) (Request, error) { return NewDNS(r.Type, r.Host) }},
+			{udp, udpErr, func(r Request) (Request, error) { return NewUDP(r.Host, r.Port) }},
+		} {
+			var a *Ambiguous
+			if c.err != nil {
+				if !errors.As(c.err, &a) || a.Reason != clip(a.Reason) {
+					t.Fatalf("a bad refusal: %q", c.err)
+				}
+				continue
+			}
+			if again, err := c.again(c.request); err != nil || again != c.request {
+				t.Fatalf("%+v becomes %+v, %v", c.request, again, err)
+			}
+			checkFix(t, &c.request)
+		}
+	})
+}
+
+// checkFix holds the fix for a request that nothing allows.
+func checkFix(t *testing.T, r *Request) {
+	t.Helper()
+	e := compile(t)
+	x := e.Explain(r, e.Decide(r))
+	if strings.ContainsFunc(x.String(), func(c rune) bool { return c < ' ' || c > '~' }) {
+		t.Fatalf("%q", x)
+	}
+	pattern, ok := strings.CutPrefix(x.Fix, r.Kind.String()+` = ["`)
+	if !ok {
+		return
+	}
+	fixed := compile(t, r.Kind.String()+" "+strings.TrimSuffix(pattern, `"]`))
+	other := *r
+	other.Host = "x." + r.Host
+	if !fixed.Decide(r).Allow || fixed.Decide(&other).Allow {
+		t.Fatalf("%s is not the fix for %+v", x.Fix, r)
+	}
 }

@@ -23,6 +23,7 @@ type named struct {
 type services struct {
 	byEndpoint map[endpoint]named
 	globs      []globEndpoint
+	tcpHosts   map[string]int // the first tcp rule of each host or suffix
 }
 
 // globEndpoint is an http rule whose host has wildcards other than "*." (Intrinsic).
@@ -33,13 +34,13 @@ type globEndpoint struct {
 }
 
 func (s *services) find(host string, port uint16) named {
-	if n, ok := s.byEndpoint[endpoint{host, port}]; ok {
-		return n
-	}
-	if suffix := suffixOf(host); suffix != "" {
-		if n, ok := s.byEndpoint[endpoint{suffix, port}]; ok {
-			return n
-		}
+	exact, okExact := s.byEndpoint[endpoint{host, port}]
+	wild, okWild := s.byEndpoint[endpoint{suffixOf(host), port}]
+	switch {
+	case okExact && (!okWild || exact.rule < wild.rule):
+		return exact
+	case okWild:
+		return wild
 	}
 	for i := range s.globs {
 		if g := &s.globs[i]; g.port == port && g.host.match(host) {
@@ -55,7 +56,7 @@ func (h *hostPattern) key() string { return h.exact + h.suffix }
 // indexServices fills e.services and gives an error for each tcp rule that overlaps an http rule.
 func (e *Engine) indexServices() (errs []error) {
 	s := &e.services
-	s.byEndpoint = map[endpoint]named{}
+	s.byEndpoint, s.tcpHosts = map[endpoint]named{}, map[string]int{}
 	under := map[endpoint]int{} // the first http rule with an exact host below a suffix
 	for i := range e.urls {
 		u := &e.urls[i]
@@ -77,6 +78,7 @@ func (e *Engine) indexServices() (errs []error) {
 			continue
 		}
 		setFirst(s.byEndpoint, endpoint{t.host.key(), t.port}, named{TCPService, t.rule})
+		setFirst(s.tcpHosts, t.host.key(), t.rule)
 	}
 	return errs
 }

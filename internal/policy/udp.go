@@ -7,18 +7,18 @@ import "slices"
 
 const dnsPort = 53
 
-// udpRules are the udp rules of a policy.
+// udpRules are the udp rules of a policy, by index in Policy.Rules.
 type udpRules struct {
-	all        []hostPort
-	byEndpoint map[endpoint]int // the first rule, an index in Policy.Rules
+	byEndpoint map[endpoint]int // the first rule of each
+	byHost     map[string]int   // … of each host or suffix
 }
 
 func (u *udpRules) add(r hostPort) {
 	if u.byEndpoint == nil {
-		u.byEndpoint = map[endpoint]int{}
+		u.byEndpoint, u.byHost = map[endpoint]int{}, map[string]int{}
 	}
-	u.all = append(u.all, r)
 	setFirst(u.byEndpoint, endpoint{r.host.key(), r.port}, r.rule)
+	setFirst(u.byHost, r.host.key(), r.rule)
 }
 
 // parseUDPRule refuses port 53: datagrams to it are DNS, which never leaves as it is.
@@ -32,16 +32,22 @@ func parseUDPRule(r *Rule) (hostPort, error) {
 
 // find gives the first rule for a canonical host and port, -1 if there is none.
 func (u *udpRules) find(host string, port uint16) int {
-	rule := -1
-	if i, ok := u.byEndpoint[endpoint{host, port}]; ok {
-		rule = i
+	return firstOf(u.byEndpoint, endpoint{host, port}, endpoint{suffixOf(host), port})
+}
+
+// firstOf gives the lower of two rules, or that of the key that is there, or -1.
+func firstOf[K comparable](rules map[K]int, a, b K) int {
+	i, okA := rules[a]
+	j, okB := rules[b]
+	switch {
+	case okA && okB:
+		return min(i, j)
+	case okA:
+		return i
+	case okB:
+		return j
 	}
-	if suffix := suffixOf(host); suffix != "" {
-		if i, ok := u.byEndpoint[endpoint{suffix, port}]; ok && (rule < 0 || i < rule) {
-			rule = i
-		}
-	}
-	return rule
+	return -1
 }
 
 func (u *udpRules) decide(r *Request, d *Decision) {
@@ -49,11 +55,8 @@ func (u *udpRules) decide(r *Request, d *Decision) {
 		d.Allow, d.Rule, d.Reason = true, i, Allowed
 		return
 	}
-	for i := range u.all {
-		if u.all[i].host.match(r.Host) {
-			d.Nearest, d.Reason = u.all[i].rule, OtherPort
-			return
-		}
+	if i := firstOf(u.byHost, r.Host, suffixOf(r.Host)); i >= 0 {
+		d.Nearest, d.Reason = i, OtherPort
 	}
 }
 

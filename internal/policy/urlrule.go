@@ -6,6 +6,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // urlRule is a compiled http or ws rule.
@@ -108,8 +109,10 @@ func parseURLRule(r *Rule) (urlRule, error) {
 
 // splitMethod reads "METHOD URL".
 func splitMethod(s string) (method, url string, err error) {
-	fields := strings.Fields(s)
+	fields, err := splitSpaces(s)
 	switch {
+	case err != nil:
+		return "", "", err
 	case len(fields) == 1 && strings.Contains(s, "/"):
 		url = fields[0]
 		if !strings.Contains(url, "://") && url[0] != '/' {
@@ -145,6 +148,15 @@ func splitMethod(s string) (method, url string, err error) {
 		return "", "", invalid("did you mean "+quote(near+" "+url)+"?", "%q is not a method", method)
 	}
 	return method, url, nil
+}
+
+// splitSpaces cuts a pattern at spaces and tabs. White space of other kinds, which a copied text may
+// bring along, is refused: nobody sees whether it was meant to be part of a name.
+func splitSpaces(s string) ([]string, error) {
+	if strings.ContainsFunc(s, func(c rune) bool { return c != ' ' && c != '\t' && (unicode.IsSpace(c) || unicode.IsControl(c)) }) {
+		return nil, invalid("type it anew with plain spaces", "%+q holds white space that is not a space", s)
+	}
+	return strings.Fields(s), nil
 }
 
 // Methods in common use, and those of the IANA registry that look like a slip of one of them.

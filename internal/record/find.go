@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,26 +20,58 @@ import (
 // ReadFiles gives each record that was written to path to each, the oldest first: those in files that
 // were full, too. Errors: those of Read; weir.NotFound if there are no records at all.
 func ReadFiles(path string, each func(Entry) error) error {
-	found := false
-	for _, file := range Files(path) {
-		f, err := os.Open(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return unreadable(file, err)
-		}
-		found = true
-		err = Read(f, each)
-		f.Close()
-		if err != nil {
+	files, err := openAll(path)
+	if err != nil {
+		return err
+	}
+	defer closeAll(files)
+	for _, f := range files {
+		if err := Read(f, each); err != nil {
 			return err
 		}
 	}
-	if !found {
-		return unreadable(path, fs.ErrNotExist)
-	}
 	return nil
+}
+
+// openAll opens the files that were written to path, the oldest first. The last one is opened before the
+// others are looked for, so that none is missed if a writer puts it aside meanwhile.
+func openAll(path string) (files []*os.File, err error) {
+	last, err := os.Open(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, unreadable(path, err)
+	}
+	for _, old := range rotated(path) {
+		f, err := os.Open(old)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // its time had come
+		case err != nil:
+			closeAll(append(files, last))
+			return nil, unreadable(old, err)
+		case last != nil && sameFile(f, last):
+			f.Close()
+		default:
+			files = append(files, f)
+		}
+	}
+	if last != nil {
+		files = append(files, last)
+	}
+	if len(files) == 0 {
+		return nil, unreadable(path, fs.ErrNotExist)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+func sameFile(a, b *os.File) bool {
+	one, err1 := a.Stat()
+	two, err2 := b.Stat()
+	return err1 == nil && err2 == nil && os.SameFile(one, two)
 }
 
 func unreadable(path string, err error) error {
@@ -156,14 +189,17 @@ type follower struct {
 
 func (f *follower) open(path string) error {
 	file, err := os.Open(path)
-	if err != nil {
-		return err
+	if err == nil {
+		f.use(file)
 	}
+	return err
+}
+
+func (f *follower) use(file *os.File) {
 	if f.file != nil {
 		f.file.Close()
 	}
-	f.file, f.reader, f.seq = file, NewReader(file, path), 0
-	return nil
+	f.file, f.reader, f.seq = file, NewReader(file, file.Name()), 0
 }
 
 // step gives what is new in the file, and tells whether it went on to the next one.
@@ -180,13 +216,22 @@ func (f *follower) step() (next bool, err error) {
 	if !moved { // or the next file is not there yet
 		return false, nil
 	}
-	// A writer that was fast may have filled more than one since.
+	// The newest is opened before the full ones are looked for: a writer that is fast may have filled
+	// several since, and fill one more now.
+	newest, err := os.Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, unreadable(f.path, err)
+	}
 	for _, path := range rotated(f.path) {
-		if f.seq > 0 && path > numbered(f.path, f.seq) && f.open(path) == nil {
-			return true, nil
+		if f.seq > 0 && numberOf(filepath.Clean(f.path), path) > f.seq && f.open(path) == nil {
+			return true, newest.Close()
 		}
 	}
-	return true, f.open(f.path)
+	f.use(newest)
+	return true, nil
 }
 
 // drain gives what is new. What has no end yet is read again.
@@ -206,7 +251,7 @@ func (f *follower) drain() error {
 			return err
 		}
 	}
-	at, err := f.file.Seek(-int64(f.reader.Torn()), io.SeekCurrent)
+	at, err := f.file.Seek(-int64(f.reader.torn()), io.SeekCurrent)
 	if err != nil {
 		return err
 	}

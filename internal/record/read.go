@@ -87,8 +87,8 @@ func (r *Reader) Next() (Entry, error) {
 	return e, err
 }
 
-// Torn gives how many bytes follow the end of the last line.
-func (r *Reader) Torn() int { return len(r.part) }
+// torn gives how many bytes follow the end of the last line.
+func (r *Reader) torn() int { return len(r.part) }
 
 // next gives the next whole line, with its end.
 func (r *Reader) next() ([]byte, error) {

@@ -137,8 +137,8 @@ func TestReaderGoesOnWhenMoreIsWritten(t *testing.T) {
 				}
 				n++
 			}
-			if want := len(piece) - 1 - strings.LastIndexByte(piece, '\n'); len(piece) == cut && r.Torn() != want {
-				t.Fatalf("cut at %d: %d bytes torn, want %d", cut, r.Torn(), want)
+			if want := len(piece) - 1 - strings.LastIndexByte(piece, '\n'); len(piece) == cut && r.torn() != want {
+				t.Fatalf("cut at %d: %d bytes torn, want %d", cut, r.torn(), want)
 			}
 		}
 		if n != 2 {

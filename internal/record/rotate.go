@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,7 +63,7 @@ func (r *File) find() error {
 // takeLock makes sure that no other process writes. The lock ends with the process.
 func (r *File) takeLock() error {
 	var err error
-	if r.lock, err = os.OpenFile(beside(r.path, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+	if r.lock, err = os.OpenFile(beside(r.path, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600); err != nil {
 		return err
 	}
 	if err = syscall.Flock(int(r.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
@@ -115,7 +116,11 @@ func (r *File) begin(seq int, prev string) (f *os.File, size int64, head string,
 		return nil, 0, "", err
 	}
 	mark = link(nil, mark, hashOf(header), r.opts.Key)
-	f, err = os.OpenFile(beside(r.path, "new"), os.O_APPEND|os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	// Whatever lies there is a left-over, or a trap: nothing is written through a link.
+	if err := os.Remove(beside(r.path, "new")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, "", err
+	}
+	f, err = os.OpenFile(beside(r.path, "new"), os.O_APPEND|os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -325,7 +330,21 @@ func (r *File) prune() {
 // numbered is the name of a file that is full.
 func numbered(path string, seq int) string { return fmt.Sprintf("%s.%06d", path, seq) }
 
-var number = regexp.MustCompile(`^\.[0-9]{6,9}$`)
+var number = regexp.MustCompile(`^\.([0-9]{6,9})$`)
+
+// numberOf gives the number of a file that was at path before, 0 if name is none.
+func numberOf(path, name string) int {
+	suffix, ok := strings.CutPrefix(name, path)
+	m := number.FindStringSubmatch(suffix)
+	if !ok || m == nil {
+		return 0
+	}
+	seq, _ := strconv.Atoi(m[1])
+	return seq
+}
+
+// IsOf tells whether name is the file of records at path, or one that was there before it was full.
+func IsOf(path, name string) bool { return name == path || numberOf(path, name) > 0 }
 
 // rotated gives the files that were at path before, the oldest first.
 func rotated(path string) []string {
@@ -333,24 +352,16 @@ func rotated(path string) []string {
 	if err != nil {
 		return nil
 	}
-	bySeq := map[int]string{}
-	var seqs []int
+	var out []string
 	for _, e := range entries {
-		name, base := e.Name(), filepath.Base(path)
-		if len(name) > len(base) && name[:len(base)] == base && number.MatchString(name[len(base):]) {
-			seq, _ := strconv.Atoi(name[len(base)+1:])
-			bySeq[seq] = filepath.Join(filepath.Dir(path), name)
-			seqs = append(seqs, seq)
+		if name := filepath.Join(filepath.Dir(path), e.Name()); numberOf(filepath.Clean(path), name) > 0 {
+			out = append(out, name)
 		}
 	}
-	slices.Sort(seqs)
-	var out []string
-	for _, seq := range seqs {
-		out = append(out, bySeq[seq])
-	}
+	slices.SortFunc(out, func(a, b string) int { return numberOf(filepath.Clean(path), a) - numberOf(filepath.Clean(path), b) })
 	return out
 }
 
-// Files gives the files of records that were written to path, the oldest first: those that are full,
-// and the one at path.
+// Files gives the names of the files of records that were written to path, the oldest first: those that
+// are full, and path itself. ReadFiles reads them all, even while they are written.
 func Files(path string) []string { return append(rotated(path), path) }

@@ -199,6 +199,28 @@ func TestRecordsAreSignedWhileTheyAreWritten(t *testing.T) {
 	}
 }
 
+// TestTrapsBeside: in a folder where others may write, a link in the place of Weir's own files leads
+// nowhere.
+func TestTrapsBeside(t *testing.T) {
+	dir := t.TempDir()
+	path, victim := filepath.Join(dir, "records"), filepath.Join(dir, "victim")
+	write(t, victim, []byte("mine"))
+	if err := os.Symlink(victim, beside(path, "new")); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path, FileOptions{}).Close()
+	os.Remove(beside(path, "lock"))
+	if err := os.Symlink(victim, beside(path, "lock")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFile(path, FileOptions{Key: testKey()}); err == nil {
+		t.Error("the lock is taken through a link")
+	}
+	if got := string(read(t, victim)); got != "mine" {
+		t.Errorf("the victim holds %.40q", got)
+	}
+}
+
 func TestOneWriterAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "records")
 	f := open(t, path, FileOptions{})
@@ -241,7 +263,7 @@ func TestAnotherKeyBeginsANewFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := Verify(Files(path), []PublicKey{testKey().Public(), other.Public()})
+	got, err := Verify(path, []PublicKey{testKey().Public(), other.Public()})
 	if err != nil || len(got) != 2 || !whole(got) || got[0].State != Closed || len(got[1].Notes) != 1 {
 		t.Errorf("%v %+v", err, got)
 	}
@@ -280,7 +302,7 @@ func TestNoNextFile(t *testing.T) {
 	for name, hinder := range map[string]func(path string) error{
 		"another file in its place": func(path string) error { os.Remove(path); return os.WriteFile(path, []byte("x"), 0o600) },
 		"its number is taken":       func(path string) error { return os.WriteFile(numbered(path, 1), []byte("x"), 0o600) },
-		"no room beside":            func(path string) error { return os.Mkdir(beside(path, "new"), 0o700) },
+		"no room beside":            func(path string) error { return os.MkdirAll(filepath.Join(beside(path, "new"), "x"), 0o700) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "records")
@@ -329,5 +351,13 @@ func TestRecordsThroughALink(t *testing.T) {
 	}
 	if _, err := os.Readlink(link); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFilesOfAPath(t *testing.T) {
+	for name, want := range map[string]bool{"/d/r": true, "/d/r.000001": true, "/d/r.1000000": true, "/d/r.1": false, "/d/r.000000": false, "/d/r.js": false, "/d/r.000001.gz": false, "/d/q.000001": false, "/d": false} {
+		if got := IsOf("/d/r", name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

@@ -37,21 +37,31 @@ const Open State = "open"
 // and a few more if a full disk kept it from signing.
 const mostUnsigned = 2 * signRecords
 
-// Verify checks files of one chain, given in order, with the public keys of the servers that may have
-// written them. Its error says that a file could not be read.
-func Verify(files []string, keys []PublicKey) ([]Checked, error) {
+// Verify checks the files that were written to path, the oldest first, with the public keys of the
+// servers that may have written them. Its error says that a file could not be read.
+func Verify(path string, keys []PublicKey) ([]Checked, error) {
+	files, err := openAll(path)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(files)
+	checked, err := verifyFiles(files, keys)
+	if err != nil {
+		return nil, err
+	}
+	if last := &checked[len(checked)-1]; last.File != path {
+		last.Notes = append(last.Notes, path+", which followed, is not there")
+	}
+	return checked, nil
+}
+
+func verifyFiles(files []*os.File, keys []PublicKey) ([]Checked, error) {
 	var out []Checked
 	var before *verifier
-	for _, path := range files {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, &weir.Error{Code: weir.NotFound, Pos: weir.Position{File: path}, Message: "can't be read", Err: err, Remedy: "name files of records"}
-		}
-		v := &verifier{keys: keys, Checked: Checked{File: path, State: Open}, head: noHash}
-		err = v.check(f, before)
-		f.Close()
-		if err != nil {
-			return nil, err
+	for _, f := range files {
+		v := &verifier{keys: keys, Checked: Checked{File: f.Name(), State: Open}, head: noHash}
+		if err := v.check(f, before); err != nil {
+			return nil, unreadable(f.Name(), err)
 		}
 		out = append(out, v.Checked)
 		before = v
@@ -90,7 +100,7 @@ func (v *verifier) check(in io.Reader, before *verifier) error {
 		v.head = hashOf(e.Raw)
 	}
 	if v.Broken == nil {
-		v.ending(r.Torn())
+		v.ending(r.torn())
 	}
 	return nil
 }
@@ -171,6 +181,8 @@ func (v *verifier) first(e *Entry, prev string, chained bool, before *verifier) 
 // resumed takes the word of a writer that found the file.
 func (v *verifier) resumed(e *Entry) {
 	switch {
+	case v.signed == 0: // who begins a file signs its header with it
+		v.breaks(e.Line, "nothing before it is signed: the beginning of the file was replaced")
 	case e.Resumed.Closed != (v.State == Closed):
 		v.breaks(e.Line, "it says how the file ended before, and that is not so: lines before it were added or removed")
 	case !e.Resumed.Closed:

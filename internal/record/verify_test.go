@@ -29,9 +29,19 @@ func chain(t testing.TB, files int, o FileOptions) []string {
 	return Files(path)
 }
 
-func verify(t testing.TB, files ...string) []Checked {
+// verify checks the files given.
+func verify(t testing.TB, names ...string) []Checked {
 	t.Helper()
-	got, err := Verify(files, []PublicKey{testKey().Public()})
+	var files []*os.File
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	got, err := verifyFiles(files, []PublicKey{testKey().Public()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,8 +175,9 @@ func TestVerifyNamesTheBrokenLink(t *testing.T) {
 		"too long a tail": {func(l [][]byte) []byte {
 			return relink(append(l[:2:2], slices.Repeat([][]byte{record("x")}, mostUnsigned+1)...))
 		}, 3, "more than a writer leaves"},
-		"an untrue resume": {func(l [][]byte) []byte { return relink(append(l[:4:4], resumedLine(t, true))) }, 5, "it says how the file ended before"},
-		"another untrue":   {func(l [][]byte) []byte { return relink(append(l, resumedLine(t, false))) }, 6, "it says how the file ended before"},
+		"a forged beginning": {func(l [][]byte) []byte { return relink([][]byte{l[0], l[2], resumedLine(t, false), l[1]}) }, 3, "the beginning of the file was replaced"},
+		"an untrue resume":   {func(l [][]byte) []byte { return relink(append(l[:4:4], resumedLine(t, true))) }, 5, "it says how the file ended before"},
+		"another untrue":     {func(l [][]byte) []byte { return relink(append(l, resumedLine(t, false))) }, 6, "it says how the file ended before"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := chain(t, 1, FileOptions{})[0]
@@ -270,6 +281,22 @@ func TestVerifySaysWhatItCannotKnow(t *testing.T) {
 	}
 }
 
+func TestVerifyFindsTheFilesOfAPath(t *testing.T) {
+	path := chain(t, 3, FileOptions{})[2]
+	keys := []PublicKey{testKey().Public()}
+	got, err := Verify(path, keys)
+	if err != nil || len(got) != 3 || !whole(got) {
+		t.Errorf("%v %+v", err, got)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err = Verify(path, keys)
+	if err != nil || len(got) != 2 || !whole(got) || !strings.Contains(strings.Join(got[1].Notes, ""), "which followed, is not there") {
+		t.Errorf("%v %+v", err, got)
+	}
+}
+
 func TestVerifyWithoutTheKey(t *testing.T) {
 	path := chain(t, 1, FileOptions{})[0]
 	other, err := LoadKey(t.TempDir())
@@ -277,15 +304,15 @@ func TestVerifyWithoutTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, keys := range [][]PublicKey{nil, {other.Public()}} {
-		got, err := Verify([]string{path}, keys)
+		got, err := Verify(path, keys)
 		if err != nil || got[0].Broken == nil || !strings.Contains(got[0].Broken.Meaning, "none of those given") {
 			t.Errorf("%v %+v", err, got)
 		}
 	}
-	if got, err := Verify([]string{path}, []PublicKey{other.Public(), testKey().Public()}); err != nil || !whole(got) {
+	if got, err := Verify(path, []PublicKey{other.Public(), testKey().Public()}); err != nil || !whole(got) {
 		t.Errorf("%v %+v", err, got)
 	}
-	if _, err := Verify([]string{path + "x"}, nil); weir.ErrorCode(err) != weir.NotFound {
+	if _, err := Verify(path+"x", nil); weir.ErrorCode(err) != weir.NotFound {
 		t.Errorf("error %v", err)
 	}
 }
@@ -295,4 +322,29 @@ func TestHashesAreThoseOfSha256sum(t *testing.T) {
 	if got := hashOf([]byte("abc\n")); got != "edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb" {
 		t.Error(got)
 	}
+}
+
+// FuzzVerify: whatever a file holds, checking it ends; and what is said to be closed or sealed by the
+// server's key is the file that the server wrote.
+func FuzzVerify(f *testing.F) {
+	var files [][]byte
+	for _, path := range chain(f, 2, FileOptions{}) {
+		files = append(files, read(f, path))
+		f.Add(files[len(files)-1])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v := verifier{keys: []PublicKey{testKey().Public()}, Checked: Checked{State: Open}, head: noHash}
+		if err := v.check(bytes.NewReader(b), nil); err != nil {
+			t.Fatal(err)
+		}
+		if v.Broken != nil {
+			if v.Broken.Meaning == "" || v.Broken.Line > bytes.Count(b, []byte("\n"))+1 {
+				t.Errorf("%+v", v.Broken)
+			}
+			return
+		}
+		if v.State != Open && !slices.ContainsFunc(files, func(file []byte) bool { return bytes.HasPrefix(b, file) }) {
+			t.Errorf("%s, but nobody wrote it: %q", v.State, b)
+		}
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -46,6 +47,15 @@ type LoadRequest struct {
 	Watched []string          // variables of Env whose reading is reported; nil: none
 	Limits  weir.Limits
 	Node    Node
+	Words   Words
+}
+
+// Words is what the shim needs to put a refusal into words.
+type Words struct {
+	Mark      string              `json:"mark"`      // of HTTP responses that are refusals
+	Place     string              `json:"place"`     // where a new rule belongs
+	Intrinsic bool                `json:"intrinsic"` // rules are written in that language
+	Grants    map[string][]string `json:"grants"`    // canonical patterns of the rules for "read", "write" and "exec"
 }
 
 // LoadError is what the function's own code did wrong when it was loaded: it threw, has a syntax
@@ -57,12 +67,26 @@ func (e *LoadError) Error() string { return e.FunctionError.Error() }
 // Unwrap gives what was thrown.
 func (e *LoadError) Unwrap() error { return &e.FunctionError }
 
+// Refusal is what the shim is told about a connection that was reset or a DNS question that was refused,
+// so that it can put the error into words. It is shown to people and decides nothing.
+type Refusal struct {
+	Port    uint16 `json:"port,omitempty"` // the process's end of the connection
+	Type    uint16 `json:"type,omitempty"` // of the question (RFC 1035, section 3.2.2)
+	Name    string `json:"name,omitempty"` // asked for
+	Message string `json:"message"`        // all of it in one line
+	Tried   string `json:"tried"`
+	Nearest string `json:"nearest,omitempty"`
+	Rule    string `json:"rule,omitempty"`
+	Fix     string `json:"fix,omitempty"`
+}
+
 // Conn is the channel to one process. Load comes first and once; then Invoke, one at a time. It is
 // read by whoever waits for an answer, and by nobody in between: no method may be called while
-// another one runs, but for Close.
+// another one runs, but for Close and Refused.
 type Conn struct {
 	conn   *net.UnixConn
 	raw    syscall.RawConn
+	send   sync.Mutex // held while a frame is written
 	scan   scanner
 	buf    []byte
 	armed  time.Time // the read deadline that is set, zero if it has passed
@@ -134,7 +158,7 @@ func (c *Conn) load(l LoadRequest, deadline time.Time, root string) error {
 	maps.Copy(env, l.Env)
 	body, err := json.Marshal(map[string]any{
 		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "env": env,
-		"functionName": name, "memoryMB": memoryMB, "maxResult": maxPayload(l.Limits),
+		"words": l.Words, "functionName": name, "memoryMB": memoryMB, "maxResult": maxPayload(l.Limits),
 		"watched":       l.Watched,
 		"logStreamName": time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + rand.Text(),
 	})
@@ -229,6 +253,20 @@ func tooLarge(function string) error {
 		Remedy: "answer less, or raise limits.response"}
 }
 
+// Refused tells the shim about a refusal, if there is room at once: a process that does not read holds
+// nobody up, and misses some words. It may be called at any time and from several goroutines.
+func (c *Conn) Refused(r Refusal) {
+	payload, err := json.Marshal(r)
+	if err != nil || !c.send.TryLock() { // a large event is on its way
+		return
+	}
+	defer c.send.Unlock()
+	b := request(inRefused, 0, payload)
+	if n, err := c.offer(b); err == nil && n < len(b) {
+		c.conn.Close() // half a frame would garble all that follow. (The kernel takes so short a one whole.)
+	}
+}
+
 // peek reads what has arrived; if nothing has, the error is EAGAIN. (RawConn.Control, unlike Read,
 // does not mind a deadline that has passed: see fetch.)
 func (c *Conn) peek() (n int, err error) {
@@ -243,17 +281,13 @@ func (c *Conn) peek() (n int, err error) {
 // write sends a whole request. A process that does not read must not hold us, but nearly always
 // there is room, and then no timer is needed.
 func (c *Conn) write(b []byte, deadline time.Time) error {
-	n := 0
-	var err error
-	if ctl := c.raw.Control(func(fd uintptr) {
-		n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	}); ctl != nil {
-		return ctl
-	}
+	c.send.Lock()
+	defer c.send.Unlock()
+	n, err := c.offer(b)
 	if err != nil && err != unix.EAGAIN {
 		return err
 	}
-	if n = max(n, 0); n == len(b) {
+	if n == len(b) {
 		return nil
 	}
 	if err := c.conn.SetWriteDeadline(deadline); err != nil {
@@ -261,6 +295,25 @@ func (c *Conn) write(b []byte, deadline time.Time) error {
 	}
 	_, err = c.conn.Write(b[n:])
 	return err
+}
+
+// offer sends as much as there is room for; if there is none, the error is EAGAIN.
+func (c *Conn) offer(b []byte) (n int, err error) {
+	if ctl := c.raw.Control(func(fd uintptr) {
+		n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	}); ctl != nil {
+		err = ctl
+	}
+	return max(n, 0), err
+}
+
+// request is a frame to the process.
+func request(kind byte, seq uint32, payload []byte) []byte {
+	head := make([]byte, headLen, headLen+len(payload))
+	head[0] = kind
+	binary.LittleEndian.PutUint32(head[4:], seq)
+	binary.LittleEndian.PutUint32(head[8:], uint32(len(payload)))
+	return append(head, payload...)
 }
 
 // fetch reads what comes next. The deadline of the connection is moved only when it is reached, not
@@ -316,11 +369,7 @@ func (c *Conn) poll() (int, error) {
 // roundTrip sends one request and waits for its answer.
 func (c *Conn) roundTrip(deadline time.Time, kind byte, payload []byte) (frame, error) {
 	seq := randomSeq()
-	head := make([]byte, headLen, headLen+len(payload))
-	head[0] = kind
-	binary.LittleEndian.PutUint32(head[4:], seq)
-	binary.LittleEndian.PutUint32(head[8:], uint32(len(payload)))
-	if err := c.write(append(head, payload...), deadline); err != nil {
+	if err := c.write(request(kind, seq, payload), deadline); err != nil {
 		return frame{}, c.broken(err)
 	}
 	for {

@@ -12,8 +12,9 @@ const (
 	headLen   = 12
 	loadLimit = 1 << 20 // bytes of an answer to the load request
 
-	inLoad   = 1
-	inInvoke = 2
+	inLoad    = 1
+	inInvoke  = 2
+	inRefused = 3
 
 	outLoaded   = 1
 	outFailed   = 2

@@ -26,7 +26,7 @@ var attacks = map[string]string{
 	"socket-netfilter": "EPROTONOSUPPORT", "socket-uevent": "EPROTONOSUPPORT", "socketpair-tipc": "EAFNOSUPPORT",
 	"netlink-route": "ok", "socketpair-unix": "ok",
 	"udp": "EPERM", "udp-quic": "EPERM", "udp-multicast": "EPERM|ENETUNREACH", "udp-broadcast": "EPERM|ENETUNREACH",
-	"udp6": "EPERM|EACCES", "udp-loopback": "ok",
+	"udp6": "EPERM|EACCES", "udp-loopback": "ok", "udp-in-one": "EPERM", "bind-named": "ok",
 	"bind-dns": "EACCES", "bind-capture": "EACCES", "transparent": "EPERM", "mark": "EPERM",
 	// code and processes
 	"fork": "EACCES", "vfork": "EACCES", "clone": "EACCES", "clone-newuser": "EPERM",

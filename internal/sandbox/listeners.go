@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +17,8 @@ import (
 // received is what came over the control socket.
 type received struct {
 	tcp     []net.Listener
-	udp     []net.PacketConn
+	dns     []net.PacketConn
+	udp     []*Datagrams
 	records *os.File
 }
 
@@ -38,7 +38,7 @@ func (r *received) add(kind string, fd int) error {
 			return err
 		}
 		r.tcp = append(r.tcp, l)
-	case walls.FDUDP4, walls.FDUDP6:
+	case walls.FDDNS4, walls.FDDNS6, walls.FDUDP4, walls.FDUDP6, walls.FDAll4, walls.FDAll6:
 		defer f.Close()
 		c, err := net.FilePacketConn(f)
 		if err != nil {
@@ -47,9 +47,19 @@ func (r *received) add(kind string, fd int) error {
 		u, ok := c.(*net.UDPConn)
 		if !ok {
 			c.Close()
-			return errors.New("the DNS socket is none")
+			return errors.New("the socket for datagrams is none")
 		}
-		r.udp = append(r.udp, &dnsConn{UDPConn: u, v6: kind == walls.FDUDP6})
+		if kind == walls.FDDNS4 || kind == walls.FDDNS6 {
+			r.dns = append(r.dns, &dnsConn{u})
+		} else {
+			r.udp = append(r.udp, &Datagrams{conn: u})
+		}
+	case walls.FDRaw:
+		if len(r.udp) == 0 {
+			f.Close()
+			return errors.New("a socket to answer datagrams came without one that takes them")
+		}
+		r.udp[len(r.udp)-1].raw = f
 	case walls.FDRecords:
 		r.records = f
 	default:
@@ -63,71 +73,13 @@ func (r *received) close() {
 	for _, l := range r.tcp {
 		l.Close()
 	}
+	for _, c := range r.dns {
+		c.Close()
+	}
 	for _, c := range r.udp {
 		c.Close()
 	}
 	if r.records != nil {
 		r.records.Close()
 	}
-}
-
-// dnsConn is the DNS socket of one address family. The address that a question was sent to
-// travels with the asker's, so that the answer can leave from there: resolvers take no other.
-type dnsConn struct {
-	*net.UDPConn
-	v6 bool
-}
-
-// asker is who sent a datagram, and to which address.
-type asker struct {
-	from  netip.AddrPort
-	asked netip.Addr
-}
-
-func (*asker) Network() string  { return "udp" }
-func (a *asker) String() string { return a.from.String() }
-
-// ReadFrom takes a datagram. Its address is good for WriteTo only.
-func (c *dnsConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	oob := make([]byte, 128)
-	n, on, _, from, err := c.ReadMsgUDPAddrPort(b, oob)
-	if err != nil {
-		return 0, nil, err
-	}
-	return n, &asker{from: from, asked: askedAddress(oob[:on])}, nil
-}
-
-// WriteTo answers an address that ReadFrom gave.
-func (c *dnsConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	a, ok := to.(*asker)
-	if !ok {
-		return 0, &net.AddrError{Err: "not an address that ReadFrom gave", Addr: to.String()}
-	}
-	var oob []byte
-	switch {
-	case c.v6 && a.asked.Is6():
-		oob = unix.PktInfo6(&unix.Inet6Pktinfo{Addr: a.asked.As16()})
-	case !c.v6 && a.asked.Is4():
-		oob = unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: a.asked.As4()})
-	}
-	n, _, err := c.WriteMsgUDPAddrPort(b, oob, a.from)
-	return n, err
-}
-
-// askedAddress finds the destination in the control messages of a datagram (ip(7), IP_PKTINFO;
-// ipv6(7), IPV6_PKTINFO).
-func askedAddress(oob []byte) netip.Addr {
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return netip.Addr{}
-	}
-	for _, m := range msgs {
-		switch {
-		case m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_PKTINFO && len(m.Data) >= 12:
-			return netip.AddrFrom4([4]byte(m.Data[8:12])) // ipi_addr
-		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_PKTINFO && len(m.Data) >= 16:
-			return netip.AddrFrom16([16]byte(m.Data[:16])) // ipi6_addr
-		}
-	}
-	return netip.Addr{}
 }

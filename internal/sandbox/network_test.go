@@ -180,7 +180,7 @@ func TestManyPorts(t *testing.T) {
 
 // answerDNS answers every question with the same addresses.
 func answerDNS(p *running) {
-	for _, c := range p.UDP() {
+	for _, c := range p.DNS() {
 		go func() {
 			b := make([]byte, 512)
 			for {
@@ -240,7 +240,7 @@ func TestDNS(t *testing.T) {
 
 func TestDNSSocketTakesOnlyItsOwnAddresses(t *testing.T) {
 	p := start(t, launcher(t, Options{}), nodeSpec(t, "setInterval(() => {}, 1000)"))
-	if _, err := p.UDP()[0].WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}); err == nil {
+	if _, err := p.DNS()[0].WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}); err == nil {
 		t.Error("an address from elsewhere was taken")
 	}
 }

@@ -27,6 +27,7 @@ const (
 	// ownData is the writable memory that such a program reserves without using it (RLIMIT_DATA
 	// counts what is mapped, not what is touched): mostly stacks of its threads, 8 MB each.
 	ownData = 128 << 20
+	dnsPort = 53
 	// maxFiles bounds Spec.Files.
 	maxFiles = 64
 )
@@ -52,6 +53,8 @@ func (l *Launcher) plan(s *Spec, id identity) (*walls.Config, error) {
 	p.cfg.Files = len(s.Files)
 	p.cfg.Ports = append([]uint16{80, 443}, s.Ports...)
 	p.cfg.Loopback = s.Loopback
+	p.cfg.UDPPorts = s.UDPPorts
+	p.cfg.UDPAll = s.UDPAll && p.cfg.CaptureAll
 	for path, data := range s.Content {
 		p.cfg.Content = append(p.cfg.Content, walls.File{Path: path, Data: data})
 	}
@@ -76,6 +79,9 @@ func (p *planner) check() error {
 	}
 	if len(s.Files) > maxFiles {
 		return invalid("sandbox %s is given %d descriptors, more than %d", s.Name, len(s.Files), maxFiles)
+	}
+	if slices.Contains(s.UDPPorts, dnsPort) {
+		return invalid("port %d of %s is DNS, which is captured by itself", dnsPort, s.Name)
 	}
 	if l := p.limits; l.Memory < 0 || l.CPU < 0 || l.Tmp < 0 || l.Processes < 0 || l.Files < 0 {
 		return invalid("a limit of %s is negative", s.Name)

@@ -70,10 +70,14 @@ func (p *Process) reap() {
 // address of a connection is the one that was dialled. They are closed when the sandbox ends.
 func (p *Process) TCP() []net.Listener { return p.received.tcp }
 
-// UDP gives the sockets at which datagrams to port 53 of every address arrive. WriteTo takes
+// DNS gives the sockets at which datagrams to port 53 of every address arrive. WriteTo takes
 // only addresses that ReadFrom gave, and answers from the address that was asked. They are closed
 // when the sandbox ends.
-func (p *Process) UDP() []net.PacketConn { return p.received.udp }
+func (p *Process) DNS() []net.PacketConn { return p.received.dns }
+
+// UDP gives the sockets at which other datagrams arrive, as far as the Spec has them captured. They are
+// closed when the sandbox ends.
+func (p *Process) UDP() []*Datagrams { return p.received.udp }
 
 // Attempts gives the system calls that the kernel refused. It is closed when the sandbox ends,
 // and at once where the kernel doesn't tell. What nobody takes in time is dropped.

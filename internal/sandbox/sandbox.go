@@ -62,6 +62,10 @@ type Spec struct {
 	// the ports that are caught on 127.0.0.0/8 and ::1 as well; all others belong to the
 	// function's own servers there.
 	Ports, Loopback []uint16
+	// UDPPorts are the ports to which datagrams are captured, on loopback addresses too. UDPAll captures
+	// those to all others but loopback's, where the kernel can. Other datagrams are refused.
+	UDPPorts []uint16
+	UDPAll   bool
 	// Reserve is how much writable memory the program maps without using it, besides its stacks, in
 	// bytes. Where no cgroup bounds memory, it is allowed on top of the limit.
 	Reserve int64

@@ -47,7 +47,7 @@ type DevOptions struct {
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
 	Learn      bool      // every policy is monitored, also of functions without one: records are what is wanted
-	Unwatched  []string  // absolute paths of files that this process writes: their changes mean nothing
+	Unwatched  []string  // absolute paths of files that this process writes, records or else: their changes mean nothing
 }
 
 // Dev serves one site. It is made by NewDev and must be closed.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -82,7 +83,7 @@ func (d *Dev) watchTree(w *fsnotify.Watcher, root string) {
 
 // matters tells whether an event can change the build.
 func (d *Dev) matters(ev fsnotify.Event) bool {
-	if ev.Op == fsnotify.Chmod || slices.ContainsFunc(d.opts.Unwatched, func(own string) bool { return sameFile(own, ev.Name) }) {
+	if ev.Op == fsnotify.Chmod || slices.ContainsFunc(d.opts.Unwatched, func(own string) bool { return sameFile(own, ev.Name) || record.IsOf(own, ev.Name) }) {
 		return false
 	}
 	name := filepath.Base(ev.Name)

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"net/url"
 	"path"
 )
 
@@ -105,7 +106,11 @@ func (r Result) SARIF(w io.Writer, dir string) error {
 		result := sarifResult{RuleID: "gained/" + c.Kind, RuleIndex: index[c.Kind], Level: "warning", Message: sarifText{text},
 			Prints: map[string]string{"privilege/v1": hex.EncodeToString(sum[:16])}}
 		// Code scanning refuses results without a place.
-		at := sarifPhysical{Artifact: sarifArtifact{URI: path.Join(dir, cmp.Or(c.Pos.File, "weir.toml"))}}
+		file := path.Join(dir, cmp.Or(c.Pos.File, "weir.toml"))
+		if path.IsAbs(c.Pos.File) {
+			file = c.Pos.File
+		}
+		at := sarifPhysical{Artifact: sarifArtifact{URI: (&url.URL{Path: file}).String()}}
 		if c.Pos.Line > 0 {
 			at.Region = &sarifRegion{c.Pos.Line, c.Pos.Column}
 		}

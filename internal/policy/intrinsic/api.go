@@ -185,19 +185,38 @@ func (e *evaluator) inTime() {
 	}
 }
 
+// str gives a value that is a text; a symbol, which exports as one, is none.
+func str(v goja.Value) (string, bool) {
+	s, ok := v.Export().(string)
+	_, symbol := v.(*goja.Symbol)
+	return s, ok && !symbol
+}
+
 func (e *evaluator) add(k policy.Kind, pattern string) {
 	e.inTime()
+	switch {
+	case len(e.out.Rules) >= maxRules:
+		e.problem(e.here(), "use patterns", "the script makes more than %d rules", maxRules)
+		panic(e.vm.NewTypeError("too many rules"))
+	case len(pattern) > maxText:
+		e.problem(e.here(), "shorten it", "a pattern is longer than %d bytes", maxText)
+		return
+	}
 	e.out.Rules = append(e.out.Rules, rule{e.here(), k, pattern})
 }
 
 // text wants one argument, a string.
 func (e *evaluator) text(call goja.FunctionCall, what string) (string, bool) {
-	s, ok := call.Argument(0).Export().(string)
-	if !ok || len(call.Arguments) != 1 {
+	s, ok := str(call.Argument(0))
+	switch {
+	case !ok || len(call.Arguments) != 1:
 		e.problem(e.here(), "", "expected one text, %s", what)
-		return "", false
+	case len(s) > maxText:
+		e.problem(e.here(), "shorten it", "a text is longer than %d bytes", maxText)
+	default:
+		return s, true
 	}
-	return s, true
+	return "", false
 }
 
 // members are what an object of the API has. To ask for anything else is a problem, unless other

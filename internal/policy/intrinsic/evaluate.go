@@ -30,6 +30,9 @@ const (
 	// maxProblems bounds what is reported about one file, and maxWarnings what is warned of.
 	maxProblems = 20
 	maxWarnings = 20
+	// maxRules bounds the rules of one file, and maxText the length of a text in it, in bytes.
+	maxRules = 5000
+	maxText  = 8192
 )
 
 // evaluator is one run of one script.
@@ -41,17 +44,16 @@ type evaluator struct {
 	mongoAt place // the first call of policy.mongo
 }
 
-// evaluate runs a script that sees the variables of env, and gives what it asks for, or what is wrong
-// with it.
-func evaluate(src string, env map[string]string) *evaluation {
-	e := &evaluator{vm: goja.New()}
+// evaluate runs a script and gives what it asks for, or what is wrong with it.
+func evaluate(t *task) *evaluation {
+	e, src := &evaluator{vm: goja.New()}, string(t.Source)
 	e.out.HandlerName = "handler"
 	e.vm.SetMaxCallStackSize(maxCalls)
 	tree, err := parser.ParseFile(nil, script, src, 0, parser.WithDisableSourceMaps)
 	if err == nil {
 		var program *goja.Program
 		if program, err = goja.CompileAST(tree, false); err == nil {
-			err = e.run(program, env)
+			err = e.run(program, t)
 		}
 	}
 	switch {
@@ -68,14 +70,14 @@ func evaluate(src string, env map[string]string) *evaluation {
 	return &e.out
 }
 
-func (e *evaluator) run(program *goja.Program, env map[string]string) error {
+func (e *evaluator) run(program *goja.Program, t *task) error {
 	module, exports := e.vm.NewObject(), e.vm.NewObject()
 	process := e.vm.NewObject()
 	for object, values := range map[*goja.Object]map[string]any{
 		module:  {"exports": exports},
-		process: {"env": e.environ(env)},
+		process: {"env": e.environ(t.Env)},
 		e.vm.GlobalObject(): {
-			"module": module, "exports": exports, "process": process, "require": e.require,
+			"module": module, "exports": exports, "process": process, "require": e.require, "console": e.console(),
 			"__dirname": taskDir, "__filename": script,
 		},
 	} {
@@ -85,7 +87,7 @@ func (e *evaluator) run(program *goja.Program, env map[string]string) error {
 			}
 		}
 	}
-	timer := time.AfterFunc(maxTime, func() { e.vm.Interrupt("time") })
+	timer := time.AfterFunc(t.Time, func() { e.vm.Interrupt("time") })
 	defer timer.Stop()
 	_, err := e.vm.RunProgram(program)
 	return err
@@ -101,6 +103,15 @@ func (e *evaluator) require(call goja.FunctionCall) goja.Value {
 		e.problem(e.here(), "require nothing but @intrinsic/lambda and path here", "a bootstrap file can't load %q", clip(name))
 		panic(e.vm.NewTypeError("Cannot find module"))
 	}
+}
+
+// console takes what a script prints, and prints nothing.
+func (e *evaluator) console() *goja.Object {
+	silent := map[string]func(goja.FunctionCall){}
+	for _, name := range []string{"log", "info", "warn", "error", "debug"} {
+		silent[name] = func(goja.FunctionCall) {}
+	}
+	return e.object(silent)
 }
 
 // lambda is what @intrinsic/lambda exports.
@@ -214,8 +225,10 @@ func (e *evaluator) threw(x *goja.Exception) {
 	}
 	message, remedy := "a value that is not an error was thrown", ""
 	if o, ok := x.Value().(*goja.Object); ok && o.ClassName() == "Error" {
-		message, _, _ = strings.Cut(x.Error(), " at "+script)
-		message = clip(message)
+		e.vm.Try(func() { // its toString is the script's
+			message, _, _ = strings.Cut(x.Error(), " at "+script)
+			message = clip(message)
+		})
 	}
 	if m := missing.FindStringSubmatch(message); m != nil {
 		message = fmt.Sprintf("there is no %s", m[1])

@@ -37,8 +37,10 @@ import (
 // onlyConfigures is the remedy for scripts that run into a bound.
 const onlyConfigures = "a bootstrap file only configures: it needs little time and memory"
 
-// maxSource bounds a bootstrap file, in bytes.
-const maxSource = 1 << 20
+const (
+	maxSource = 1 << 20 // bytes of a bootstrap file
+	maxErrors = 50      // that are told of one file
+)
 
 // Bootstrap is what a bootstrap file says.
 type Bootstrap struct {
@@ -87,7 +89,7 @@ func Load(path string, env map[string]string) (*Bootstrap, error) {
 		})
 	}
 	if _, err := policy.Compile(b.Policy); err != nil {
-		l.errs = append(l.errs, err)
+		l.errs = append(l.errs, each(err)...)
 	}
 	if len(out.Problems) == 0 {
 		if b.HandlerFile, err = l.handler(out.HandlerFile, out.HandlerAt); err != nil {
@@ -100,7 +102,15 @@ func Load(path string, env map[string]string) (*Bootstrap, error) {
 	case 1:
 		return nil, l.errs[0]
 	}
-	return nil, errors.Join(l.errs...)
+	return nil, errors.Join(l.errs[:min(len(l.errs), maxErrors)]...)
+}
+
+// each gives the errors that are joined in err.
+func each(err error) []error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return several.Unwrap()
+	}
+	return []error{err}
 }
 
 func read(path string) ([]byte, error) {

@@ -57,7 +57,7 @@ func (e *evaluator) mongoUsed() {
 // allowMongo turns a connection string into rules. No part of it but hosts is kept or shown: it may
 // hold a password.
 func (e *evaluator) allowMongo(call goja.FunctionCall) {
-	s, ok := call.Argument(0).Export().(string)
+	s, ok := str(call.Argument(0))
 	if !ok || len(call.Arguments) != 1 {
 		e.problem(e.here(), mongoRemedy+"; variables of the site are not seen here", "expected one text, a connection string")
 		return

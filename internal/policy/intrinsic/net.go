@@ -66,7 +66,7 @@ func (e *evaluator) narrowed(pattern string) string {
 }
 
 func (e *evaluator) allowTCP(call goja.FunctionCall) {
-	if path, ok := call.Argument(0).Export().(string); ok && len(call.Arguments) == 1 && strings.HasPrefix(path, "/") {
+	if path, ok := str(call.Argument(0)); ok && len(call.Arguments) == 1 && strings.HasPrefix(path, "/") {
 		e.warn(e.here(), "connect to a host and port", "allowTcp('%s') grants nothing: no unix socket of the host can be reached from a sandbox", clip(path))
 		return
 	}
@@ -89,13 +89,10 @@ func (e *evaluator) allowUDP(call goja.FunctionCall) {
 // endpoint reads the arguments (host, port) and gives "host:port". Hosts are exact here, as in
 // Intrinsic.
 func (e *evaluator) endpoint(call goja.FunctionCall, method string) (string, bool) {
-	host, ok := call.Argument(0).Export().(string)
-	port := ""
-	switch p := call.Argument(1).Export().(type) {
-	case int64:
-		port = strconv.FormatInt(p, 10)
-	case string:
-		port = p
+	host, ok := str(call.Argument(0))
+	port, _ := str(call.Argument(1))
+	if n, ok := call.Argument(1).Export().(int64); ok {
+		port = strconv.FormatInt(n, 10)
 	}
 	switch {
 	case !ok || port == "" || len(call.Arguments) != 2:

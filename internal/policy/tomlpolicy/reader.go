@@ -50,8 +50,10 @@ func (r *reader) take(err error) {
 // unknown answers a key that is not in known.
 func (r *reader) unknown(pos weir.Position, key, place string, known []string) {
 	remedy := "the keys are " + strings.Join(known, ", ")
-	if near := policy.Suggest(key, known); near != "" {
-		remedy = fmt.Sprintf("did you mean %q?", near)
+	if len(r.errs) < maxErrors { // further ones are likely not reported
+		if near := policy.Suggest(key, known); near != "" {
+			remedy = fmt.Sprintf("did you mean %q?", near)
+		}
 	}
 	r.bad(pos, remedy, "unknown key %q %s", key, place)
 }
@@ -86,6 +88,9 @@ func (r *reader) root(t *table) {
 
 func (r *reader) section(name string, e *entry) {
 	switch {
+	case e.value.table == nil && name == "mode":
+		r.bad(e.pos, "write it at the top of the file for all functions, or under [functions.NAME]", "%q stands under [functions]", name)
+		return
 	case e.value.table == nil && slices.Contains(sectionKeys, name):
 		r.bad(e.pos, inFunction, "%q belongs to a function", name)
 		return

@@ -121,6 +121,13 @@ func (f *File) For(function string) (*policy.Policy, error) {
 			}
 		}
 		best.settings[key].apply(p)
+		kind, isList := kinds[key]
+		if best.name != function && (isList || key == "http") {
+			if p.Sections == nil {
+				p.Sections = map[policy.Kind]string{}
+			}
+			p.Sections[kind] = best.name // of "http", which is not in kinds: HTTP
+		}
 	}
 	return p, nil
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/pelletier/go-toml/v2"
@@ -149,6 +150,33 @@ func TestSectionsAboutNoFunctionAreTold(t *testing.T) {
 	}
 }
 
+// A fix belongs where the list is that it is added to: a list of the function's own would replace it.
+func TestFixesDoNotReplaceSharedRules(t *testing.T) {
+	f, err := Parse("weir.toml", []byte("[functions.'*']\nhttp = ['GET https://a.example/']\nread = []\n[functions.charge]\ntcp = []\nread = []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine(f, "charge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for request, want := range map[string]string{
+		"GET https://b.example/": `to allow it, add to [functions."*"] in weir.toml, which other functions may share: http = ["GET https://b.example/"]`,
+		"GET wss://b.example/":   `to allow it, add to [functions."*"] in weir.toml, which other functions may share: http = ["GET wss://b.example/"]`,
+		"tcp b.example:22":       `to allow it, add to [functions.charge] in weir.toml: tcp = ["b.example:22"]`,
+		"read /srv/x":            `to allow it, add to [functions.charge] in weir.toml: read = ["/srv/x"]`,
+		"udp b.example:514":      `to allow it, add to [functions.charge] in weir.toml: udp = ["b.example:514"]`,
+	} {
+		r, err := parseRequest(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Explain(&r, e.Decide(&r)).String(); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %s", request, got)
+		}
+	}
+}
+
 func TestNoSectionGivesNothing(t *testing.T) {
 	f, err := Parse("weir.toml", []byte("[functions.other]\nhttp = []\n"))
 	if err != nil {
@@ -219,6 +247,41 @@ func TestMostSpecificWins(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%q in %q: got %q (%v), want %q", c.function, c.sections, got, err, c.want)
 		}
+	}
+}
+
+// A file of a megabyte, right or wrong all over, is read in a bounded time.
+func TestLargeFiles(t *testing.T) {
+	for name, c := range map[string]struct{ head, line string }{
+		"rules":         {"[functions.charge]\nhttp = [\n", "'GET https://a.example/v1/items/*/parts',\n"},
+		"bad rules":     {"[functions.charge]\nhttp = [\n", "'GET a/%d',\n"},
+		"unknown keys":  {"[functions.charge]\n", "kye%d = 1\n"},
+		"some keys":     {"[functions.charge]\n", "kye%d = [\"" + strings.Repeat("a", 200) + "\"]\n"},
+		"inline keys":   {"[functions.charge]\nlimits = { ", "a%d = 1, "},
+		"inline tables": {"[functions.charge]\nhttp = [\n", "{ allow = 'GET https://a.example/', max_calls = %d, per = 'minute' },\n"},
+		"dotted key":    {"[functions.charge]\nlimits", ".a"},
+		"sections":      {"", "[functions.f%d]\nhttp = []\n"},
+		"nested arrays": {"[functions.charge]\nhttp = ", "["},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := []byte(c.head)
+			for i := 0; len(src) < 1<<20; i++ {
+				if strings.Contains(c.line, "%d") {
+					src = fmt.Appendf(src, c.line, i)
+				} else {
+					src = append(src, c.line...)
+				}
+			}
+			start := time.Now()
+			f, err := Parse("weir.toml", append(src, "]\n"...)) // which ends some of them
+			if err == nil {
+				_, err = f.For("charge")
+			}
+			t.Logf("%v, %.80v", time.Since(start).Round(time.Millisecond), err)
+			if d := time.Since(start); d > time.Minute { // it would be many
+				t.Errorf("took %v", d)
+			}
+		})
 	}
 }
 

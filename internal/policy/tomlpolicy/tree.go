@@ -4,8 +4,8 @@
 package tomlpolicy
 
 import (
-	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -34,13 +34,64 @@ type entry struct {
 	value *value
 }
 
+// The decoder's time grows with the square of the keys that a table has, so that a hostile file of a
+// few megabytes would take hours. These bounds keep it to seconds.
+const (
+	maxKeys       = 10_000 // of the file, those of inline tables aside; parts of dotted keys counted
+	maxInlineKeys = 1_000  // of one inline table
+)
+
+// checkKeys holds a file to maxKeys and maxInlineKeys. It reads as far as there is TOML.
+func checkKeys(name string, data []byte) error {
+	var p unstable.Parser
+	p.Reset(data)
+	keys := 0
+	for p.NextExpression() {
+		e := p.Expression()
+		for it := e.Key(); it.Next(); {
+			keys++
+		}
+		if keys > maxKeys || e.Kind == unstable.KeyValue && !inlineKeysFit(e.Value()) {
+			return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name},
+				Message: fmt.Sprintf("the file has more than %d sections and keys, or an inline table more than %d", maxKeys, maxInlineKeys),
+				Remedy:  "use globs of functions, or wildcards in rules"}
+		}
+	}
+	return nil
+}
+
+func inlineKeysFit(n *unstable.Node) bool {
+	keys := 0
+	for it := n.Children(); it.Next(); {
+		child := it.Node()
+		if child.Kind == unstable.KeyValue {
+			for key := child.Key(); key.Next(); {
+				keys++
+			}
+			child = child.Value()
+		}
+		if keys > maxInlineKeys || !inlineKeysFit(child) {
+			return false
+		}
+	}
+	return true
+}
+
 // parseTree checks data against TOML and gives its tree.
 func parseTree(name string, data []byte) (*table, error) {
+	if err := checkKeys(name, data); err != nil {
+		return nil, err
+	}
 	var whole map[string]any // syntax, and keys and tables that are defined twice
 	if err := toml.Unmarshal(data, &whole); err != nil {
 		return nil, syntaxError(name, data, err)
 	}
-	b := &treeBuilder{name: name, data: data}
+	b := &treeBuilder{name: name}
+	for i, c := range data {
+		if c == '\n' {
+			b.ends = append(b.ends, i)
+		}
+	}
 	b.parser.Reset(data)
 	root := newTable()
 	current := root
@@ -66,14 +117,18 @@ func newTable() *table { return &table{entries: map[string]*entry{}} }
 
 type treeBuilder struct {
 	name   string
-	data   []byte
+	ends   []int // offsets of the ends of lines
 	parser unstable.Parser
 }
 
 // pos gives the position of a byte. Columns count bytes from 1, as compilers do.
 func (b *treeBuilder) pos(offset uint32) weir.Position {
-	before := b.data[:offset]
-	return weir.Position{File: b.name, Line: 1 + bytes.Count(before, []byte("\n")), Column: len(before) - bytes.LastIndexByte(before, '\n')}
+	line, _ := slices.BinarySearch(b.ends, int(offset)) // how many lines end before
+	start := 0
+	if line > 0 {
+		start = b.ends[line-1] + 1
+	}
+	return weir.Position{File: b.name, Line: line + 1, Column: int(offset) - start + 1}
 }
 
 // header opens the table of a [header].

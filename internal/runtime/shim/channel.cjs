@@ -7,7 +7,7 @@
 const net = require('node:net');
 const fs = require('node:fs');
 
-const IN = { load: 1, invoke: 2 };
+const IN = { load: 1, invoke: 2, refused: 3 };
 const OUT = { loaded: 1, failed: 2, result: 3, error: 4, fatal: 5, report: 6, toolarge: 7 };
 const HEAD = 12;
 const SECRET = 16;
@@ -50,6 +50,7 @@ class Channel {
   #have = 0; // bytes of it
   onload = null;
   oninvoke = null;
+  onrefused = null;
 
   constructor(fd) {
     this.#fd = fd;
@@ -111,6 +112,8 @@ class Channel {
       const event = at + 4 + number(buf, at);
       const meta = parse(apply(utf8Slice, buf, [at + 4, event]));
       this.oninvoke(seq, meta, apply(utf8Slice, buf, [event, end]));
+    } else if (type === IN.refused && this.onrefused) {
+      this.onrefused(parse(apply(utf8Slice, buf, [at, end])));
     }
   }
 

@@ -1,11 +1,11 @@
 'use strict';
-// Tells the supervisor which files and programs the walls refused. This is advice: the walls hold
-// without it, and code in the same process can go round it. A call that succeeds costs nothing; one
-// that fails behaves as before.
+// Tells the supervisor which files and programs the walls refused, and the caller what would allow them.
+// This is advice: the walls hold without it, and code in the same process can go round it. A call that
+// succeeds costs nothing; one that fails behaves as before, but for what its error says.
 const fs = require('node:fs');
+const { like, watchEmit } = require('./like.cjs');
 
 const apply = Reflect.apply;
-const define = Object.defineProperty;
 const now = Date.now;
 const { getSystemErrorName: errorName } = require('node:util');
 const maxReports = 100; // of one process in one second
@@ -20,12 +20,16 @@ const WRITES = ['writeFile', 'appendFile', 'mkdir', 'rm', 'rmdir', 'unlink', 're
 const tmp = /^\/tmp(\/|$)/;
 
 let report;
+let explain;
 let last; // the error reported last: fs calls itself, and each call sees it
 let budget = maxReports;
 let since = 0;
 
-function watchDenials(send) {
-  report = send;
+// watchDenials has report(kind, target, errno) called for each refusal, not too often, and
+// explain(error, kind, target) for the error that tells the caller.
+function watchDenials(onReport, onError) {
+  report = onReport;
+  explain = onError;
   for (const [names, kind] of [[READS, 'read'], [WRITES, 'write']]) {
     for (const name of names) {
       wrapSync(fs, name + 'Sync', kind);
@@ -34,7 +38,6 @@ function watchDenials(send) {
     }
   }
   watchPrograms();
-  require('node:module').syncBuiltinESMExports();
 }
 
 // refused reports a failed call of fs, once, if a rule could have allowed it.
@@ -44,7 +47,9 @@ function refused(kind, e, args) {
   let target = typeof e.path === 'string' ? e.path : '';
   if (e.syscall === 'copyfile' && typeof e.dest === 'string' && ruled('write', e.dest, e.code)) { target = e.dest; kind = 'write'; }
   if (kind === 'read' && e.syscall === 'open' && writes(args[1])) kind = 'write';
-  if (target.startsWith('/') && ruled(kind, target, e.code)) tell(kind, target, e.code, e.syscall);
+  if (!target.startsWith('/') || !ruled(kind, target, e.code)) return;
+  tell(kind, target, e.code, e.syscall);
+  explain(e, kind, target);
 }
 
 // ruled says whether a rule could have allowed it.
@@ -61,16 +66,6 @@ function tell(kind, target, errno, call) {
   const t = now();
   if (t - since > 1000) { since = t; budget = maxReports; }
   if (budget-- > 0) report(kind, target.slice(0, 4096), errno, typeof call === 'string' ? call.slice(0, 32) : '');
-}
-
-// like gives a wrapper the looks of what it wraps.
-function like(original, wrapper) {
-  define(wrapper, 'name', { value: original.name, configurable: true });
-  define(wrapper, 'length', { value: original.length, configurable: true });
-  for (const key of Reflect.ownKeys(original)) {
-    if (key !== 'name' && key !== 'length' && key !== 'prototype' && key !== 'arguments' && key !== 'caller') define(wrapper, key, Object.getOwnPropertyDescriptor(original, key));
-  }
-  return wrapper;
 }
 
 function wrapSync(object, name, kind) {
@@ -118,6 +113,10 @@ function wrapPromise(object, name, kind) {
 // watchPrograms reports every program that could not be started.
 function watchPrograms() {
   const cp = require('node:child_process');
+  watchEmit(cp.ChildProcess.prototype, (event, e) => {
+    if (event === 'error' && refusals.has(e?.code) && String(e.syscall).startsWith('spawn')) explain(e, 'exec', String(e.path));
+    return false;
+  });
   const failed = (file, e) => {
     const code = typeof e === 'number' ? errorName(e) : e?.code;
     if (code && refusals.has(code)) tell('exec', String(file), code);
@@ -148,7 +147,11 @@ function watchPrograms() {
         if (typeof e?.syscall === 'string' && e.syscall.startsWith('spawnSync')) error = e;
         throw e;
       } finally {
-        if (error) failed(error.path ?? args[0], error);
+        if (error) {
+          const file = String(error.path ?? args[0]);
+          failed(file, error);
+          if (refusals.has(error.code)) explain(error, 'exec', file);
+        }
       }
     });
   }

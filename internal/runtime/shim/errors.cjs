@@ -8,6 +8,7 @@ const readFile = fs.readFileSync;
 const { parse } = JSON;
 const maps = new Map();
 const maxTrace = 64;
+const maxCauses = 4;
 const maxText = 16384;
 
 // errorOf gives what AWS Lambda reports of a thrown value.
@@ -17,10 +18,19 @@ function errorOf(e) {
       return { errorType: typeof e, errorMessage: text(e), trace: [] };
     }
     const trace = String(e.stack ?? '').split('\n').filter((l) => !l.includes('/opt/weir/') && !l.includes('node:internal/')).slice(0, maxTrace);
-    return { errorType: text(e.name ?? 'Error'), errorMessage: text(e.message), trace: trace.map(text) };
+    return { errorType: text(e.name ?? 'Error'), errorMessage: text(e.message), trace: [...trace, ...causes(e)].map(text) };
   } catch {
     return { errorType: 'Error', errorMessage: 'an error that can not be shown', trace: [] };
   }
+}
+
+// causes gives a line for each error that led to e: what fetch throws says no more than "fetch failed", and
+// some packages keep the cause as detail.
+function causes(e) {
+  const lines = [];
+  const next = (c) => [c.cause, c.detail].find((c) => typeof c?.message === 'string');
+  for (let c = next(e); c && lines.length < maxCauses; c = next(c)) lines.push(`  [cause]: ${c}`);
+  return lines;
 }
 
 function text(v) {

@@ -11,6 +11,9 @@ const { Runner } = require('./runner.cjs');
 const { errorOf, installStackTraces } = require('./errors.cjs');
 const { watchDenials } = require('./denials.cjs');
 const { watchEnvironment } = require('./env.cjs');
+const { watchRefusals } = require('./net.cjs');
+const { watchResponses } = require('./http.cjs');
+const { Words, refusal } = require('./words.cjs');
 
 const channel = new Channel(3);
 const exit = process.exit.bind(process);
@@ -21,7 +24,7 @@ channel.onload = async (request) => {
   setEnvironment(request.env);
   if (request.watched) watchEnvironment(request.watched, (name) => channel.send('report', { kind: 'env', target: name }));
   installStackTraces(request.root);
-  watchDenials((kind, target, errno, call) => channel.send('report', { kind, target, errno, call }));
+  watch(new Words(request.words));
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
@@ -42,6 +45,16 @@ globalThis.awslambda = {
 
 channel.oninvoke = (seq, meta, event) => runner.run(seq, meta, event);
 
+// watch lets the shim see what the walls refuse, so that records name it and errors explain it.
+function watch(words) {
+  channel.onrefused = (said) => words.heard(said);
+  watchDenials((kind, target, errno, call) => channel.send('report', { kind, target, errno, call }),
+    (e, kind, target) => words.file(e, kind, target));
+  watchRefusals(words);
+  watchResponses(words);
+  require('node:module').syncBuiltinESMExports();
+}
+
 // setEnvironment makes process.env what the function may see. The values come over the channel, so
 // that /proc/self/environ holds none of them.
 function setEnvironment(env) {
@@ -50,11 +63,14 @@ function setEnvironment(env) {
 }
 
 // onFatal ends the process after an error that nobody caught, as Lambda does; the invocation in
-// flight answers with it.
+// flight answers with it. A refused call that nobody waits for only gets a line in the log: a package
+// must not be able to end the function by trying what it may not.
 function onFatal(e, origin) {
   const error = errorOf(e);
+  const stray = origin === 'unhandledRejection' && refusal(e);
   if (origin === 'unhandledRejection') error.errorType = 'Runtime.UnhandledPromiseRejection';
   printError(error.trace.join('\n'));
+  if (stray) return;
   if (runner) runner.fatal(error);
   else channel.send('failed', error);
   exit(1);

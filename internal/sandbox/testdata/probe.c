@@ -85,6 +85,18 @@ static int udp(const char *ip, int port) {
 	return r;
 }
 
+// ten datagrams that the kernel gets as one and takes apart (UDP_SEGMENT of linux/udp.h)
+static int udp_in_one(const char *ip, int port) {
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+	inet_pton(AF_INET, ip, &a.sin_addr);
+	int s = socket(AF_INET, SOCK_DGRAM, 0), size = 100;
+	char b[1000] = {0};
+	if (s < 0 || setsockopt(s, IPPROTO_UDP, 103, &size, sizeof size)) return -1;
+	int r = sendto(s, b, sizeof b, 0, (void *)&a, sizeof a);
+	close(s);
+	return r;
+}
+
 static int udp6(const char *ip, int port) {
 	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	inet_pton(AF_INET6, ip, &a.sin6_addr);
@@ -237,12 +249,15 @@ static void sockets(void) {
 	T("udp-multicast", udp("224.0.0.251", 5353));
 	T("udp-broadcast", udp("255.255.255.255", 67));
 	T("udp6", udp6("2001:db8::9", 9999));
+	T("bind-named", bind4(SOCK_DGRAM, "203.0.113.9", 8125));
+	T("udp-in-one", udp_in_one("203.0.113.9", 9999));
 	T("udp-loopback", udp("127.0.0.1", 9999));
 	T("bind-dns", bind4(SOCK_DGRAM, "127.0.0.1", 53));
 	T("bind-capture", bind4(SOCK_STREAM, "127.0.0.1", 1));
 	T("transparent", option(SOL_IP, IP_TRANSPARENT));
 	T("mark", option(SOL_SOCKET, SO_MARK));
 	S("fastopen", fastopen());
+	S("stay", pause());
 	S("pass", pass());
 }
 

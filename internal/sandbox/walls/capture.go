@@ -1,7 +1,7 @@
 package walls
 
 // The nftables rules that catch every TCP connection, whatever its port, and stop every datagram
-// but DNS. They are the sandbox's own: they stand in its network namespace, which the program has
+// but DNS and those to ports that are named. They are the sandbox's own: they stand in its network namespace, which the program has
 // no capability in. If a rule were wrong, a connection would be refused: there is no other device.
 
 import (
@@ -16,56 +16,89 @@ import (
 // match is part of a rule; parts are joined with and.
 type match []expr.Any
 
-// capture installs the rules, in one transaction. TCP to the given ports is caught on loopback
-// addresses too.
-func capture(ipv6 bool, loopback []uint16) error {
-	c, err := nftables.New()
+// capturer collects the rules.
+type capturer struct {
+	*nftables.Conn
+	table    *nftables.Table
+	families []byte
+	cfg      *Config
+}
+
+// capture installs the rules, in one transaction.
+func capture(ipv6 bool, cfg *Config) error {
+	conn, err := nftables.New()
 	if err != nil {
 		return err
 	}
-	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "weir"})
-	families := []byte{unix.NFPROTO_IPV4}
+	c := capturer{Conn: conn, cfg: cfg, families: []byte{unix.NFPROTO_IPV4},
+		table: conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "weir"})}
 	if ipv6 {
-		families = append(families, unix.NFPROTO_IPV6)
+		c.families = append(c.families, unix.NFPROTO_IPV6)
 	}
-
-	// Caught on arrival. Only the first segment matters: the kernel finds the connection for all
-	// that follow, and answers from the listener must not be caught.
-	in := c.AddChain(&nftables.Chain{Name: "capture", Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle})
-	rule := func(chain *nftables.Chain, parts ...match) {
-		var all []expr.Any
-		for _, p := range parts {
-			all = append(all, p...)
-		}
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: all})
-	}
-	for _, f := range families {
-		for _, port := range loopback {
-			rule(in, family(f), toLoopback(f), protocol(unix.IPPROTO_TCP), port16(2, port), opening(), tproxy(f))
-		}
-		rule(in, family(f), toLoopback(f), verdict(expr.VerdictReturn))
-		rule(in, family(f), protocol(unix.IPPROTO_TCP), opening(), tproxy(f))
-	}
-
-	// Checked on departure. The program can make neither raw nor ICMP sockets; ICMP is the
-	// kernel's own, which carries the refusal back.
-	drop := nftables.ChainPolicyDrop
-	out := c.AddChain(&nftables.Chain{Name: "departure", Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter, Policy: &drop})
-	accept := verdict(expr.VerdictAccept)
-	rule(out, protocol(unix.IPPROTO_TCP), accept)
-	rule(out, protocol(unix.IPPROTO_UDP), port16(2, dnsPort), accept)
-	rule(out, protocol(unix.IPPROTO_UDP), port16(0, dnsPort), accept)
-	for _, f := range families {
-		rule(out, family(f), toLoopback(f), protocol(unix.IPPROTO_UDP), accept)
-	}
-	rule(out, protocol(unix.IPPROTO_ICMP), accept)
-	rule(out, protocol(unix.IPPROTO_ICMPV6), accept)
-	rule(out, protocol(unix.IPPROTO_UDP), match{
-		&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}})
+	c.arrival()
+	c.departure()
 	return c.Flush()
 }
+
+func (c *capturer) rule(chain *nftables.Chain, parts ...match) {
+	var all []expr.Any
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	c.AddRule(&nftables.Rule{Table: c.table, Chain: chain, Exprs: all})
+}
+
+// arrival catches what arrives. Of TCP only the first segment matters: the kernel finds the connection
+// for all that follow, and answers from the listener must not be caught. Nor must those of our sockets
+// for datagrams be, nor what these take anyway.
+func (c *capturer) arrival() {
+	in := c.AddChain(&nftables.Chain{Name: "capture", Table: c.table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle})
+	tcp, udp, pass := protocol(unix.IPPROTO_TCP), protocol(unix.IPPROTO_UDP), verdict(expr.VerdictReturn)
+	if c.cfg.UDPAll {
+		c.rule(in, udp, marked(), pass)
+		for _, port := range c.cfg.datagramPorts() {
+			c.rule(in, udp, toPort(port), pass)
+		}
+	}
+	for _, f := range c.families {
+		for _, port := range c.cfg.Loopback {
+			c.rule(in, family(f), toLoopback(f), tcp, toPort(port), opening(), tproxy(f))
+		}
+		c.rule(in, family(f), toLoopback(f), pass)
+		c.rule(in, family(f), tcp, opening(), tproxy(f))
+		if c.cfg.UDPAll {
+			c.rule(in, family(f), udp, tproxy(f))
+		}
+	}
+}
+
+// departure checks what is sent. The program can make neither raw nor ICMP sockets; ICMP is the kernel's
+// own, which carries the refusal back.
+func (c *capturer) departure() {
+	drop := nftables.ChainPolicyDrop
+	out := c.AddChain(&nftables.Chain{Name: "departure", Table: c.table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter, Policy: &drop})
+	udp, accept := protocol(unix.IPPROTO_UDP), verdict(expr.VerdictAccept)
+	c.rule(out, protocol(unix.IPPROTO_TCP), accept)
+	c.rule(out, udp, marked(), accept)
+	for _, port := range c.cfg.datagramPorts() {
+		c.rule(out, udp, toPort(port), accept)
+	}
+	for _, f := range c.families {
+		c.rule(out, family(f), toLoopback(f), udp, accept)
+	}
+	if c.cfg.UDPAll {
+		c.rule(out, udp, accept)
+	}
+	c.rule(out, protocol(unix.IPPROTO_ICMP), accept)
+	c.rule(out, protocol(unix.IPPROTO_ICMPV6), accept)
+	c.rule(out, udp, match{
+		&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}})
+}
+
+// datagramPorts are the ports at which datagrams are taken.
+func (cfg *Config) datagramPorts() []uint16 { return append([]uint16{dnsPort}, cfg.UDPPorts...) }
 
 func equal(load expr.Any, data []byte) match {
 	return match{load, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data}}
@@ -87,10 +120,15 @@ func toLoopback(f byte) match {
 	return equal(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16}, net.IPv6loopback)
 }
 
-// port16 matches the source port (offset 0) or the destination port (offset 2).
-func port16(offset uint32, port uint16) match {
-	return equal(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
+// toPort matches the destination port.
+func toPort(port uint16) match {
+	return equal(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		binaryutil.BigEndian.PutUint16(port))
+}
+
+// marked matches what our own sockets sent.
+func marked() match {
+	return equal(&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, binaryutil.NativeEndian.PutUint32(ownMark))
 }
 
 // opening matches a TCP segment with SYN and without ACK.

@@ -24,6 +24,8 @@ type Config struct {
 	CaptureAll bool     // catch every TCP port (nftables TPROXY), not only Ports
 	Ports      []uint16 // without CaptureAll: the ports to listen on
 	Loopback   []uint16 // ports to catch on loopback addresses too
+	UDPPorts   []uint16 // ports to take datagrams at, besides 53
+	UDPAll     bool     // with CaptureAll: take datagrams to every port
 
 	Binds   []Bind // parents before what lies in them
 	Content []File
@@ -109,8 +111,13 @@ type Report struct {
 // What a descriptor of a Report is.
 const (
 	FDTCP     = "tcp"
-	FDUDP4    = "udp4"
+	FDDNS4    = "dns4"
+	FDDNS6    = "dns6"
+	FDUDP4    = "udp4" // datagrams to one port
 	FDUDP6    = "udp6"
+	FDAll4    = "all4" // datagrams to all other ports; an FDRaw follows
+	FDAll6    = "all6"
+	FDRaw     = "raw" // answers those
 	FDRecords = "records"
 )
 

@@ -39,7 +39,7 @@ func (r *raiser) network() *Failure {
 		}
 	}
 	if r.cfg.CaptureAll {
-		if err := capture(r.report.IPv6, r.cfg.Loopback); err != nil {
+		if err := capture(r.report.IPv6, r.cfg); err != nil {
 			return failure(Capture, "nftables rules", err)
 		}
 	}
@@ -74,7 +74,7 @@ func anyAddress(lo netlink.Link, family int) error {
 		Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL})
 }
 
-// listen makes the listeners and sends them to the supervisor, a few at a time.
+// listen makes the listeners and sends them to the supervisor.
 func (r *raiser) listen() *Failure {
 	ports := []uint16{capturePort}
 	if !r.cfg.CaptureAll {
@@ -82,8 +82,7 @@ func (r *raiser) listen() *Failure {
 		slices.Sort(ports)
 		ports = slices.Compact(ports)
 	}
-	var fds []int
-	var kinds []string
+	var h handover
 	for _, family := range r.families() {
 		for _, port := range ports {
 			fd, err := listenTCP(family, int(port), r.cfg.CaptureAll)
@@ -94,21 +93,30 @@ func (r *raiser) listen() *Failure {
 				}
 				return failure(wall, fmt.Sprintf("listening on port %d", port), err)
 			}
-			fds, kinds = append(fds, fd), append(kinds, FDTCP)
+			h.add(FDTCP, fd)
 		}
-		fd, err := listenDNS(family)
-		if err != nil {
-			return failure(Network, "listening on port 53", err)
+		if f := r.listenUDP(&h, family); f != nil {
+			return f
 		}
-		kind := FDUDP4
-		if family == unix.AF_INET6 {
-			kind = FDUDP6
-		}
-		fds, kinds = append(fds, fd), append(kinds, kind)
 	}
-	for len(fds) > 0 {
+	return h.send(r.ctl)
+}
+
+// handover is what goes to the supervisor.
+type handover struct {
+	fds   []int
+	kinds []string
+}
+
+func (h *handover) add(kind string, fd int) {
+	h.fds, h.kinds = append(h.fds, fd), append(h.kinds, kind)
+}
+
+// send sends the descriptors, a few at a time, and closes them.
+func (h *handover) send(ctl *control) *Failure {
+	for fds, kinds := h.fds, h.kinds; len(fds) > 0; {
 		n := min(len(fds), MaxFDs)
-		if err := r.ctl.report(&Report{FDs: kinds[:n]}, fds[:n]); err != nil {
+		if err := ctl.report(&Report{FDs: kinds[:n]}, fds[:n]); err != nil {
 			return failure(Network, "handing over the listeners", err)
 		}
 		for _, fd := range fds[:n] {
@@ -141,32 +149,6 @@ func listenTCP(family, port int, transparent bool) (int, error) {
 	}
 	if err == nil {
 		err = os.NewSyscallError("listen", unix.Listen(fd, backlog))
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
-// listenDNS takes datagrams to port 53 of every address. Each comes with the address that it was
-// sent to, and answers can be sent from any address (ip(7), ipv6(7)): resolvers connect their
-// socket and drop answers from elsewhere.
-func listenDNS(family int) (int, error) {
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return -1, os.NewSyscallError("socket", err)
-	}
-	if family == unix.AF_INET6 {
-		err = errors.Join(
-			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1),
-			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
-			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1))
-	} else {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-	}
-	if err == nil {
-		err = bind(fd, family, dnsPort)
 	}
 	if err != nil {
 		unix.Close(fd)

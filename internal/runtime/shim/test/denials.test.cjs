@@ -13,8 +13,11 @@ const shape = (o) => Object.fromEntries(Object.keys(o).filter((k) => typeof o[k]
 const before = { fs: shape(fs), promises: shape(fs.promises), cp: shape(cp), originalOpen: fs.openSync };
 
 const reports = [];
-require('../denials.cjs').watchDenials((kind, target, errno) => reports.push(`${kind} ${target} ${errno}`));
-beforeEach(() => { reports.length = 0; });
+const explained = new Map(); // by error: what it was explained as
+require('../denials.cjs').watchDenials((kind, target, errno) => reports.push(`${kind} ${target} ${errno}`),
+  (e, kind, target) => explained.set(e, `${kind} ${target}`));
+require('node:module').syncBuiltinESMExports();
+beforeEach(() => { reports.length = 0; explained.clear(); });
 
 test('functions keep their names, lengths and properties', () => {
   assert.notEqual(fs.openSync, before.originalOpen);
@@ -62,6 +65,7 @@ test('refusals are reported once in every style and the error stays the same', a
   await new Promise((done) => fs.readFile('/no/such', (e) => { assert.equal(e.code, 'ENOENT'); done(); }));
   await assert.rejects(async () => { for await (const _ of fs.createReadStream('/no/such')); }, error);
   assert.deepEqual(reports, Array(4).fill('read /no/such ENOENT'));
+  assert.deepEqual([...explained.values()], Array(4).fill('read /no/such'));
 });
 
 test('what was to be written is reported as a write', async () => {
@@ -83,9 +87,11 @@ test('what no rule could allow is not reported', () => {
 });
 
 test('programs that can not be started are reported', async () => {
-  await new Promise((done) => cp.spawn('/no/such/program').on('error', done));
-  assert.throws(() => cp.execFileSync('/no/such/other'), { code: 'ENOENT' });
-  assert.equal(cp.spawnSync('/no/such/third').error.code, 'ENOENT');
+  const explanation = (e) => { assert.equal(e.code, 'ENOENT'); return explained.get(e); };
+  const thrown = (f) => { try { f(); } catch (e) { return e; } };
+  assert.equal(explanation(await new Promise((done) => cp.spawn('/no/such/program').on('error', done))), 'exec /no/such/program');
+  assert.equal(explanation(thrown(() => cp.execFileSync('/no/such/other'))), 'exec /no/such/other');
+  assert.equal(explanation(cp.spawnSync('/no/such/third').error), 'exec /no/such/third');
   assert.deepEqual([...new Set(reports)], ['program', 'other', 'third'].map((n) => `exec /no/such/${n} ENOENT`));
 });
 
@@ -124,14 +130,16 @@ test('import of node:fs sees the same functions', async () => {
 });
 
 test('a rejection that nobody catches is still one', () => {
-  const script = `require(${JSON.stringify(require.resolve('../denials.cjs'))}).watchDenials(() => {}); require('fs').promises.readFile('/no/such');`;
+  const script = `require(${JSON.stringify(require.resolve('../denials.cjs'))}).watchDenials(() => {}, () => {}); require('fs').promises.readFile('/no/such');`;
   const r = cp.spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' });
   assert.equal(r.status, 1);
   assert.match(r.stderr, /ENOENT/);
 });
 
 test('a flood of refusals is cut short, and a long path too', () => {
+  for (let i = 0; i < 1000; i++) assert.throws(() => fs.readFileSync('/no/such/' + 'x'.repeat(5000) + i));
   for (let i = 0; i < 1000; i++) assert.throws(() => fs.readFileSync('/no/such/' + i));
+  assert.equal(explained.size, 1000); // a name that long is another error
   assert.ok(reports.length <= 200, `${reports.length} reports`); // two seconds' worth, should the clock turn
   assert.ok(reports.every((r) => r.length < 4200));
 });

@@ -23,6 +23,18 @@ test('errors are told as Lambda tells them', () => {
   assert.ok(!e.trace.some((l) => l.includes('node:internal/')));
 });
 
+test('what led to an error is told in the trace, a few steps deep', () => {
+  const cause = Object.assign(new Error('GET https://x/ is not allowed'), { code: 'EWEIR' });
+  const told = (e) => errorOf(e).trace.filter((l) => l.startsWith('  [cause]: '));
+  assert.deepEqual(told(new TypeError('fetch failed', { cause })), ['  [cause]: Error: GET https://x/ is not allowed']);
+  assert.deepEqual(told(Object.assign(new Error('no connection'), { detail: new TypeError('fetch failed', { cause }) })),
+    ['  [cause]: TypeError: fetch failed', '  [cause]: Error: GET https://x/ is not allowed']);
+  for (const cause of [undefined, 'text', {}, 7]) assert.deepEqual(told(new Error('x', { cause })), []);
+  const loop = new Error('x');
+  loop.cause = loop;
+  assert.equal(told(loop).length, 4);
+});
+
 test('anything can be thrown', () => {
   for (const [thrown, type, message] of [
     ['text', 'string', 'text'], [undefined, 'undefined', 'undefined'], [null, 'object', 'null'], [7, 'number', '7'], [7n, 'bigint', '7'],

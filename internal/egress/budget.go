@@ -1,0 +1,165 @@
+package egress
+
+// This file exists because a rule may be bounded in amount: the policy says by how much, and what has
+// been used is counted here, where the calls go out.
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-run/weir/internal/policy"
+)
+
+// meter counts what is used of the budget of one rule, by one invocation or by all instances of a function.
+type meter struct {
+	budget *policy.Budget
+	now    func() time.Time
+
+	mu    sync.Mutex
+	calls int
+	bytes int64
+	began time.Time // of the minute that is counted
+}
+
+// renew begins another minute if the last one is over. The caller holds the lock.
+func (m *meter) renew() {
+	if now := m.now(); m.budget.Per == policy.PerMinute && now.Sub(m.began) >= time.Minute {
+		m.calls, m.bytes, m.began = 0, 0, now
+	}
+}
+
+// call counts a call with a body of so many bytes, as far as that is known; false if it is one too many
+// or would be too long.
+func (m *meter) call(length int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.renew()
+	b := m.budget
+	if b.MaxCalls > 0 && m.calls >= b.MaxCalls || b.MaxBytes > 0 && (m.bytes >= b.MaxBytes || length > b.MaxBytes-m.bytes) {
+		return false
+	}
+	m.calls++
+	return true
+}
+
+// take counts bytes; false if they are too many, and then they are not counted.
+func (m *meter) take(n int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.renew()
+	if m.budget.MaxBytes > 0 && int64(n) > m.budget.MaxBytes-m.bytes {
+		return false
+	}
+	m.bytes += int64(n)
+	return true
+}
+
+// meters are those of several rules, by their index in the policy.
+type meters struct {
+	mu     sync.Mutex
+	byRule map[int]*meter
+}
+
+// reset makes all budgets whole. Calls that are still under way count on what they began with.
+func (m *meters) reset() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byRule = nil
+}
+
+func (m *meters) of(rule int, b *policy.Budget) *meter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byRule == nil {
+		m.byRule = map[int]*meter{}
+	}
+	found := m.byRule[rule]
+	if found == nil {
+		found = &meter{budget: b, now: time.Now}
+		m.byRule[rule] = found
+	}
+	return found
+}
+
+// account is that of one call with the budget of the rule that allowed it. A nil account has no bound.
+type account struct {
+	conn  *conn
+	req   *policy.Request
+	over  policy.Decision // what becomes of it when the budget is used up
+	meter *meter
+	once  sync.Once
+	cut   atomic.Bool
+}
+
+// charge opens the account of a call that is allowed, and counts the call. If that is one too many, the
+// decision becomes a denial.
+func (c *conn) charge(req *policy.Request, length int64, d policy.Decision) (*account, policy.Decision) {
+	if !d.Allow || d.Rule < 0 {
+		return nil, d
+	}
+	b := c.sandbox.function.engine.Policy().Rules[d.Rule].Budget
+	if b == nil {
+		return nil, d
+	}
+	all := &c.sandbox.meters
+	if b.Per == policy.PerMinute {
+		all = &c.sandbox.function.meters
+	}
+	over := policy.Decision{Rule: -1, Nearest: d.Rule, Reason: policy.OverBudget}
+	a := &account{conn: c, req: req, over: over, meter: all.of(d.Rule, b)}
+	if !a.meter.call(length) {
+		return nil, over
+	}
+	return a, d
+}
+
+// spend counts bytes of a body, of either direction; false if the transfer is to be cut. That is recorded
+// once for a call.
+func (a *account) spend(n int) bool {
+	if a == nil || a.meter.take(n) {
+		return true
+	}
+	s := a.conn.sandbox
+	a.once.Do(func() {
+		r := explained(recordOf(a.req), s.function.engine.Explain(a.req, a.over))
+		if s.function.monitor {
+			s.ledger.pass(monitored, r)
+		} else {
+			a.conn.write(r)
+		}
+	})
+	if s.function.monitor {
+		return true
+	}
+	a.cut.Store(true)
+	return false
+}
+
+// wasCut tells whether the call was cut short.
+func (a *account) wasCut() bool { return a != nil && a.cut.Load() }
+
+var errOverBudget = errors.New("the budget of the rule is used up")
+
+// reader counts what is read from r. Without a bound it is r itself.
+func (a *account) reader(r io.Reader) io.Reader {
+	if a == nil {
+		return r
+	}
+	return &metered{r, a}
+}
+
+type metered struct {
+	io.Reader
+	account *account
+}
+
+func (m *metered) Read(b []byte) (int, error) {
+	n, err := m.Reader.Read(b)
+	if n > 0 && !m.account.spend(n) {
+		return 0, errOverBudget
+	}
+	return n, err
+}

@@ -1,0 +1,78 @@
+'use strict';
+// A connection that Weir reset and a DNS question that it refused: their protocols have no words for the
+// reason, so that it comes over the channel, before the error but perhaps not yet read.
+const net = require('node:net');
+const dns = require('node:dns');
+const { like } = require('./like.cjs');
+
+const { apply } = Reflect;
+const turn = setImmediate;
+// How a refusal by Weir may look; others look the same. The last is a TLS server name that is not the dialled one.
+const refusals = new Set(['ECONNRESET', 'EPIPE', 'ERR_SSL_TLSV1_UNRECOGNIZED_NAME']);
+
+// The numbers of the types that a program can ask for (RFC 1035, section 3.2.2, and the IANA registry), by
+// what Node calls the question.
+const TYPES = { queryA: 1, queryNs: 2, queryCname: 5, querySoa: 6, getHostByAddr: 12, queryPtr: 12, queryMx: 15, queryTxt: 16,
+  queryAaaa: 28, querySrv: 33, queryNaptr: 35, queryTlsa: 52, queryAny: 255, queryCaa: 257 };
+
+function watchRefusals(words) {
+  watchSockets(words);
+  watchQuestions(words);
+}
+
+// soon runs when the channel has been read: that happens in the next turn of the event loop at the latest,
+// and a turn may be over when this is called.
+function soon(f) {
+  turn(() => turn(f));
+}
+
+function watchSockets(words) {
+  const destroy = net.Socket.prototype._destroy;
+  net.Socket.prototype._destroy = like(destroy, function (e, done) {
+    if (!refusals.has(e?.code)) return apply(destroy, this, [e, done]);
+    const port = this.localPort;
+    soon(() => {
+      words.connection(e, port);
+      apply(destroy, this, [e, done]);
+    });
+  });
+}
+
+function watchQuestions(words) {
+  const explain = (e, then) => {
+    if (e?.code !== 'EREFUSED' || !(e.syscall in TYPES)) return then();
+    soon(() => {
+      words.question(e, TYPES[e.syscall], e.hostname);
+      then();
+    });
+  };
+  for (const object of [dns, dns.Resolver.prototype]) {
+    for (const name of questions(object)) wrapCallback(object, name, explain);
+  }
+  for (const object of [dns.promises, dns.promises.Resolver.prototype]) {
+    for (const name of questions(object)) wrapPromise(object, name, explain);
+  }
+}
+
+const questions = (object) => Object.getOwnPropertyNames(object).filter((name) => /^(resolve|reverse)/.test(name) && typeof object[name] === 'function');
+
+function wrapCallback(object, name, explain) {
+  const original = object[name];
+  object[name] = like(original, function (...args) {
+    const callback = args[args.length - 1];
+    if (typeof callback === 'function') {
+      args[args.length - 1] = function (...results) { explain(results[0], () => apply(callback, this, results)); };
+    }
+    return apply(original, this, args);
+  });
+}
+
+function wrapPromise(object, name, explain) {
+  const original = object[name];
+  object[name] = like(original, function (...args) {
+    const promise = apply(original, this, args);
+    return promise.then(undefined, (e) => new Promise((_, fail) => explain(e, () => fail(e))));
+  });
+}
+
+module.exports = { watchRefusals };
