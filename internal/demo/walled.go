@@ -89,6 +89,9 @@ type witness struct {
 
 // Decided keeps a denial.
 func (w *witness) Decided(d record.Decision) {
+	if d.Verdict == record.Allow {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.denials = append(w.denials, d)
