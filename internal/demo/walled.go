@@ -87,7 +87,7 @@ type witness struct {
 	denials []record.Decision
 }
 
-// Decided keeps a denial.
+// Decided keeps a denial. What was allowed, the outside tells.
 func (w *witness) Decided(d record.Decision) {
 	if d.Verdict == record.Allow {
 		return

@@ -290,7 +290,7 @@ func (f *Function) standing(host string) standing {
 			return matched
 		}
 	}
-	for _, port := range f.engine.UDPPorts() {
+	for _, port := range f.udpPorts {
 		if f.engine.ServesUDP(host, port) {
 			return matched
 		}

@@ -122,17 +122,18 @@ const (
 // Function is the outer end of one function's sandboxes. Its connections to upstreams are shared by
 // its instances and by nobody else.
 type Function struct {
-	egress  *Egress
-	name    string
-	engine  *policy.Engine
-	pinned  map[string]bool // names that rules name exactly
-	ports   []uint16        // ports that rules name
-	tcp     bool            // programs may do TLS of their own with the outside
-	monitor bool            // what no rule allows is recorded and let through
-	pins    pins
-	meters  meters                               // of budgets for a minute
-	places  slots                                // connections to upstreams
-	texts   []atomic.Pointer[policy.Explanation] // of what each rule allowed, made when it first does
+	egress   *Egress
+	name     string
+	engine   *policy.Engine
+	pinned   map[string]bool // names that rules name exactly
+	ports    []uint16        // ports that http, ws and tcp rules name
+	udpPorts []uint16        // … udp rules
+	tcp      bool            // programs may do TLS of their own with the outside
+	monitor  bool            // what no rule allows is recorded and let through
+	pins     pins
+	meters   meters                               // of budgets for a minute
+	places   slots                                // connections to upstreams
+	texts    []atomic.Pointer[policy.Explanation] // of what each rule allowed, made when it first does
 	// A request leaves by the protocol that it came by: what one version can say and the other
 	// can't never has to be translated. WebSockets need HTTP/1.1.
 	http1 *http.Transport
@@ -141,7 +142,7 @@ type Function struct {
 
 // Function makes the outer end of a function that eng decides for.
 func (e *Egress) Function(name string, eng *policy.Engine) *Function {
-	f := &Function{egress: e, name: name, engine: eng, pinned: map[string]bool{}, ports: eng.Ports(), places: newPlaces(),
+	f := &Function{egress: e, name: name, engine: eng, pinned: map[string]bool{}, ports: eng.Ports(), udpPorts: eng.UDPPorts(), places: newPlaces(),
 		texts: make([]atomic.Pointer[policy.Explanation], len(eng.Policy().Rules))}
 	for _, h := range eng.Hosts() {
 		f.pinned[h] = true

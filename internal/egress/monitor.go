@@ -77,8 +77,9 @@ func (c *conn) monitorTLS() bool {
 // not speak HTTP inside, or one for the same host and port has refused the sandbox's certificate. A
 // handshake for another host is not: that is refused as ever.
 func (c *conn) untouchable() bool {
-	var read recording
-	read.Conn = c
+	read := recording{Conn: c}
+	c.SetDeadline(time.Now().Add(handshakeTime))
+	defer c.SetDeadline(time.Time{})
 	var hello *tls.ClientHelloInfo
 	tls.Server(&read, &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		hello = h
