@@ -176,8 +176,8 @@ func ownFiles(s *streams, dir string) (learn.Sources, error) {
 }
 
 func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+	_, err := os.Lstat(path)
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // proposed gives the text of the weir.toml that is proposed, and makes sure that Weir takes it.
@@ -241,10 +241,10 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 		rules, doubts = rules+live, doubts+len(f.Rules)-live
 		line := fmt.Sprintf("%s: %d new, %d for a second look", f.Name, live, len(f.Rules)-live)
 		if f.Unnameable > 0 {
-			line += fmt.Sprintf("; %d calls that no rule can allow", f.Unnameable)
+			line += fmt.Sprintf("; calls that no rule can allow: %d", f.Unnameable)
 		}
 		if f.Lost > 0 {
-			line += fmt.Sprintf("; %d records found no room", f.Lost)
+			line += fmt.Sprintf("; records that found no room: %d", f.Lost)
 		}
 		fmt.Fprintln(s.err, line)
 	}
@@ -252,7 +252,7 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 	for _, g := range unused {
 		fmt.Fprintf(s.err, "unused: %s %s %q (%s)\n", g.Function, g.Key, g.Rule, g.At)
 	}
-	parts := []string{fmt.Sprintf("%d rules new, %d for a second look, %d unused", rules, doubts, len(unused))}
+	parts := []string{fmt.Sprintf("in all: %d new, %d for a second look, %d unused", rules, doubts, len(unused))}
 	if out != "" {
 		parts = append(parts, "written to "+out)
 	}

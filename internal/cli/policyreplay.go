@@ -115,6 +115,6 @@ func printReplay(s *streams, r *learn.Replay, changes []learn.Change) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(s.out, "%d calls newly denied, %d newly allowed, %d as before, %d that can't be told\n", r.Denied, r.Allowed, r.Same, r.Unknown)
+	_, err := fmt.Fprintf(s.out, "calls newly denied: %d, newly allowed: %d, as before: %d, can't be told: %d\n", r.Denied, r.Allowed, r.Same, r.Unknown)
 	return err
 }

@@ -52,7 +52,7 @@ function install(src, name) {
 
 // serve starts `weir dev` on the site and waits until it is ready.
 async function serve(site, c, log, ...flags) {
-  const args = ['dev', site, ...flags, '--port', '0', '--env-file', path.join(site, '..', 'env'), '--records', path.join(site, '..', 'records.jsonl'), '--upstream-ca', pki().ca, ...resolves(hosts)];
+  const args = ['dev', site, '--port', '0', '--env-file', path.join(site, '..', 'env'), '--records', path.join(site, '..', 'records.jsonl'), '--upstream-ca', pki().ca, ...resolves(hosts), ...flags];
   const state = path.join(work, uid === undefined ? 'state' : `state-${uid}`);
   fs.mkdirSync(state, { recursive: true });
   if (uid !== undefined) fs.chownSync(state, uid, uid);

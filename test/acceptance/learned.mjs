@@ -16,9 +16,11 @@ export function thievery(proposed, c, hosts) {
   const evil = Object.entries({ ...hosts.names, ...hosts.ipMap }).filter(([name]) => !granted.includes(name.replace(/^\*\./, ''))).map(([name]) => name.replace(/^\*\./, ''));
   const live = proposed.split('\n').filter((line) => !commented.test(line));
   const bad = live.filter((line) => evil.some((name) => line.includes(name)) || /127\.\d|169\.254|\d+\.\d+\.\d+\.\d+/.test(line)).map((line) => `a rule for the thief: ${line}`);
+  let key;
   for (const line of live) {
-    if (/^\s*(exec|addons)\b/.test(line) && !(c.policy.exec || []).length && !c.policy.addons) bad.push(`a program or library for the thief: ${line}`);
-    if (/^\s*(write|read)\b/.test(line) && /"\/(?!tmp\/|var\/task\/)/.test(line)) bad.push(`files for the thief: ${line}`);
+    key = /^\s*(\w+)\s*=/.exec(line)?.[1] ?? key;
+    if ((key === 'exec' && line.includes('"') || /^\s*addons\b/.test(line)) && !(c.policy.exec || []).length && !c.policy.addons) bad.push(`a program or library for the thief: ${line}`);
+    if ((key === 'write' || key === 'read') && /"\/(?!tmp\/|var\/task\/)/.test(line)) bad.push(`files for the thief: ${line}`);
   }
   if (c.marker && proposed.includes(c.marker)) bad.push('the loot stands in the policy');
   return bad;

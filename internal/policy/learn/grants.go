@@ -112,4 +112,9 @@ func (g *Grant) idle(from, to time.Time) string {
 	return "last used " + g.LastUse.UTC().Format(time.DateOnly) + ", " + days(to.Sub(g.LastUse)) + " before the records end"
 }
 
-func days(d time.Duration) string { return count(int(d.Hours()/24), "day") }
+func days(d time.Duration) string {
+	if d < 24*time.Hour {
+		return "less than a day"
+	}
+	return count(int(d.Hours()/24), "day")
+}

@@ -5,6 +5,7 @@ package learn
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // Options says what is known beside the records. All may be zero.
@@ -257,8 +259,9 @@ func newRule(j *judge, c *call, rule policy.Rule) Rule {
 	if c.host != "" {
 		r.NamedBy = j.namedBy(c)
 	}
-	if err := policy.Check(rule); err != nil {
-		r.Why = append(r.Why, "no rule can say it: "+err.Error())
+	var bad *weir.Error
+	if errors.As(policy.Check(rule), &bad) {
+		r.Why = append(r.Why, "no rule can say it: "+bad.Message)
 	}
 	if !r.Live() {
 		r.Text = guarded(c, r.Text)

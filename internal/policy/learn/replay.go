@@ -61,7 +61,7 @@ func (r *Replay) Invoked(record.Invocation) {}
 // Decided asks the candidate about a recorded call. In monitor mode a call counts as it was decided,
 // though it was let through.
 func (r *Replay) Decided(d record.Decision) {
-	n := 1 + d.Count
+	n := calls(&d)
 	eng := r.engine(&d)
 	req, ok := requestOf(&d)
 	if eng == nil || !ok || d.Verdict == record.Deny && d.Fix == "" {
@@ -115,7 +115,7 @@ func (r *Replay) note(d *record.Decision, v record.Verdict, x policy.Explanation
 			r.changes[k] = c
 		}
 	}
-	c.Calls += 1 + d.Count
+	c.Calls += calls(d)
 	for _, t := range [...]time.Time{d.Time, d.Last} {
 		if t.After(c.Last) {
 			c.Last = t

@@ -18,10 +18,10 @@ var kinds = map[string]policy.Kind{
 }
 
 // requestOf gives the request that a record tells of; false if no rule could name it. A text that was
-// cut is not taken for the whole.
+// cut is not taken for the whole, nor one that stands for many, such as "(a child process)".
 func requestOf(d *record.Decision) (r policy.Request, ok bool) {
 	kind, known := kinds[d.Kind]
-	if !known || strings.HasSuffix(d.Target, "...") || strings.HasSuffix(d.Target, "…") {
+	if !known || strings.HasPrefix(d.Target, "(") || strings.HasSuffix(d.Target, "...") || strings.HasSuffix(d.Target, "…") {
 		return r, false
 	}
 	var err error

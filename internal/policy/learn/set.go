@@ -116,7 +116,7 @@ func (s *Set) Decided(d record.Decision) {
 	r, ok := requestOf(&d)
 	if !ok || d.Verdict == record.Deny && d.Fix == "" {
 		if d.Verdict == record.Deny {
-			f.unnameable += 1 + d.Count
+			f.unnameable += calls(&d)
 		}
 		return
 	}
@@ -151,7 +151,7 @@ func (f *function) use(g grant, d *record.Decision) {
 		u = &use{}
 		f.used[g] = u
 	}
-	u.calls += 1 + d.Count
+	u.calls += calls(d)
 	for _, t := range [...]time.Time{d.Time, d.Last} {
 		if t.After(u.last) {
 			u.last = t
@@ -230,7 +230,7 @@ func (s *Set) room(f *function) bool {
 }
 
 func (e *evidence) add(d *record.Decision, request uint64) {
-	n := 1 + d.Count
+	n := calls(d)
 	e.calls += n
 	switch {
 	case d.Verdict == record.Allow:
@@ -293,3 +293,7 @@ func (e *evidence) merge(o *evidence) {
 	e.nearest = e.nearest || o.nearest
 	e.long = e.long || o.long
 }
+
+// calls is how many calls a record tells of: one, or, in a line that sums up, those after the first,
+// which has a line of its own.
+func calls(d *record.Decision) int { return max(1, d.Count) }
