@@ -29,7 +29,7 @@ function errorOf(e) {
 function causes(e) {
   const lines = [];
   const next = (c) => [c.cause, c.detail].find((c) => typeof c?.message === 'string');
-  for (let c = next(e); c && lines.length < maxCauses; c = next(c)) lines.push(`  [cause]: ${c}`);
+  for (let c = next(e); c && lines.length < maxCauses; c = next(c)) lines.push(`  [cause]: ${c.name}${typeof c.code === 'string' ? ` [${c.code}]` : ''}: ${c.message}`);
   return lines;
 }
 

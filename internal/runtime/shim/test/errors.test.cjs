@@ -26,9 +26,9 @@ test('errors are told as Lambda tells them', () => {
 test('what led to an error is told in the trace, a few steps deep', () => {
   const cause = Object.assign(new Error('GET https://x/ is not allowed'), { code: 'EWEIR' });
   const told = (e) => errorOf(e).trace.filter((l) => l.startsWith('  [cause]: '));
-  assert.deepEqual(told(new TypeError('fetch failed', { cause })), ['  [cause]: Error: GET https://x/ is not allowed']);
+  assert.deepEqual(told(new TypeError('fetch failed', { cause })), ['  [cause]: Error [EWEIR]: GET https://x/ is not allowed']);
   assert.deepEqual(told(Object.assign(new Error('no connection'), { detail: new TypeError('fetch failed', { cause }) })),
-    ['  [cause]: TypeError: fetch failed', '  [cause]: Error: GET https://x/ is not allowed']);
+    ['  [cause]: TypeError: fetch failed', '  [cause]: Error [EWEIR]: GET https://x/ is not allowed']);
   for (const cause of [undefined, 'text', {}, 7]) assert.deepEqual(told(new Error('x', { cause })), []);
   const loop = new Error('x');
   loop.cause = loop;
