@@ -205,7 +205,7 @@ func (s *Sandbox) lookUpOutside(q dnsmessage.Question, name string) outcome {
 	r := record.Decision{Kind: "dns", Target: asked(req.Type, name)}
 	if !d.Allow && !(s.function.monitor && allowable(&req)) {
 		x := s.function.engine.Explain(&req, d)
-		s.deniedAs(q, explained(r, x), name, x.String())
+		s.refuseQuestion(q, name, explained(r, x), x.String())
 		return outcome{code: dnsmessage.RCodeRefused}
 	}
 	rooted, err := dnsmessage.NewName(req.Host + ".") // its one spelling: case could carry data, too
@@ -261,11 +261,11 @@ func (s *Sandbox) lookUpAddress(q dnsmessage.Question, name string) (netip.Addr,
 }
 
 func (s *Sandbox) deniedQuestion(q dnsmessage.Question, name, reason string) {
-	s.deniedAs(q, record.Decision{Kind: "dns", Reason: reason, Target: asked(policy.DNSType(uint16(q.Type)), name)}, name, "")
+	s.refuseQuestion(q, name, record.Decision{Kind: "dns", Reason: reason, Target: asked(policy.DNSType(uint16(q.Type)), name)}, "")
 }
 
-// deniedAs records that a question is refused, and has the sandbox told.
-func (s *Sandbox) deniedAs(q dnsmessage.Question, r record.Decision, name, text string) {
+// refuseQuestion records a refused question, and tells the sandbox of it: text, or what the record says.
+func (s *Sandbox) refuseQuestion(q dnsmessage.Question, name string, r record.Decision, text string) {
 	s.ledger.writeOnce(r)
 	refusal := refusalOf(r, text)
 	refusal.Type, refusal.Name = q.Type, shown(name)

@@ -122,7 +122,8 @@ func TestRefusalsAreTold(t *testing.T) {
 	}
 	for range 2 {
 		w.ask("Data.evil.test.", dnsmessage.TypeTXT)
-		if r := take(); len(r) != 1 || r[0].Type != dnsmessage.TypeTXT || r[0].Name != "Data.evil.test" || !strings.HasPrefix(r[0].Message, "TXT Data.evil.test is refused: ") {
+		if r := take(); len(r) != 1 || r[0].Type != dnsmessage.TypeTXT || r[0].Name != "Data.evil.test" || r[0].Fix != `dns = ["TXT data.evil.test"]` ||
+			!strings.HasPrefix(r[0].Message, "DNS TXT data.evil.test is not allowed: ") {
 			t.Errorf("the question: %+v", r)
 		}
 	}

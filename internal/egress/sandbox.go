@@ -37,9 +37,9 @@ type Sandbox struct {
 	ca       *authority
 	names    *names
 	ledger   *ledger
-	meters   meters        // of budgets for one invocation
 	mark     string        // of the responses that are the egress's own refusals; see deniedHeader
 	told     func(Refusal) // may be nil
+	meters   meters        // of budgets for one invocation
 	ipv6     atomic.Bool   // the sandbox has IPv6 to connect with
 	requests slots         // HTTP requests being served
 	refusals slots         // HTTP requests beyond that, which are being refused

@@ -73,13 +73,16 @@ func startsProcess(syscall string) bool {
 	return syscall == "fork" || syscall == "vfork" || syscall == "clone" || syscall == "clone3"
 }
 
+// files are the kinds of rules for files and programs, as the shim calls them.
+var files = map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "exec": policy.Exec}
+
 // reported takes the shim's word for a file or program that was refused, or a variable that was read.
 func (d *denials) reported(r runtime.Report) {
 	if r.Kind == "env" {
 		d.variable(r.Target)
 		return
 	}
-	kind, ok := map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "exec": policy.Exec}[r.Kind]
+	kind, ok := files[r.Kind]
 	if !ok {
 		return
 	}
@@ -172,8 +175,12 @@ func isCall(s string) bool {
 // words is what the shim needs to say why something was refused.
 func (in *instance) words() runtime.Words {
 	eng := in.cfg.Engine
-	return runtime.Words{Mark: in.egress.Mark(), Place: eng.Place(), Intrinsic: eng.Policy().Intrinsic,
-		Grants: in.grants}
+	w := runtime.Words{Mark: in.egress.Mark(), Intrinsic: eng.Policy().Intrinsic, Files: map[string]runtime.Grant{}}
+	for name, kind := range files {
+		nowhere := policy.Request{Kind: kind}
+		w.Files[name] = runtime.Grant{Rules: in.grants[name], Place: eng.Explain(&nowhere, eng.Decide(&nowhere)).Place}
+	}
+	return w
 }
 
 // refused passes the egress's word on to the shim.

@@ -174,8 +174,8 @@ func hostPaths(grants []string) []string {
 // load has the function's code imported.
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
-	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits, Node: in.cfg.Node,
-		Words: in.words()}, time.Now().Add(loadTime))
+	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
+		Node: in.cfg.Node, Words: in.words()}, time.Now().Add(loadTime))
 	in.look()
 	if err == nil {
 		return nil

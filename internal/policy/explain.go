@@ -65,7 +65,7 @@ var reasons = [...]string{
 
 // Explain gives the text of a decision that this engine made about r.
 func (e *Engine) Explain(r *Request, d Decision) Explanation {
-	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], Place: e.placeOf(r.Kind)}
+	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], Place: e.place()}
 	switch {
 	case d.Reason == NoRule && (r.Kind == HTTP || r.Kind == WS):
 		x.Reason = "no rule names the host " + clip(r.URL.Host)
@@ -94,22 +94,18 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	if !d.Allow && d.Reason != OverBudget {
 		x.Fix = e.fix(r)
 	}
-	return x
-}
-
-// placeOf says where a new rule of a kind belongs.
-func (e *Engine) placeOf(kind Kind) string {
+	kind := r.Kind
 	if kind == WS {
 		kind = HTTP
 	}
 	if s := e.policy.Sections[kind]; s != "" {
-		return "[functions." + quote(s) + "] in weir.toml, which other functions may share"
+		x.Place = "[functions." + quote(s) + "] in weir.toml, which other functions may share"
 	}
-	return e.Place()
+	return x
 }
 
-// Place says where a new rule belongs, in one line of printable ASCII.
-func (e *Engine) Place() string {
+// place says where a new rule belongs.
+func (e *Engine) place() string {
 	switch {
 	case e.policy.Intrinsic:
 		return clip(e.policy.Source)

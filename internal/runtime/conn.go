@@ -52,10 +52,15 @@ type LoadRequest struct {
 
 // Words is what the shim needs to put a refusal into words.
 type Words struct {
-	Mark      string              `json:"mark"`      // of HTTP responses that are refusals
-	Place     string              `json:"place"`     // where a new rule belongs
-	Intrinsic bool                `json:"intrinsic"` // rules are written in that language
-	Grants    map[string][]string `json:"grants"`    // canonical patterns of the rules for "read", "write" and "exec"
+	Mark      string           `json:"mark"`      // of HTTP responses that are refusals
+	Intrinsic bool             `json:"intrinsic"` // rules are written in that language
+	Files     map[string]Grant `json:"files"`     // of "read", "write" and "exec"
+}
+
+// Grant is what a policy has to say about one kind of file.
+type Grant struct {
+	Rules []string `json:"rules"` // canonical patterns: a path, or DIR/**
+	Place string   `json:"place"` // where a new rule belongs
 }
 
 // LoadError is what the function's own code did wrong when it was loaded: it threw, has a syntax

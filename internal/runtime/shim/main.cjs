@@ -10,10 +10,10 @@ const { loadHandler } = require('./load.cjs');
 const { Runner } = require('./runner.cjs');
 const { errorOf, installStackTraces } = require('./errors.cjs');
 const { watchDenials } = require('./denials.cjs');
-const { watchEnvironment } = require('./env.cjs');
 const { watchRefusals } = require('./net.cjs');
 const { watchResponses } = require('./http.cjs');
 const { Words, refusal } = require('./words.cjs');
+const { watchEnvironment } = require('./env.cjs');
 
 const channel = new Channel(3);
 const exit = process.exit.bind(process);

@@ -18,16 +18,14 @@ const sealed = /^\/(var\/task|tmp|proc|sys|dev)(\/|$)/; // where no program can 
 
 class Words {
   #mark;
-  #place;
   #intrinsic;
-  #grants;
+  #files; // what the policy says of each kind: { rules, place }
   #waiting = new Map(); // by port or question: { said, until }
 
-  constructor({ mark, place, intrinsic, grants }) {
+  constructor({ mark, intrinsic, files }) {
     this.#mark = mark + ' ';
-    this.#place = place;
     this.#intrinsic = intrinsic;
-    this.#grants = grants ?? {};
+    this.#files = files ?? {};
   }
 
   // response gives the error for an HTTP response that is Weir's own, else null. raw is a list of names
@@ -71,14 +69,14 @@ class Words {
   file(e, kind, target) {
     if (e.weir || Object.isFrozen(e)) return; // said already (Node's functions call each other), or can't be
     if (target.length > 1) target = target.replace(/\/+$/, '');
-    const rules = this.#grants[kind] ?? [];
+    const rules = this.#files[kind]?.rules ?? [];
     if (rules.some((r) => allows(r, target))) return; // the system's own no
     const tried = `${{ read: 'reading', write: 'writing', exec: 'starting' }[kind]} ${target}`;
     const near = nearest(rules, kind, target);
     const fix = this.#fix(kind, target);
     let text = `${tried} needs a rule`;
     if (near) text += `; the nearest is ${stringify(near)}`;
-    if (fix) text += `; to allow it, add to ${this.#place}: ${fix}`;
+    if (fix) text += `; to allow it, add to ${this.#files[kind]?.place}: ${fix}`;
     e.message += ` (Weir: ${text})`; // nobody has looked at the stack yet, so it will say the same
     annotate(e, { tried, nearest: near && stringify(near), fix });
   }

@@ -8,7 +8,7 @@ const { Words } = require('../words.cjs');
 const { watchResponses } = require('../http.cjs');
 
 const looks = [net.Socket.prototype.connect, require('node:http2').connect].map((f) => [f.name, f.length]);
-watchResponses(new Words({ mark: 'MARK', place: 'p', intrinsic: false, grants: {} }));
+watchResponses(new Words({ mark: 'MARK' }));
 const http = require('node:http'), http2 = require('node:http2');
 const denied = { 'Weir-Denied': 'MARK {"detail":"GET x is not allowed","tried":"GET x","fix":"http = [x]"}' };
 const is = { code: 'EWEIR', message: 'GET x is not allowed' };
@@ -122,7 +122,7 @@ const child = (script) => new Promise((resolve) => {
     import { createRequire } from 'node:module';
     const require = createRequire(${JSON.stringify(__filename)});
     const { Words } = require('../words.cjs');
-    const words = new Words({ mark: 'MARK', grants: {} });
+    const words = new Words({ mark: 'MARK' });
     require('../http.cjs').watchResponses(words);
     require('../net.cjs').watchRefusals(words);
     const [base, base2] = ${JSON.stringify([base, base2])};

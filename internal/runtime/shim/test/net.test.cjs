@@ -9,7 +9,7 @@ const { Words } = require('../words.cjs');
 const shape = (o) => Object.fromEntries(Object.getOwnPropertyNames(o).filter((k) => typeof o[k] === 'function').map((k) => [k, [o[k].name, o[k].length]]));
 const places = [dns, dns.promises, dns.Resolver.prototype, dns.promises.Resolver.prototype, net.Socket.prototype];
 const before = places.map(shape);
-const words = new Words({ mark: 'MARK', place: 'p', intrinsic: false, grants: {} });
+const words = new Words({ mark: 'MARK' });
 require('../net.cjs').watchRefusals(words);
 
 test('functions keep their looks', () => {

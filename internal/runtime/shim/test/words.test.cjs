@@ -3,8 +3,9 @@ const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { Words, refusal } = require('../words.cjs');
 
-const make = (o = {}) => new Words({ mark: 'MARK', place: '[functions.f] in weir.toml', intrinsic: false,
-  grants: { read: ['/srv/data/**', '/etc/one'], write: [], exec: ['/usr/bin/convert'] }, ...o });
+const place = '[functions.f] in weir.toml';
+const make = (o = {}) => new Words({ mark: 'MARK', intrinsic: false, files: { read: { rules: ['/srv/data/**', '/etc/one'], place },
+  write: { rules: null, place }, exec: { rules: ['/usr/bin/convert'], place } }, ...o });
 const failed = (code, path) => Object.assign(new Error(`${code}: no, open '${path}'`), { code, errno: -2, path });
 const problem = { type: 'about:blank', detail: 'GET https://x/ is not allowed: $& $1', tried: 'GET https://x/', nearest: '"n"', rule: 'weir.toml:3', fix: 'f' };
 
@@ -73,7 +74,7 @@ test('what a rule allows fails for other reasons', () => {
 });
 
 test('rules in the language of the bootstrap', () => {
-  const words = make({ intrinsic: true, place: 'f.js' });
+  const words = make({ intrinsic: true });
   for (const [kind, path, fix] of [
     ['read', "/it's", "policy.fs.allowRead('/it\\'s')"], ['write', '/tmp/x', "policy.fs.allowWrite('/tmp/**')"],
     ['exec', 'id', "policy.childProcess.allowSpawningPath('/usr/bin/id')"]]) {
