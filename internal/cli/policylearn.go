@@ -109,6 +109,7 @@ func runPolicyLearn(s *streams, f *learnFlags) error {
 		_, err = fmt.Fprint(s.out, text)
 	}
 	summarize(s, p, f.out)
+	stillMonitored(s, o.Existing)
 	return err
 }
 
@@ -260,4 +261,13 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 		parts = append(parts, "no decisions in the records: were the functions called?")
 	}
 	fmt.Fprintln(s.err, strings.Join(parts, "; "))
+}
+
+// stillMonitored tells which functions would go on being watched only, whatever their rules say.
+func stillMonitored(s *streams, have map[string]*policy.Policy) {
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if have[name].Mode == policy.Monitor {
+			fmt.Fprintf(s.err, "%s is still monitored: its rules hold nothing back until its mode is \"enforce\"\n", name)
+		}
+	}
 }
