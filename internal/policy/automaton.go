@@ -8,9 +8,12 @@ import (
 	"strings"
 )
 
-// maxSteps bounds a comparison. Whoever runs into it has written patterns that no person can
-// compare either, and is told the careful answer.
-const maxSteps = 1 << 14
+// Bounds of a comparison: states seen, and transitions looked at. Whoever runs into them has written
+// patterns that no person can compare either, and is told the careful answer.
+const (
+	maxSteps = 1 << 14
+	maxWork  = 1 << 21
+)
 
 // label is what one transition takes: one unit of canonical text (see unit). Exactly one field is set.
 type label struct {
@@ -232,6 +235,7 @@ func (a *automaton) within(list []*automaton) (ok bool, text string) {
 		first.others[i] = i
 	}
 	nodes, seen := []node{first}, map[string]bool{key(0, first.others): true}
+	work := 0
 	for i := 0; i < len(nodes); i++ {
 		n := nodes[i]
 		if a.accepts(n.state) && !u.accepts(n.others...) {
@@ -246,6 +250,7 @@ func (a *automaton) within(list []*automaton) (ok bool, text string) {
 				continue
 			}
 			others := u.next(n.others, symbol)
+			work += 1 + len(n.others)
 			for _, s := range states {
 				if k := key(s, others); !seen[k] {
 					seen[k] = true
@@ -253,7 +258,7 @@ func (a *automaton) within(list []*automaton) (ok bool, text string) {
 				}
 			}
 		}
-		if len(nodes) > maxSteps {
+		if len(nodes) > maxSteps || work > maxWork {
 			return false, ""
 		}
 	}

@@ -107,6 +107,9 @@ func newCovered(r *Rule) covered {
 	return c
 }
 
+// Near gives the rules of by of which some may allow something that rule i allows: no others can.
+func (c *Coverage) Near(i int, by *Coverage) []int { return by.near(&c.rules[i]) }
+
 // Gap is what keeps a rule from being covered.
 type Gap struct {
 	// Example is a request that the rule allows and the others don't, as "METHOD URL"; "" if none can be
@@ -249,6 +252,9 @@ func exampleURL(p place, text string, query []QueryParam) string {
 // aside.
 func (c *Coverage) Overlap(i, j int) bool {
 	a, b := &c.rules[i], &c.rules[j]
+	if a.host.exact != "" && b.host.exact != "" && a.host.exact != b.host.exact || a.url != nil && b.url != nil && a.apart(b) {
+		return false
+	}
 	return slices.ContainsFunc(a.places, func(p place) bool { return slices.Contains(b.places, p) }) &&
 		a.automaton().meets(b.automaton())
 }

@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 )
 
 func all(int) bool { return true }
@@ -177,6 +179,25 @@ func TestCoveredAllowsNothingMore(t *testing.T) {
 	}
 	if coveredRules < 100 || examples < 1000 || allowed < 100 {
 		t.Errorf("%d covered rules, %d examples, %d requests allowed: the test says little", coveredRules, examples, allowed)
+	}
+}
+
+// TestHostilePatternsAreGivenUp: to compare these takes exponential work. They are compared no further, and
+// the answer is the careful one.
+func TestHostilePatternsAreGivenUp(t *testing.T) {
+	var by []string
+	for i := range 60 {
+		for _, c := range []string{"a", "b"} {
+			by = append(by, fmt.Sprintf("http GET https://a.example/**/%s/%s**", c, strings.Repeat("*/", 14+i)))
+		}
+	}
+	rule := NewCoverage(compile(t, "glob GET https://a.example"+strings.Repeat("/[ab]", 90)))
+	start := time.Now()
+	if ok, gap := rule.Covered(0, NewCoverage(compile(t, by...)), all); ok || gap.Example != "" {
+		t.Errorf("the comparison was not given up: %v %+v", ok, gap)
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("took %s", took)
 	}
 }
 

@@ -11,20 +11,23 @@ import (
 
 // matcher finds for each rule of s whether o allows the same.
 type matcher struct {
-	s, o    side
-	covered []bool
-	gaps    []policy.Gap
-	taken   map[int]bool  // rules of o with a budget whose place one of s has taken
-	caps    map[int][]int // rules of o with a budget that come before a rule of o and take from its requests
+	s, o     side
+	covered  []bool
+	gaps     []policy.Gap
+	taken    map[int]bool     // rules of o with a budget whose place one of s has taken
+	caps     map[int][]int    // rules of o with a budget that come before a rule of o and take from its requests
+	budgeted map[string][]int // rules of s with a budget, by key
 }
 
 func (m *matcher) match() {
 	m.covered = make([]bool, len(m.s.policy.Rules))
 	m.gaps = make([]policy.Gap, len(m.s.policy.Rules))
 	m.findCaps()
-	written := m.written()
+	_, m.budgeted = byKey(m.s.policy)
+	written, limited := byKey(m.o.policy)
 	for i := range m.s.policy.Rules {
-		if j, ok := written[key(&m.s.policy.Rules[i])]; ok && m.standsBehind(i, j) {
+		same := func(j int) bool { return m.standsBehind(i, j) }
+		if slices.ContainsFunc(written[key(&m.s.policy.Rules[i])], same) {
 			m.covered[i] = true // most rules stay as they are
 			continue
 		}
@@ -32,22 +35,27 @@ func (m *matcher) match() {
 			return m.o.policy.Rules[j].Budget == nil && m.standsBehind(i, j)
 		})
 	}
-	for _, same := range []bool{true, false} { // the rule that it was, before any other that would do
-		for i := range m.s.policy.Rules {
-			m.covered[i] = m.covered[i] || m.takes(i, same)
-		}
+	// The rule that it was goes before any other whose place it could take.
+	for i := range m.s.policy.Rules {
+		m.covered[i] = m.covered[i] || m.takes(i, limited[key(&m.s.policy.Rules[i])])
+	}
+	for i := range m.s.policy.Rules {
+		m.covered[i] = m.covered[i] || m.s.policy.Rules[i].Budget != nil && m.takes(i, m.s.coverage.Near(i, m.o.coverage))
 	}
 }
 
-// written gives the rules of o without a budget by how they are written.
-func (m *matcher) written() map[string]int {
-	out := map[string]int{}
-	for j := range m.o.policy.Rules {
-		if r := &m.o.policy.Rules[j]; r.Budget == nil {
-			out[key(r)] = j
+// byKey gives the rules of a policy by their keys: those without a budget, and those with one.
+func byKey(p *policy.Policy) (free, limited map[string][]int) {
+	free, limited = map[string][]int{}, map[string][]int{}
+	for j := range p.Rules {
+		m := free
+		if p.Rules[j].Budget != nil {
+			m = limited
 		}
+		k := key(&p.Rules[j])
+		m[k] = append(m[k], j)
 	}
-	return out
+	return free, limited
 }
 
 // key is equal for rules that are about the same requests as they are written.
@@ -61,8 +69,8 @@ func (m *matcher) findCaps() {
 		if m.o.policy.Rules[c].Budget == nil {
 			continue
 		}
-		for j := c + 1; j < len(m.o.policy.Rules); j++ {
-			if m.o.coverage.Overlap(c, j) {
+		for _, j := range m.o.coverage.Near(c, m.o.coverage) {
+			if j > c && m.o.coverage.Overlap(c, j) {
 				m.caps[j] = append(m.caps[j], c)
 			}
 		}
@@ -72,9 +80,9 @@ func (m *matcher) findCaps() {
 // standsBehind tells whether the budgets that come before rule j of o also come before rule i.
 func (m *matcher) standsBehind(i, j int) bool {
 	for _, c := range m.caps[j] {
-		if !slices.ContainsFunc(m.s.policy.Rules[:i], func(r policy.Rule) bool {
-			cap := &m.o.policy.Rules[c]
-			return sameRequests(&r, cap) && within(r.Budget, cap.Budget)
+		before := &m.o.policy.Rules[c]
+		if !slices.ContainsFunc(m.budgeted[key(before)], func(k int) bool {
+			return k < i && within(m.s.policy.Rules[k].Budget, before.Budget)
 		}) {
 			return false
 		}
@@ -82,15 +90,12 @@ func (m *matcher) standsBehind(i, j int) bool {
 	return true
 }
 
-// takes finds one rule of o with a budget, not taken yet, whose place rule i can take.
-func (m *matcher) takes(i int, same bool) bool {
+// takes finds among rules of o one with a budget, not taken yet, whose place rule i can take.
+func (m *matcher) takes(i int, among []int) bool {
 	r := &m.s.policy.Rules[i]
-	if r.Budget == nil {
-		return false
-	}
-	for j := range m.o.policy.Rules {
+	for _, j := range among {
 		o := &m.o.policy.Rules[j]
-		if o.Budget == nil || m.taken[j] || !within(r.Budget, o.Budget) || sameRequests(r, o) != same || !m.standsBehind(i, j) {
+		if o.Budget == nil || r.Budget == nil || m.taken[j] || !within(r.Budget, o.Budget) || !m.standsBehind(i, j) {
 			continue
 		}
 		if ok, _ := m.s.coverage.Covered(i, m.o.coverage, func(k int) bool { return k == j }); ok {
@@ -110,11 +115,6 @@ func within(b, o *policy.Budget) bool {
 		(o.MaxBytes == 0 || b.MaxBytes != 0 && b.MaxBytes <= o.MaxBytes)
 }
 
-// sameRequests tells whether two rules are about the same requests, as they are written.
-func sameRequests(a, b *policy.Rule) bool {
-	return key(a) == key(b)
-}
-
 func samePattern(a, b *policy.Rule) bool {
 	return a.Kind == b.Kind && a.Pattern == b.Pattern && a.Globs == b.Globs
 }
@@ -128,7 +128,7 @@ func (m *matcher) why(r *policy.Rule, gap policy.Gap) string {
 		o := &m.o.policy.Rules[j]
 		switch {
 		case !samePattern(r, o):
-		case !sameRequests(r, o):
+		case key(r) != key(o):
 			return "the query was another: " + text(o)
 		case r.Budget == nil && o.Budget != nil:
 			return "the budget was " + o.Budget.String()
