@@ -265,6 +265,35 @@ func TestHiddenFromOthers(t *testing.T) {
 	}
 }
 
+// TestStateIsNotGranted: who can read the state directory can sign records, and who can write there
+// changes what functions run.
+func TestStateIsNotGranted(t *testing.T) {
+	dir := "/var/tmp/" + filepath.Base(public(t))
+	state := filepath.Join(dir, "cache", "weir")
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	writeTo(t, filepath.Join(state, "records.key"), "key")
+	if err := os.Symlink(state, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	l := launcher(t, Options{StateDir: state})
+	for _, g := range []string{state + "/records.key", state + "/**", dir + "/cache/**", dir + "/**", dir + "/link/**", dir + "/link/records.key"} {
+		for _, write := range []bool{false, true} {
+			s := nodeSpec(t, "")
+			if write {
+				s.Write = []string{g}
+			} else {
+				s.Read = []string{g}
+			}
+			if _, err := l.Start(context.Background(), s); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), "keeps its keys") {
+				t.Errorf("%s, write %v: %v", g, write, err)
+			}
+		}
+	}
+}
+
 // What a Spec is lenient about is told, and opens nothing: not even child processes.
 func TestGrantsOfWhatIsNotThereAreLeftOut(t *testing.T) {
 	dir := "/var/tmp/" + filepath.Base(public(t))

@@ -155,6 +155,11 @@ func (p *planner) hostGrant(g grant, write bool) error {
 	if slices.ContainsFunc(p.cfg.Binds, func(o walls.Bind) bool { return o.Target == b.Target }) {
 		return nil
 	}
+	if state := p.launcher.opts.StateDir; state != "" && (within(b.Source, resolved(state)) || g.dir && within(resolved(state), b.Source)) {
+		e := invalid("grant %s would open %s, where Weir keeps its keys and artifacts", g, state)
+		e.Remedy = "name the directories beside it, or have WEIR_STATE_DIR elsewhere"
+		return e
+	}
 	for _, own := range p.own() {
 		if within(own, b.Target) {
 			e := invalid("grant %s would cover %s, which every function has", g, own)
@@ -167,6 +172,14 @@ func (p *planner) hostGrant(g grant, write bool) error {
 	}
 	p.cfg.Binds = append(p.cfg.Binds, b)
 	return nil
+}
+
+// resolved gives a path without links, as far as it is there.
+func resolved(path string) string {
+	if p, err := filepath.EvalSymlinks(path); err == nil {
+		return p
+	}
+	return path
 }
 
 // hidden is the error for a path that the user of a sandbox can't read.
