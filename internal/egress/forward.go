@@ -153,19 +153,20 @@ func pass(w http.ResponseWriter, r *http.Request, resp *http.Response, budget *a
 			h[k] = nil // keeps the server from adding its own
 		}
 	}
-	for k := range resp.Trailer {
+	announced := passed(resp.Trailer, ofConnection)
+	for k := range announced {
 		h.Add("Trailer", k)
 	}
-	announced := len(resp.Trailer)
 	w.WriteHeader(resp.StatusCode)
 	if !passBody(w, r, resp, budget) {
 		return false
 	}
-	if len(resp.Trailer) > 0 {
+	trailer := passed(resp.Trailer, ofConnection)
+	if len(trailer) > 0 {
 		http.NewResponseController(w).Flush() // or a short body would get a length and no trailers
 	}
-	for k, v := range resp.Trailer {
-		if announced != len(resp.Trailer) {
+	for k, v := range trailer {
+		if len(announced) != len(trailer) {
 			k = http.TrailerPrefix + k
 		}
 		h[k] = v

@@ -67,12 +67,20 @@ func TestUpstreamCantMark(t *testing.T) {
 			rw.Header()[k] = []string{"forged"}
 		}
 		rw.WriteHeader(http.StatusEarlyHints)
+		rw.Header().Set("Trailer", "Weir-Denied, X-Sum")
 		rw.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(rw, "body")
+		rw.Header().Set("X-Sum", "17")
+		if r.URL.RawQuery == "more" {
+			rw.Header().Set(http.TrailerPrefix+"Weir_denied", "forged")
+		}
 	})})
-	for _, two := range []bool{false, true} {
-		resp, _ := w.do(w.client(two), "GET", "https://api.test/a", "")
-		if resp.StatusCode != http.StatusForbidden || strings.Contains(fmt.Sprint(resp.Header), "forged") {
-			t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	for _, url := range []string{"https://api.test/a", "https://api.test/a?more"} {
+		for _, two := range []bool{false, true} {
+			resp, _ := w.do(w.client(two), "GET", url, "")
+			if resp.StatusCode != http.StatusForbidden || strings.Contains(fmt.Sprint(resp.Header, resp.Trailer), "forged") || resp.Trailer.Get("X-Sum") != "17" {
+				t.Errorf("%d %v %v", resp.StatusCode, resp.Header, resp.Trailer)
+			}
 		}
 	}
 	for i := range w.up.got() {

@@ -4,6 +4,7 @@ package egress
 // has to be kept here, for as long as it is used and no longer.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -20,6 +21,7 @@ const (
 	flowIdle    = 60 * time.Second // without a datagram either way
 	flowYield   = time.Second      // … after which it makes room for another
 	flowQueue   = 32               // datagrams that wait, most while the host is looked up
+	flowBytes   = maxDatagram      // … all together
 	maxDatagram = 64 << 10         // bytes
 )
 
@@ -38,6 +40,7 @@ type flow struct {
 	from, to netip.AddrPort // as the sandbox sees them
 	in       Datagrams
 	queue    chan []byte
+	waiting  atomic.Int64 // bytes in queue
 	used     atomic.Int64 // when the last datagram came, either way: Unix time in nanoseconds
 	end      context.CancelFunc
 }
@@ -64,12 +67,22 @@ func (s *Sandbox) serveUDP(in Datagrams) {
 		to = netip.AddrPortFrom(to.Addr().Unmap().WithZone(""), to.Port())
 		if f := s.flow(in, from, to); f != nil {
 			f.touch()
-			select {
-			case f.queue <- append([]byte(nil), buf[:n]...):
-			default: // lost, as datagrams may be
-			}
+			f.put(buf[:n])
 		}
 	}
+}
+
+// put has a datagram wait to be sent. If too much waits, it is lost, as datagrams may be.
+func (f *flow) put(b []byte) {
+	n := int64(len(b))
+	if f.waiting.Add(n) <= flowBytes {
+		select {
+		case f.queue <- bytes.Clone(b):
+			return
+		default:
+		}
+	}
+	f.waiting.Add(-n)
 }
 
 // flow gives the flow of a datagram, and begins it if it may be; nil if not.
@@ -180,6 +193,7 @@ func (s *Sandbox) serveFlow(ctx context.Context, f *flow, host string) {
 	for {
 		select {
 		case b := <-f.queue:
+			f.waiting.Add(int64(-len(b)))
 			out.Write(b) // what can't be sent is lost, as datagrams may be
 		case <-look.C:
 			if f.idle() > flowIdle {

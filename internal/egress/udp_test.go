@@ -264,6 +264,26 @@ func TestFloodOfFlows(t *testing.T) {
 	}
 }
 
+// TestFloodOfBytes: what waits for a host that is slow to be found takes little room, however large.
+func TestFloodOfBytes(t *testing.T) {
+	w := newWorld(t, config{rules: []string{"udp slow.test:8125"}, noResolve: true,
+		lookup: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+	large := strings.Repeat("x", 60<<10)
+	for i := range 4 * flowQueue {
+		w.send(fmt.Sprintf("198.18.0.1:%d", 1000+i%4), "slow.test", 8125, large)
+	}
+	w.sandbox.mu.Lock()
+	defer w.sandbox.mu.Unlock()
+	for _, f := range w.sandbox.flows {
+		if n := len(f.queue) * len(large); n == 0 || n > flowBytes {
+			t.Errorf("%d bytes of %s wait", n, f.from)
+		}
+	}
+}
+
 // TestFlowsEndWithTheSandbox: nothing of them outlives it, and their places are free again.
 func TestFlowsEndWithTheSandbox(t *testing.T) {
 	up := newOutsideUDP(t, false)

@@ -23,7 +23,8 @@ import (
 )
 
 // maxDenials bounds the records of one invocation that come from inside the process, so that a
-// loop of refused calls costs little. The last one says that there may be more.
+// loop of refused calls costs little. The last one says that there may be more. What the kernel saw and
+// what the shim says are counted apart: words that may be forged can't crowd out facts.
 const maxDenials = 200
 
 type denials struct {
@@ -34,14 +35,15 @@ type denials struct {
 	invoked bool // an invocation has begun, so the import is over
 	forks   int  // seen by the kernel, not yet named by the shim
 	named   int  // told by the shim before the kernel's word for them came
-	count   int
+	count   map[record.Source]int
 }
 
-func newDenials(in *instance) *denials { return &denials{in: in} }
+func newDenials(in *instance) *denials { return &denials{in: in, count: map[record.Source]int{}} }
 
 func (d *denials) begin(request string) {
 	d.mu.Lock()
-	d.request, d.count, d.named, d.invoked = request, 0, 0, true
+	d.request, d.named, d.invoked = request, 0, true
+	clear(d.count)
 	d.mu.Unlock()
 }
 
@@ -96,7 +98,7 @@ func (d *denials) reported(r runtime.Report) {
 	case kind == policy.Exec && d.forks > 0:
 		d.forks--
 		rec.Confirmed = record.Kernel
-	case kind == policy.Exec:
+	case kind == policy.Exec && d.count[record.Shim] < maxDenials: // what leaves no record hides none of the kernel's
 		d.named++
 	}
 	req, err := policy.NewFile(kind, r.Target)
@@ -143,7 +145,9 @@ func (d *denials) flush() {
 
 // write completes a record and hands it on. The caller holds the lock.
 func (d *denials) write(rec record.Decision) {
-	if d.count++; d.count > maxDenials {
+	d.count[rec.Source]++
+	n := d.count[rec.Source]
+	if n > maxDenials {
 		return
 	}
 	rec.Time, rec.Verdict = time.Now(), cmp.Or(rec.Verdict, record.Deny)
@@ -152,7 +156,7 @@ func (d *denials) write(rec record.Decision) {
 	if d.in.cfg.monitored() && rec.Verdict == record.Deny && rec.Kind != "syscall" { // no mode lets those through
 		rec.Mode = record.Monitor
 	}
-	if d.count == maxDenials {
+	if n == maxDenials {
 		rec.Reason += " (further denials of this invocation from inside the process are not recorded one by one)"
 	}
 	d.in.cfg.Recorder.Decided(rec)

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/sandbox"
@@ -69,37 +72,43 @@ func (h *host) match(k policy.Kind, g policy.Glob) ([]string, error) {
 	}
 	var found []string
 	looked := 0
-	err = filepath.WalkDir(root, func(real string, entry fs.DirEntry, err error) error {
-		if looked++; looked > maxLooked {
-			return errTooMuch
-		}
-		rel := strings.TrimPrefix(strings.TrimPrefix(real, root), "/")
-		if err != nil {
-			return nil // what can't be looked into holds nothing for the function
-		}
-		if entry.IsDir() {
-			if g.Depth > 0 && rel != "" && strings.Count(rel, "/")+1 >= g.Depth {
-				return filepath.SkipDir
+	for dirs := []string{""}; len(dirs) > 0; { // as they lie below root, with a slash in front
+		dir := dirs[len(dirs)-1]
+		dirs = dirs[:len(dirs)-1]
+		for _, entry := range list(root+dir, maxLooked+1-looked) {
+			looked++
+			rel := dir + "/" + entry.Name()
+			switch name := g.Dir + rel; {
+			case entry.IsDir() && (g.Depth == 0 || strings.Count(rel, "/") < g.Depth):
+				dirs = append(dirs, rel)
+			case entry.Type().IsRegular() && g.Match(name) && h.grantable(k, name):
+				found = append(found, name)
 			}
-			return nil
 		}
-		name := g.Dir + "/" + rel
-		if entry.Type().IsRegular() && g.Match(name) && h.grantable(k, name) {
-			found = append(found, name)
+		if looked > maxLooked || len(found) > maxFound {
+			return nil, errTooMuch
 		}
-		if len(found) > maxFound {
-			return errTooMuch
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	return found, nil
 }
 
+// list gives up to n entries of a directory: there may be more than there is room for. What can't be
+// looked into holds nothing for the function.
+func list(dir string, n int) []fs.DirEntry {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	entries, _ := f.ReadDir(n)
+	return entries
+}
+
 // grantable tells whether a rule could grant a file, and none lets it be written with its directory.
 func (h *host) grantable(k policy.Kind, name string) bool {
+	if strings.HasSuffix(name, "/**") { // a file of that name would be taken for a rule for its directory
+		return false
+	}
 	if policy.Check(policy.Rule{Kind: k, Pattern: name}) != nil {
 		return false
 	}

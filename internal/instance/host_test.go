@@ -103,6 +103,38 @@ func TestGlobThatMeansTooMuchHoldsNothing(t *testing.T) {
 	}
 }
 
+// TestFileWithTheNameOfAPattern: whoever makes such a file widens no rule.
+func TestFileWithTheNameOfAPattern(t *testing.T) {
+	dir := hostDir(t)
+	if err := os.WriteFile(filepath.Join(dir, "**"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h, _ := newHost(t, policy.Rule{Kind: policy.Write, Pattern: dir + "/*"}, policy.Rule{Kind: policy.Read, Pattern: dir + "/?*"})
+	var s sandbox.Spec
+	if h.complete(&s); len(s.Write)+len(s.Read) > 0 {
+		t.Errorf("%q %q", s.Write, s.Read)
+	}
+}
+
+// TestHugeDirectory: no more of it is read than may be looked at.
+func TestHugeDirectory(t *testing.T) {
+	dir := hostDir(t)
+	for i := range 100 {
+		if err := os.Mkdir(filepath.Join(dir, fmt.Sprint(i)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(list(dir, 7)); n != 7 {
+		t.Errorf("%d entries", n)
+	}
+	if n := len(list(dir, 101)); n != 100 {
+		t.Errorf("%d entries", n)
+	}
+	if n := len(list("/proc/self/fd/0", 7)) + len(list("/proc/self/root", 7)); n > 0 {
+		t.Errorf("what is no directory has %d entries", n)
+	}
+}
+
 func TestWhatIsNotThereIsLeftOutAndToldOnce(t *testing.T) {
 	h, log := newHost(t, policy.Rule{Kind: policy.Read, Pattern: "/nowhere/x"})
 	for range 2 {

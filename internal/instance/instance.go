@@ -132,6 +132,7 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Content:  content,
 		Read:     hostPaths(eng.Grants(policy.Read)),
 		Write:    cfg.writable(),
+		Shared:   cfg.Shared,
 		Ports:    eng.Ports(),
 		Loopback: eng.Loopback(),
 		UDPPorts: eng.UDPPorts(),

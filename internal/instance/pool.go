@@ -31,6 +31,7 @@ type Config struct {
 	Env      map[string]string // the site's variables; the function sees those its policy names
 	Platform map[string]string // variables that every function of the site sees (URL, SITE_NAME …)
 	Node     runtime.Node
+	Shared   []string // what write rules of the site's functions grant
 	Launcher *sandbox.Launcher
 	Egress   *egress.Function // closed with the pool
 	Recorder record.Recorder

@@ -52,19 +52,22 @@ func parseGrant(s string) (grant, error) {
 	return grant{path: p, dir: dir}, nil
 }
 
-// bind gives the mount for a grant of a host path.
-func (g grant) bind(write bool) (walls.Bind, error) {
+// bind gives the mount for a grant of a host path. Links in one of dirs are not followed.
+func (g grant) bind(write bool, dirs []string) (walls.Bind, error) {
 	verb := "read"
 	if write {
 		verb = "write"
 	}
-	source, err := filepath.EvalSymlinks(g.path)
+	source, err := resolve(g.path, dirs)
 	if err != nil {
 		e := invalid("%s grant %s: the path doesn't exist on this machine", verb, g)
+		e.Remedy = "create it, or remove the grant"
 		if !errors.Is(err, fs.ErrNotExist) {
 			e.Message, e.Err = fmt.Sprintf("%s grant %s", verb, g), err
 		}
-		e.Remedy = "create it, or remove the grant"
+		if errors.As(err, new(*linkError)) {
+			e.Remedy = "name the path that it should lead to, or let no function write there"
+		}
 		return walls.Bind{}, e
 	}
 	for _, k := range kernelFiles {
@@ -90,11 +93,12 @@ func (g grant) bind(write bool) (walls.Bind, error) {
 	case !g.dir && !st.Mode().IsRegular():
 		return walls.Bind{}, invalid("%s grant %s: it is not a regular file", verb, g)
 	}
-	return walls.Bind{Source: source, Target: g.path, Wall: walls.Grants, Write: write}, nil
+	return walls.Bind{Source: source, Target: g.path, Wall: walls.Grants, Write: write, NoLinks: true}, nil
 }
 
 // addGrants puts the Spec's grants into the configuration.
 func (p *planner) addGrants() error {
+	p.dirs = p.spec.writable()
 	for _, s := range p.spec.Write {
 		g, err := parseGrant(s)
 		if err != nil {
@@ -148,7 +152,7 @@ func (p *planner) tmpGrant(g grant) error {
 
 // hostGrant binds a path of the host, unless it is bound already.
 func (p *planner) hostGrant(g grant, write bool) error {
-	b, err := g.bind(write)
+	b, err := g.bind(write, p.dirs)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type planner struct {
 	id       identity
 	limits   weir.Limits
 	cfg      *walls.Config
+	dirs     []string // of the host that functions may write, without links
 }
 
 // plan makes the configuration.

@@ -55,6 +55,9 @@ type Spec struct {
 	// Read and Write grant files of the host under their own path: an exact file or DIR/**. A
 	// Write grant of /tmp/** or below means the private /tmp.
 	Read, Write []string
+	// Shared are grants like those in Write that others have. Links in what anybody may write are not
+	// followed.
+	Shared []string
 	// LeftOut, if set, is told of each grant in Exec, Read and Write that can't be held because
 	// nothing fitting is there: it is left out then. Without it, the start fails.
 	LeftOut func(error)

@@ -72,6 +72,10 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.close()
 		return nil, nil
 	}
+	var shared []string
+	for _, eng := range engines {
+		shared = append(shared, eng.Grants(policy.Write)...)
+	}
 	for _, f := range artifact.Functions {
 		name := f.Bundle.Function
 		if f.Err != nil {
@@ -79,7 +83,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 			dep.backends[name] = broken{f.Err}
 			continue
 		}
-		dep.backends[name] = backend{d.pool(f, engines[name], env)}
+		dep.backends[name] = backend{d.pool(f, engines[name], shared, env)}
 	}
 	return dep, nil
 }
@@ -123,7 +127,7 @@ func (dep *deployment) close() {
 }
 
 // pool prepares the instances of one function.
-func (d *Dev) pool(f build.Function, eng *policy.Engine, env map[string]string) *instance.Pool {
+func (d *Dev) pool(f build.Function, eng *policy.Engine, shared []string, env map[string]string) *instance.Pool {
 	name := f.Bundle.Function
 	return instance.NewPool(instance.Config{
 		Function: name,
@@ -132,6 +136,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, env map[string]string) 
 		Env:      env,
 		Platform: d.platform(),
 		Node:     d.node,
+		Shared:   shared,
 		Launcher: d.launcher,
 		Egress:   d.egress.Function(name, eng),
 		Recorder: d.recorder,

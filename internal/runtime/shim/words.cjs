@@ -46,7 +46,7 @@ class Words {
 
   // heard keeps what the supervisor says of a refusal until the error comes that it explains.
   heard(said) {
-    const key = said.port ?? `${said.type} ${said.name.toLowerCase()}`;
+    const key = said.port ?? question(said.type, said.name);
     this.#waiting.delete(key);
     this.#waiting.set(key, { said, until: now() + fresh });
     if (this.#waiting.size > kept) this.#waiting.delete(this.#waiting.keys().next().value);
@@ -56,7 +56,7 @@ class Words {
   connection(e, port) { this.#explain(e, port); }
 
   // question puts into words why a DNS question was refused, if Weir did it. type is a number.
-  question(e, type, name) { this.#explain(e, `${type} ${String(name).toLowerCase().replace(/\.$/, '')}`); }
+  question(e, type, name) { this.#explain(e, question(type, name)); }
 
   #explain(e, key) {
     const found = this.#waiting.get(key);
@@ -101,6 +101,11 @@ class Words {
     annotate(e, { tried, nearest, rule, fix });
     return e;
   }
+}
+
+// question gives the key of a DNS question. The root has no name at all.
+function question(type, name) {
+  return `${type ?? 0} ${String(name ?? '').toLowerCase().replace(/\.$/, '')}`;
 }
 
 // refusal tells whether a refused call is what an error is or comes from. Packages wrap errors: fetch says

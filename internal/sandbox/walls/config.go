@@ -55,6 +55,7 @@ type Bind struct {
 	Wall           string // whom to name if it can't be had: Mounts, Grants or Program
 	Exec, Write    bool
 	Device         bool
+	NoLinks        bool // Source holds none, and what has become one since is refused
 }
 
 // File is a file to create. Data is not part of the JSON: it follows it.

@@ -79,7 +79,7 @@ type tree struct {
 func clone(binds []Bind) ([]tree, *Failure) {
 	trees := make([]tree, 0, len(binds))
 	for _, b := range binds {
-		fd, err := unix.OpenTree(unix.AT_FDCWD, b.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+		fd, err := b.open()
 		if err != nil {
 			return nil, failure(b.Wall, b.Source, err)
 		}
@@ -104,6 +104,20 @@ func clone(binds []Bind) ([]tree, *Failure) {
 		trees = append(trees, tree{fd: fd, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR})
 	}
 	return trees, nil
+}
+
+// open gives a detached copy of the source.
+func (b *Bind) open() (int, error) {
+	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
+	if !b.NoLinks {
+		return unix.OpenTree(unix.AT_FDCWD, b.Source, flags)
+	}
+	at, err := unix.Openat2(unix.AT_FDCWD, b.Source, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(at)
+	return unix.OpenTree(at, "", flags|unix.AT_EMPTY_PATH)
 }
 
 // newRoot mounts the empty file system, large enough for what will be written into it.

@@ -3,6 +3,7 @@ package walls
 import (
 	"encoding/binary"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -217,4 +218,22 @@ func FuzzReport(f *testing.F) {
 			t.Errorf("%+v", r)
 		}
 	})
+}
+
+// TestLinksSince: what has become a link after it was judged is not bound, nor what lies behind one.
+func TestLinksSince(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"link", "link/passwd"} {
+		b := Bind{Source: filepath.Join(dir, path), NoLinks: true}
+		if fd, err := b.open(); err != unix.ELOOP {
+			unix.Close(fd)
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }

@@ -103,6 +103,11 @@ test('a connection and a question get the words that were heard for them', () =>
   assert.equal(asked.code, 'EREFUSED');
   words.question(asked, 16, 'a.tesT.');
   assert.deepEqual([asked.code, asked.message], ['EWEIR', 'TXT refused']);
+
+  const root = Object.assign(new Error('queryNs EREFUSED .'), { code: 'EREFUSED' });
+  words.heard({ type: 2, message: 'NS refused', tried: 'NS ' }); // an empty name is left out
+  words.question(root, 2, '.');
+  assert.deepEqual([root.code, root.message], ['EWEIR', 'NS refused']);
 });
 
 test('what is heard for nobody is forgotten', (t) => {
