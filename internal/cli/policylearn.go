@@ -244,6 +244,9 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 		if f.Unnameable > 0 {
 			line += fmt.Sprintf("; calls that no rule can allow: %d", f.Unnameable)
 		}
+		if f.OverBudget > 0 {
+			line += fmt.Sprintf("; calls beyond the budget of their rule: %d", f.OverBudget)
+		}
 		if f.Lost > 0 {
 			line += fmt.Sprintf("; records that found no room: %d", f.Lost)
 		}
