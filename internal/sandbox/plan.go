@@ -108,7 +108,7 @@ func (p *planner) addPrograms() error {
 	}
 	for _, path := range p.spec.Exec {
 		if within(path, bundleTarget) {
-			e := invalid("exec grant %s: nothing in the bundle can be executed", path)
+			e := invalid("exec rule %s: nothing in the bundle can be executed", path)
 			e.Remedy = "install the program on the host"
 			return e
 		}
