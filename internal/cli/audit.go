@@ -26,8 +26,8 @@ func newAudit(s *streams) *cobra.Command {
 		Example: `  weir audit tail records.jsonl
   weir audit query records.jsonl --since 1h --decision deny
   weir audit verify records.jsonl`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, args []string) error { return c.Help() },
+		Args: cobra.ArbitraryArgs,
+		RunE: runGroup,
 	}
 	c.AddCommand(newAuditTail(s), newAuditQuery(s), newAuditVerify(s))
 	return c
@@ -78,6 +78,9 @@ also when the server goes on in a new file. It ends when it is interrupted.`,
 			if err != nil {
 				return err
 			}
+			if last < 0 {
+				return &usageError{fmt.Errorf("--last is a number of records, not %d", last)}
+			}
 			return runAuditTail(c, s, args[0], filter, last, asJSON)
 		},
 	}
@@ -99,7 +102,7 @@ func runAuditTail(c *cobra.Command, s *streams, path string, filter record.Filte
 			return err
 		}
 		before = append(before, entryLine(&e, asJSON))
-		if len(before) > max(0, last) {
+		if len(before) > last {
 			before = before[1:]
 		}
 		return nil

@@ -93,6 +93,9 @@ func newRoot(s *streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "weir",
 		Short: "Runs the functions of Netlify sites behind walls of the operating system",
+		Example: `  weir dev
+  weir dev --learn
+  weir policy learn --out weir.toml`,
 		Long: `Weir is the content security policy of the backend. It runs functions written for
 Netlify or AWS Lambda unchanged; each may make exactly the outbound calls, read and
 write exactly the files, start exactly the programs and see exactly the variables that
@@ -100,18 +103,8 @@ its policy names, whatever any of its dependencies tries.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			err := fmt.Errorf("there is no command %q", args[0])
-			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-				err = fmt.Errorf("%w; did you mean %s?", err, near[0])
-			}
-			return &usageError{err}
-		},
+		RunE:          runGroup,
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s))
@@ -119,6 +112,19 @@ its policy names, whatever any of its dependencies tries.`,
 		checkArgs(c)
 	}
 	return root
+}
+
+// runGroup is what a command does that only holds others: help, and an answer to names of none.
+func runGroup(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	err := fmt.Errorf("there is no command %q", args[0])
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w; did you mean %s?", err, near[0])
+	}
+	return &usageError{err}
 }
 
 // checkArgs makes wrong arguments of a command, or of one below it, usage errors.

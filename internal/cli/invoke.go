@@ -28,6 +28,9 @@ code is 5.`,
   weir invoke charge --payload '{"httpMethod":"POST","body":"{}"}' --dir site`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if event != "" && payload != "" {
+				return &usageError{errors.New("--event and --payload exclude each other")}
+			}
 			ev, err := readEvent(s, event, payload)
 			if err != nil {
 				return err
@@ -39,7 +42,6 @@ code is 5.`,
 	c.Flags().StringVar(&dir, "dir", ".", "the site")
 	c.Flags().StringVar(&event, "event", "", "file with the event as JSON; - for standard input")
 	c.Flags().StringVar(&payload, "payload", "", "the event as JSON (default: {})")
-	c.MarkFlagsMutuallyExclusive("event", "payload")
 	return c
 }
 

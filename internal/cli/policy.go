@@ -17,8 +17,8 @@ bootstrap files of Intrinsic's functions.`,
 		Example: `  weir policy check
   weir policy explain --function charge POST https://api.stripe.com/v1/charges
   weir policy diff --git main`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args: cobra.ArbitraryArgs,
+		RunE: runGroup,
 	}
 	c.AddCommand(newPolicyCheck(s), newPolicyExplain(s), newPolicyDiff(s), newPolicyTest(s), newPolicyLearn(s), newPolicyReplay(s))
 	return c

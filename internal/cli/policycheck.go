@@ -95,7 +95,7 @@ func printAdvice(s *streams, site *sitepolicy.Site, found []lint.Finding) error 
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(s.out, "%s checked, %s\n", counted(len(site.Functions), "function"), counted(len(found), "warning"))
+	_, err := fmt.Fprintf(s.out, "%s checked, advice: %d\n", counted(len(site.Functions), "function"), len(found))
 	return err
 }
 

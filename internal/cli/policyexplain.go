@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -72,17 +73,25 @@ func runPolicyExplain(s *streams, f *explainFlags, args []string) error {
 	return err
 }
 
-// splitQuestion tells the folder, if one is named, from the question. A folder called like a kind of
-// question is named as ./tcp.
+// splitQuestion tells the folder, if one is named, from the question, also from one that lacks a word. A
+// folder called like a kind of question is named as ./tcp.
 func splitQuestion(args []string) (dir, question string) {
 	words := 2
 	if args[0] == "dns" || len(args) > 3 {
 		words = 3
 	}
-	if len(args) > words && !slices.Contains(ask.Kinds, args[0]) {
+	if slices.Contains(ask.Kinds, args[0]) {
+		return ".", strings.Join(args, " ")
+	}
+	if len(args) > words || args[0] != strings.ToUpper(args[0]) && isFolder(args[0]) {
 		return args[0], strings.Join(args[1:], " ")
 	}
 	return ".", strings.Join(args, " ")
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // functionOf gives the policy of one function of a site.

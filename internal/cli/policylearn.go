@@ -244,6 +244,9 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 		if f.Unnameable > 0 {
 			line += fmt.Sprintf("; calls that no rule can allow: %d", f.Unnameable)
 		}
+		if f.OverBudget > 0 {
+			line += fmt.Sprintf("; calls beyond the budget of their rule: %d", f.OverBudget)
+		}
 		if f.Lost > 0 {
 			line += fmt.Sprintf("; records that found no room: %d", f.Lost)
 		}
@@ -251,7 +254,7 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 	}
 	unused := p.Unused()
 	for _, g := range unused {
-		fmt.Fprintf(s.err, "unused: %s %s %q (%s)\n", g.Function, g.Key, g.Rule, g.At)
+		fmt.Fprintf(s.err, "unused: %s %s %q (%s)\n", g.Function, g.Key, g.Rule, g.Place)
 	}
 	parts := []string{fmt.Sprintf("in all: %d new, %d for a second look, %d unused", rules, doubts, len(unused))}
 	if out != "" {
@@ -266,7 +269,10 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 // stillMonitored tells which functions would go on being watched only, whatever their rules say.
 func stillMonitored(s *streams, have map[string]*policy.Policy) {
 	for _, name := range slices.Sorted(maps.Keys(have)) {
-		if have[name].Mode == policy.Monitor {
+		switch p := have[name]; {
+		case p.Mode == policy.Monitor && p.Intrinsic:
+			fmt.Fprintf(s.err, "%s is still monitored: its rules hold nothing back until %s has no .enableMonitorMode() and weir.toml no mode = \"monitor\" for it\n", name, p.Source)
+		case p.Mode == policy.Monitor:
 			fmt.Fprintf(s.err, "%s is still monitored: its rules hold nothing back until its mode is \"enforce\"\n", name)
 		}
 	}

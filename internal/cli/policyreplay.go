@@ -105,11 +105,8 @@ func printReplay(s *streams, r *learn.Replay, changes []learn.Change) error {
 		if c.Reason != "" {
 			line += ": " + c.Reason
 		}
-		if c.Rule != "" {
-			line += "; rule " + c.Rule
-			if c.At != "" {
-				line += " (" + c.At + ")"
-			}
+		if c.Nearest != "" {
+			line += "; rule " + withPlace(c.Nearest, c.Rule)
 		}
 		if _, err := fmt.Fprintln(s.out, line); err != nil {
 			return err

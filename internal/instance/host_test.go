@@ -140,7 +140,7 @@ func TestWhatIsNotThereIsLeftOutAndToldOnce(t *testing.T) {
 	for range 2 {
 		var s sandbox.Spec
 		h.complete(&s)
-		s.LeftOut(fmt.Errorf("read grant /nowhere/x: the path doesn't exist on this machine"))
+		s.LeftOut(fmt.Errorf("read rule /nowhere/x: the path doesn't exist on this machine"))
 	}
 	if n := strings.Count(log.String(), "/nowhere/x"); n != 1 {
 		t.Errorf("told %d times:\n%s", n, log)

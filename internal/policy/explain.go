@@ -63,6 +63,9 @@ var reasons = [...]string{
 	OverBudget:  "the budget of its rule is used up",
 }
 
+// String gives the beginning of the text that Explain gives to the reason.
+func (r Reason) String() string { return reasons[r] }
+
 // Explain gives the text of a decision that this engine made about r.
 func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	x := Explanation{Tried: tried(r), Reason: reasons[d.Reason], Place: e.place()}

@@ -86,8 +86,11 @@ func LoadKey(stateDir string) (*Key, error) {
 		err = k.publish(filepath.Join(stateDir, pubKeyFile))
 	}
 	if err != nil {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "no key to sign records with", Err: err,
-			Remedy: "the file must hold an Ed25519 key, for its owner only (chmod 600); without the file a new key is made"}
+		remedy := "the file must hold an Ed25519 key, for its owner only (chmod 600); without the file a new key is made"
+		if errors.Is(err, fs.ErrPermission) {
+			remedy = "set WEIR_STATE_DIR to a folder that this user may write to"
+		}
+		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "no key to sign records with", Err: err, Remedy: remedy}
 	}
 	return k, nil
 }

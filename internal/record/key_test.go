@@ -70,3 +70,16 @@ func TestBadKeysAreRefused(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestWhoMayNotWriteToTheStateDirIsToldOfIt(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write anywhere")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadKey(filepath.Join(dir, "state")); err == nil || !strings.Contains(err.Error(), "set WEIR_STATE_DIR") {
+		t.Errorf("got %v", err)
+	}
+}

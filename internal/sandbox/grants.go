@@ -45,7 +45,7 @@ func invalid(format string, args ...any) *weir.Error {
 func parseGrant(s string) (grant, error) {
 	p, dir := strings.CutSuffix(s, "/**")
 	if !filepath.IsAbs(p) || filepath.Clean(p) != p || p == "/" || strings.ContainsRune(p, 0) {
-		e := invalid("grant %q is neither the absolute path of a file nor DIR/**", s)
+		e := invalid("rule %q is neither the absolute path of a file nor DIR/**", s)
 		e.Remedy = "name the file, or the smallest directory that holds what is needed"
 		return grant{}, e
 	}
@@ -60,10 +60,10 @@ func (g grant) bind(write bool, dirs []string) (walls.Bind, error) {
 	}
 	source, err := resolve(g.path, dirs)
 	if err != nil {
-		e := invalid("%s grant %s: the path doesn't exist on this machine", verb, g)
-		e.Remedy = "create it, or remove the grant"
+		e := invalid("%s rule %s: the path doesn't exist on this machine", verb, g)
+		e.Remedy = "create it, or remove the rule"
 		if !errors.Is(err, fs.ErrNotExist) {
-			e.Message, e.Err = fmt.Sprintf("%s grant %s", verb, g), err
+			e.Message, e.Err = fmt.Sprintf("%s rule %s", verb, g), err
 		}
 		if errors.As(err, new(*linkError)) {
 			e.Remedy = "name the path that it should lead to, or let no function write there"
@@ -72,41 +72,40 @@ func (g grant) bind(write bool, dirs []string) (walls.Bind, error) {
 	}
 	for _, k := range kernelFiles {
 		if within(g.path, k) || within(source, k) {
-			e := invalid("%s grant %s: %s belongs to the kernel and is never granted", verb, g, k)
+			e := invalid("%s rule %s: %s belongs to the kernel and is never granted", verb, g, k)
 			e.Remedy = "a sandbox has its own " + k
 			return walls.Bind{}, e
 		}
 	}
 	st, err := os.Stat(source)
 	if err != nil {
-		return walls.Bind{}, &weir.Error{Code: weir.Invalid, Message: fmt.Sprintf("%s grant %s", verb, g), Err: err}
+		return walls.Bind{}, &weir.Error{Code: weir.Invalid, Message: fmt.Sprintf("%s rule %s", verb, g), Err: err}
 	}
 	switch {
 	case g.dir && !st.IsDir():
-		e := invalid("%s grant %s: %s is not a directory", verb, g, g.path)
+		e := invalid("%s rule %s: %s is not a directory", verb, g, g.path)
 		e.Remedy = "write " + g.path + " for a single file"
 		return walls.Bind{}, e
 	case !g.dir && st.IsDir():
-		e := invalid("%s grant %s: it is a directory", verb, g)
+		e := invalid("%s rule %s: it is a directory", verb, g)
 		e.Remedy = "write " + g.path + "/** for all that is in it"
 		return walls.Bind{}, e
 	case !g.dir && !st.Mode().IsRegular():
-		return walls.Bind{}, invalid("%s grant %s: it is not a regular file", verb, g)
+		return walls.Bind{}, invalid("%s rule %s: it is not a regular file", verb, g)
 	}
 	return walls.Bind{Source: source, Target: g.path, Wall: walls.Grants, Write: write, NoLinks: true}, nil
 }
 
 // addGrants puts the Spec's grants into the configuration.
 func (p *planner) addGrants() error {
-	p.dirs = p.spec.writable()
 	for _, s := range p.spec.Write {
 		g, err := parseGrant(s)
 		if err != nil {
 			return err
 		}
 		if within(g.path, bundleTarget) {
-			e := invalid("write grant %s: the function's own files can't be written", g)
-			e.Remedy = "write to /tmp and grant /tmp/**"
+			e := invalid("write rule %s: the function's own files can't be written", g)
+			e.Remedy = "write to /tmp, with a rule for /tmp/**"
 			return e
 		}
 		if within(g.path, tmpTarget) {
@@ -141,7 +140,7 @@ func (p *planner) tmpGrant(g grant) error {
 	case g.dir:
 		p.cfg.TmpWritable = append(p.cfg.TmpWritable, g.path+"/")
 	case g.path == tmpTarget:
-		e := invalid("write grant %s: it is a directory", g)
+		e := invalid("write rule %s: it is a directory", g)
 		e.Remedy = "write " + g.path + "/** for all that is in it"
 		return e
 	default:
@@ -160,13 +159,13 @@ func (p *planner) hostGrant(g grant, write bool) error {
 		return nil
 	}
 	if state := p.launcher.opts.StateDir; state != "" && (within(b.Source, resolved(state)) || g.dir && within(resolved(state), b.Source)) {
-		e := invalid("grant %s would open %s, where Weir keeps its keys and artifacts", g, state)
+		e := invalid("rule %s would open %s, where Weir keeps its keys and artifacts", g, state)
 		e.Remedy = "name the directories beside it, or have WEIR_STATE_DIR elsewhere"
 		return e
 	}
 	for _, own := range p.own() {
 		if within(own, b.Target) {
-			e := invalid("grant %s would cover %s, which every function has", g, own)
+			e := invalid("rule %s would cover %s, which every function has", g, own)
 			e.Remedy = "name the directories below it"
 			return e
 		}

@@ -59,6 +59,7 @@ func (l *Launcher) plan(s *Spec, id identity) (*walls.Config, error) {
 	for path, data := range s.Content {
 		p.cfg.Content = append(p.cfg.Content, walls.File{Path: path, Data: data})
 	}
+	p.dirs = s.writable()
 	for _, step := range []func() error{p.addPrograms, p.addBundle, p.addGrants} {
 		if err := step(); err != nil {
 			return nil, err
@@ -109,11 +110,15 @@ func (p *planner) addPrograms() error {
 	}
 	for _, path := range p.spec.Exec {
 		if within(path, bundleTarget) {
-			e := invalid("exec grant %s: nothing in the bundle can be executed", path)
+			e := invalid("exec rule %s: nothing in the bundle can be executed", path)
 			e.Remedy = "install the program on the host"
 			return e
 		}
-		if err := p.addProgram(path, false); err != nil {
+		err := p.changeable(path)
+		if err == nil {
+			err = p.addProgram(path, false)
+		}
+		if err != nil {
 			if err = p.leaveOut(err); err != nil {
 				return err
 			}
@@ -122,6 +127,25 @@ func (p *planner) addPrograms() error {
 		p.cfg.Fork = true
 	}
 	return nil
+}
+
+// changeable refuses a program that lies, or leads by links, where a function may write: it would be
+// whatever that function makes of it.
+func (p *planner) changeable(path string) error {
+	source, err := resolve(path, p.dirs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // told with its remedy by who looks for it
+	}
+	written := slices.Concat(p.dirs, p.spec.Write, p.spec.Shared) // the rules for the sake of those for one file
+	if err == nil && !slices.ContainsFunc(written, func(w string) bool { return within(path, w) || within(source, w) }) {
+		return nil
+	}
+	e := invalid("exec rule %s: the program lies where a function may write", path)
+	e.Remedy = "install it elsewhere, or let no function write there"
+	if err != nil && !errors.As(err, new(*linkError)) {
+		e.Message, e.Err, e.Remedy = "exec rule "+path, err, ""
+	}
+	return e
 }
 
 // leaveOut takes the error of a grant, and gives it back if the grant can't be left out.

@@ -67,6 +67,10 @@ func (a *Answer) take(e *policy.Engine, r *policy.Request) {
 		if e.Service(r.Host, r.Port) == policy.HTTPService {
 			a.Reason, a.Fix = "an http rule names this host and port, so only the requests of http rules pass there", ""
 		}
+	case policy.UDP:
+		if r.Port == 53 {
+			a.Reason, a.Fix = "port 53 is DNS, which is answered inside, and no rule can allow it", ""
+		}
 	case policy.Env:
 		a.takeVariable(e, r)
 	}

@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 		"udp stats.internal:8125":                "udp stats.internal:8125",
 		"dns TXT a.example":                      "dns TXT a.example",
 		"dns a.example":                          "!ask for \"dns",
-		"dns txt a.example":                      "ambiguous",
+		"dns txt a.example":                      "!write \"dns TXT a.example\"",
 		"read /srv/a b":                          "read /srv/a b",
 		"read /srv/../etc/passwd":                "read /etc/passwd",
 		"read data.json":                         "read /var/task/data.json",

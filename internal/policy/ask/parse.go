@@ -40,6 +40,9 @@ func Parse(question string) (policy.Request, error) {
 		if !ok {
 			return policy.Request{}, unclear(`ask for "dns TYPE NAME", such as "dns TXT example.com"`, "%q is not a type and a name", rest)
 		}
+		if upper := strings.ToUpper(typ); typ != upper {
+			return policy.Request{}, unclear(fmt.Sprintf("write %q", "dns "+upper+" "+strings.TrimSpace(name)), "types are written in upper case")
+		}
 		return policy.NewDNS(typ, strings.TrimSpace(name))
 	case "read", "write", "exec", "addon":
 		return file(word, rest)

@@ -16,7 +16,7 @@ type Grant struct {
 	Function string    `json:"function"`
 	Key      string    `json:"key"`
 	Rule     string    `json:"rule"`
-	At       string    `json:"at"` // FILE:LINE
+	Place    string    `json:"place"` // FILE:LINE
 	Calls    int       `json:"calls"`
 	LastUse  time.Time `json:"last_use,omitzero"` // zero: never in the records
 	Unused   bool      `json:"unused"`            // never, or not for staleAfter
@@ -47,7 +47,7 @@ func (f *function) grants(name string, eng *policy.Engine) []Grant {
 		default:
 			continue
 		}
-		g := Grant{Function: name, Key: keyOf(r.Kind), Rule: r.Pattern, At: r.Pos.String(), line: r.Pos.Line}
+		g := Grant{Function: name, Key: keyOf(r.Kind), Rule: r.Pattern, Place: r.Pos.String(), line: r.Pos.Line}
 		if u := f.used[grant{r.Kind, strconv.QuoteToASCII(r.Pattern)}]; u != nil {
 			g.Calls, g.LastUse = u.calls, u.last
 		}

@@ -40,6 +40,7 @@ type Function struct {
 	Intrinsic  bool   `json:"intrinsic,omitempty"` // its policy is a bootstrap of its own: nothing is proposed for weir.toml
 	Rules      []Rule `json:"rules"`               // live ones first
 	Unnameable int    `json:"unnameable,omitempty"`
+	OverBudget int    `json:"over_budget,omitempty"` // calls beyond the budget of a rule there is
 	Lost       int    `json:"lost,omitempty"`
 }
 
@@ -89,7 +90,7 @@ func (s *Set) Propose(o Options) (*Proposal, error) {
 			return nil, err
 		}
 		p.Grants = append(p.Grants, f.grants(name, eng)...)
-		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, Lost: f.lost,
+		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, OverBudget: f.overBudget, Lost: f.lost,
 			Rules: f.rules(j, eng)}
 		if err := settle(have, out.Rules); err != nil {
 			return nil, err
@@ -97,7 +98,7 @@ func (s *Set) Propose(o Options) (*Proposal, error) {
 		slices.SortStableFunc(out.Rules, func(a, b Rule) int {
 			return cmp.Or(cmp.Compare(slices.Index(keys, a.Key), slices.Index(keys, b.Key)), live(b)-live(a), cmp.Compare(target(a), target(b)))
 		})
-		if len(out.Rules)+out.Unnameable+out.Lost > 0 {
+		if len(out.Rules)+out.Unnameable+out.OverBudget+out.Lost > 0 {
 			p.Functions = append(p.Functions, out)
 		}
 	}

@@ -44,9 +44,9 @@ type Change struct {
 	Target   string         `json:"target"` // "(others)": those that were too many to be told apart
 	Calls    int            `json:"calls"`
 	Last     time.Time      `json:"last"`
-	Reason   string         `json:"reason,omitempty"` // of a denial
-	Rule     string         `json:"rule,omitempty"`   // that allows it or came nearest, as written
-	At       string         `json:"at,omitempty"`     // FILE:LINE of that rule
+	Reason   string         `json:"reason,omitempty"`  // of a denial
+	Nearest  string         `json:"nearest,omitempty"` // the rule that allows it or came nearest, as written
+	Rule     string         `json:"rule,omitempty"`    // FILE:LINE of that rule
 }
 
 // NewReplay makes a Replay; candidate gives what the candidate lets a function do, nil if its policy
@@ -108,7 +108,7 @@ func (r *Replay) note(d *record.Decision, v record.Verdict, x policy.Explanation
 		}
 		r.perName[d.Function]++
 		if c = r.changes[k]; c == nil {
-			c = &Change{Function: k.function, Decision: v, Kind: k.kind, Method: k.method, Target: k.target, Rule: x.Nearest, At: x.Rule}
+			c = &Change{Function: k.function, Decision: v, Kind: k.kind, Method: k.method, Target: k.target, Nearest: x.Nearest, Rule: x.Rule}
 			if v == record.Deny {
 				c.Reason = x.Reason
 			}

@@ -43,6 +43,7 @@ type function struct {
 	flat        map[flat]*evidence
 	used        map[grant]*use
 	unnameable  int // denied calls that no rule can allow
+	overBudget  int // denied calls that went beyond the budget of their rule
 	lost        int
 }
 
@@ -115,7 +116,11 @@ func (s *Set) Decided(d record.Decision) {
 	f.intrinsic = f.intrinsic || ofIntrinsic(&d)
 	r, ok := requestOf(&d)
 	if !ok || d.Verdict == record.Deny && d.Fix == "" {
-		if d.Verdict == record.Deny {
+		switch {
+		case ok && d.Verdict == record.Deny && strings.HasPrefix(d.Reason, policy.OverBudget.String()):
+			f.overBudget += calls(&d)
+			f.use(grant{r.Kind, d.Nearest}, &d) // who uses up a budget needs its rule
+		case d.Verdict == record.Deny:
 			f.unnameable += calls(&d)
 		}
 		return

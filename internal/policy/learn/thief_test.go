@@ -139,6 +139,21 @@ func TestDeniedCalls(t *testing.T) {
 	}
 }
 
+// TestCallsBeyondABudget: a larger budget would allow them, so they are told apart from what no rule can
+// allow, and their rule is in use.
+func TestCallsBeyondABudget(t *testing.T) {
+	r := newRun()
+	r.set.Decided(record.Decision{Time: start, Verdict: record.Deny, Mode: record.Monitor, Function: "pay", Kind: "http", Method: "POST",
+		Target: "https://api.pay.test/v1/events", Nearest: `"POST https://api.pay.test/v1/events"`, Rule: "weir.toml:2",
+		Reason: "the budget of its rule is used up (10 calls per minute)", Count: 2})
+	have := &policy.Policy{Function: "pay", Source: "weir.toml", Rules: []policy.Rule{{Kind: policy.HTTP, Pattern: "POST https://api.pay.test/v1/events",
+		Budget: &policy.Budget{MaxCalls: 10, Per: policy.PerMinute}}}}
+	p := propose(t, r.set, Options{Sources: own, Existing: map[string]*policy.Policy{"pay": have}})
+	if len(p.Functions) != 1 || p.Functions[0].OverBudget != 2 || p.Functions[0].Unnameable != 0 || len(p.Unused()) != 0 {
+		t.Errorf("%+v, unused: %+v", p.Functions, p.Unused())
+	}
+}
+
 // TestNothingHostileIsWritten: a proposal holds no control characters, no values and no data, whatever
 // the records hold, and stays a valid file.
 func TestNothingHostileIsWritten(t *testing.T) {

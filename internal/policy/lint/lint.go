@@ -63,8 +63,11 @@ type Findings struct{ list []Finding }
 func (fs *Findings) Policy(e *policy.Engine) {
 	p := e.Policy()
 	if p.Mode == policy.Monitor {
-		fs.add(p, Finding{ID: Monitor, Pos: weir.Position{File: p.Source}, Text: "the mode is monitor: whatever is tried is recorded and let through",
-			Remedy: `write mode = "enforce" once the records show nothing unexpected`})
+		remedy := `write mode = "enforce" once the records show nothing unexpected`
+		if p.Intrinsic { // enforce in weir.toml would not undo it
+			remedy = `once the records show nothing unexpected, remove .enableMonitorMode(), or where weir.toml says so, its mode = "monitor"`
+		}
+		fs.add(p, Finding{ID: Monitor, Pos: weir.Position{File: p.Source}, Text: "the mode is monitor: whatever is tried is recorded and let through", Remedy: remedy})
 	}
 	for i := range p.Rules {
 		for _, f := range about(&p.Rules[i]) {

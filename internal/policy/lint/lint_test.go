@@ -155,6 +155,18 @@ func TestMonitorIsTold(t *testing.T) {
 	}
 }
 
+func TestMonitoringBootstrapIsTold(t *testing.T) {
+	e, err := policy.Compile(&policy.Policy{Function: "f", Source: "f.js", Mode: policy.Monitor, Intrinsic: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fs Findings
+	fs.Policy(e)
+	if got := fs.List(); len(got) != 1 || !strings.Contains(got[0].Remedy, "remove .enableMonitorMode()") {
+		t.Errorf("got %+v: enforce in weir.toml does not undo what the bootstrap says", got)
+	}
+}
+
 func TestTheSameAdviceIsToldOnce(t *testing.T) {
 	e := compile(t, "exec /bin/sh")
 	other := *e.Policy()

@@ -79,7 +79,8 @@ func (r *reader) root(t *table) {
 		case slices.Contains(sectionKeys, key):
 			r.bad(e.pos, inFunction, "%q belongs to a function", key)
 		case e.value.kind == unstable.Table && policy.Suggest(key, rootKeys) == "":
-			r.bad(e.pos, fmt.Sprintf("write [functions.%s]", tomlKey(key)), "unknown table [%s] at the top", tomlKey(key))
+			name := strings.TrimPrefix(key, "functions.") // the quotes stood around all of it
+			r.bad(e.pos, fmt.Sprintf("write [functions.%s]", tomlKey(name)), "unknown table [%s] at the top", tomlKey(key))
 		default:
 			r.unknown(e.pos, key, "at the top", rootKeys)
 		}

@@ -40,9 +40,10 @@ function watchSockets(words) {
 
 function watchQuestions(words) {
   const explain = (e, then) => {
-    if (e?.code !== 'EREFUSED' || !(e.syscall in TYPES)) return then();
+    const reverse = e?.syscall === 'getHostByAddr'; // it looks into /etc/hosts when it was refused, and forgets that it was
+    if (!(e?.syscall in TYPES) || e.code !== 'EREFUSED' && !(reverse && e.code === 'ENOTFOUND')) return then();
     soon(() => {
-      words.question(e, TYPES[e.syscall], e.hostname);
+      words.question(e, TYPES[e.syscall], reverse ? arpa(e.hostname) : e.hostname);
       then();
     });
   };
@@ -52,6 +53,15 @@ function watchQuestions(words) {
   for (const object of [dns.promises, dns.promises.Resolver.prototype]) {
     for (const name of questions(object)) wrapPromise(object, name, explain);
   }
+}
+
+// arpa gives the name that is asked for an address.
+function arpa(address) {
+  if (net.isIPv4(address)) return `${address.split('.').reverse().join('.')}.in-addr.arpa`;
+  if (!net.isIPv6(address)) return address;
+  const [head, tail] = new URL(`http://[${address.replace(/%.*/, '')}]`).hostname.slice(1, -1).split('::').map((part) => part.split(':').filter(Boolean));
+  const groups = tail ? [...head, ...Array(8 - head.length - tail.length).fill('0'), ...tail] : head;
+  return `${[...groups.map((group) => group.padStart(4, '0')).join('')].reverse().join('.')}.ip6.arpa`;
 }
 
 const questions = (object) => Object.getOwnPropertyNames(object).filter((name) => /^(resolve|reverse)/.test(name) && typeof object[name] === 'function');

@@ -75,7 +75,10 @@ test('a question that was refused says why, if it was Weir', async (t) => {
   let told = true;
   const server = dgram.createSocket('udp4').on('message', (query, from) => {
     const type = query.readUInt16BE(query.length - 4);
-    if (told) for (const type of [1, 2, 12, 15, 16, 33, 255]) words.heard({ type, name: type === 12 ? '1.2.0.192.in-addr.arpa' : 'a.test', message: `${type} refused`, tried: String(type) });
+    if (told) {
+      for (const type of [1, 2, 15, 16, 33, 255]) words.heard({ type, name: 'a.test', message: `${type} refused`, tried: String(type) });
+      for (const name of ['1.2.0.192.in-addr.arpa', `1.${'0.'.repeat(23)}8.b.d.0.1.0.0.2.ip6.arpa`]) words.heard({ type: 12, name, message: '12 refused', tried: '12' });
+    }
     const answer = Buffer.concat([query.subarray(0, 2), Buffer.from([0x81, 0x85, 0, 1, 0, 0, 0, 0, 0, 0]), query.subarray(12)]);
     server.send(answer, from.port, from.address);
   });
@@ -95,6 +98,13 @@ test('a question that was refused says why, if it was Weir', async (t) => {
     told = true;
     const e = await ask();
     assert.deepEqual([e.code, e.message, e.hostname.toLowerCase()], ['EWEIR', `${type} refused`, 'a.test']);
+  }
+  for (const [ask, address] of [ // c-ares gives ENOTFOUND for these
+    [() => called((done) => dns.reverse('192.0.2.1', done)), '192.0.2.1'], [() => dns.promises.reverse('192.0.2.1').catch((e) => e), '192.0.2.1'],
+    [() => called((done) => resolver.reverse('2001:db8::1', done)), '2001:db8::1'],
+  ]) {
+    const e = await ask();
+    assert.deepEqual([e.code, e.message, e.hostname], ['EWEIR', '12 refused', address]);
   }
   told = false;
   words.question(new Error(), 16, 'a.test'); // what was heard more than once
