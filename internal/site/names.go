@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // Bounds of what is looked at, in bytes and files. A site with more is looked at in part.
@@ -137,7 +139,9 @@ func (n *Names) run(file, before, run string) {
 	switch {
 	case run[0] == '.' && len(run) > 1 && inserted:
 		host, _, _ := strings.Cut(run[1:], "/")
-		n.host(n.below, file, host, ".")
+		if suffix, _ := publicsuffix.PublicSuffix(strings.ToLower(host)); suffix != strings.ToLower(host) { // else anyone can register a name below it: .co.uk
+			n.host(n.below, file, host, ".")
+		}
 	case strings.HasPrefix(run, "//") && (quoted || strings.HasSuffix(before, ":")): // no comment
 		host, _, _ := strings.Cut(run[2:], "/")
 		n.host(n.hosts, file, host, "")
