@@ -90,6 +90,25 @@ func TestShownTextIsHarmless(t *testing.T) {
 	}
 }
 
+// TestReplayIsHarmless: what a hostile record holds drives no terminal.
+func TestReplayIsHarmless(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"weir.toml": "", "records": `{"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"allow","function":"f","instance":"i","kind":"read","target":"/srv/\u202efdp.x\u2028\u001b[2J","source":"shim"}` + "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, errs strings.Builder
+	c := newPolicyReplay(&streams{out: &out, err: &errs})
+	c.SetArgs([]string{dir, "--records", filepath.Join(dir, "records")})
+	c.SilenceErrors = true
+	c.SilenceUsage = true
+	_ = c.Execute() // a call is newly denied
+	if s := out.String(); !strings.Contains(s, "now denied: f") || strings.ContainsAny(s, "\u202e\u2028\x1b") {
+		t.Errorf("%q", s)
+	}
+}
+
 func TestSizeFlag(t *testing.T) {
 	for text, want := range map[string]string{"64MB": "64MB", "1024KB": "1MB", "3GB": "3GB", "65KB": "65KB"} {
 		var s size

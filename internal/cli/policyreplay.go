@@ -101,14 +101,14 @@ func printReplay(s *streams, r *learn.Replay, changes []learn.Change) error {
 		if c.Method != "" {
 			what = c.Method + " " + c.Target
 		}
-		line := fmt.Sprintf("%s: %s: %s (%d×, last %s)", word, c.Function, printable(what), c.Calls, c.Last.UTC().Format("2006-01-02"))
+		line := fmt.Sprintf("%s: %s: %s (%d×, last %s)", word, c.Function, what, c.Calls, c.Last.UTC().Format("2006-01-02"))
 		if c.Reason != "" {
 			line += ": " + c.Reason
 		}
 		if c.Nearest != "" {
 			line += "; rule " + withPlace(c.Nearest, c.Rule)
 		}
-		if _, err := fmt.Fprintln(s.out, line); err != nil {
+		if _, err := fmt.Fprintln(s.out, oneLine(line)); err != nil {
 			return err
 		}
 	}

@@ -77,11 +77,14 @@ type Dropped struct {
 
 // Header is the first line of a file in a chain.
 type Header struct {
-	Time time.Time `json:"time"`           // when the file was begun
-	File string    `json:"file"`           // id of the file, random
-	Seq  int       `json:"seq"`            // number of the file in its chain, from 1
-	Key  string    `json:"key"`            // fingerprint of the key that signs the file's checkpoints
-	Prev string    `json:"prev,omitempty"` // hash of the last line of the file before
+	Time time.Time `json:"time"` // when the file was begun
+	File string    `json:"file"` // id of the file, random
+	Seq  int       `json:"seq"`  // number of the file in its chain, from 1
+	Key  string    `json:"key"`  // fingerprint of the key that signs the file's checkpoints
+	// Found is set if the writer found the file before sealed, and none that followed: a crash between the
+	// two, or somebody removed what followed.
+	Found bool   `json:"found,omitempty"`
+	Prev  string `json:"prev,omitempty"` // hash of the last line of the file before
 }
 
 // State is how a stretch of a file ended.

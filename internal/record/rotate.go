@@ -81,15 +81,15 @@ func beside(path, what string) string {
 
 // follow begins the file at r.path after the last one of the chain, or begins a chain.
 func (r *File) follow() error {
-	seq, prev := 1, noHash
+	seq, prev, found := 1, noHash, false
 	if old := rotated(r.path); len(old) > 0 {
 		end, err := readEnd(old[len(old)-1])
 		if err != nil {
 			return err
 		}
-		seq, prev = end.header.Seq+1, end.head
+		seq, prev, found = end.header.Seq+1, end.head, end.state == Sealed
 	}
-	f, size, head, err := r.begin(seq, prev)
+	f, size, head, err := r.begin(seq, prev, found)
 	if err != nil {
 		return err
 	}
@@ -102,11 +102,11 @@ func (r *File) follow() error {
 }
 
 // begin makes a new file, not yet in its place, with a header and a checkpoint.
-func (r *File) begin(seq int, prev string) (f *os.File, size int64, head string, err error) {
+func (r *File) begin(seq int, prev string, found bool) (f *os.File, size int64, head string, err error) {
 	header, err := encode(struct {
 		mark
 		Header
-	}{mark{Version, "header"}, Header{Time: time.Now(), File: rand.Text(), Seq: seq, Key: r.opts.Key.public.id}})
+	}{mark{Version, "header"}, Header{Time: time.Now(), File: rand.Text(), Seq: seq, Key: r.opts.Key.public.id, Found: found}})
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -269,7 +269,7 @@ func (r *File) next() error {
 		return err
 	}
 	seal = link(nil, seal, r.head, r.opts.Key)
-	f, size, head, err := r.begin(r.seq+1, hashOf(seal))
+	f, size, head, err := r.begin(r.seq+1, hashOf(seal), false)
 	if err != nil {
 		return err
 	}

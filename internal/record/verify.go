@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -49,7 +50,8 @@ func Verify(path string, keys []PublicKey) ([]Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if last := &checked[len(checked)-1]; last.File != path {
+	// A full file that goes by the name of the one being written takes the place of the one that followed.
+	if last := &checked[len(checked)-1]; last.File != path || last.State == Sealed && !number.MatchString(filepath.Ext(path)) {
 		last.Notes = append(last.Notes, path+", which followed, is not there")
 	}
 	return checked, nil
@@ -176,6 +178,9 @@ func (v *verifier) first(e *Entry, prev string, chained bool, before *verifier) 
 	case before == nil && prev != noHash:
 		v.note("it goes on where file %d of the chain ended, which is not here to compare", h.Seq-1)
 	}
+	if v.Broken == nil && h.Found {
+		v.note("when it was begun, file %d of the chain was sealed and the one that followed was not there: a crash at that moment, or it was removed", h.Seq-1)
+	}
 }
 
 // resumed takes the word of a writer that found the file.
@@ -183,6 +188,8 @@ func (v *verifier) resumed(e *Entry) {
 	switch {
 	case v.signed == 0: // who begins a file signs its header with it
 		v.breaks(e.Line, "nothing before it is signed: the beginning of the file was replaced")
+	case v.since > mostUnsigned:
+		v.breaks(v.signed+1, "%d lines follow a signature without another one, more than a writer leaves: they were added", v.since)
 	case e.Resumed.Closed != (v.State == Closed):
 		v.breaks(e.Line, "it says how the file ended before, and that is not so: lines before it were added or removed")
 	case !e.Resumed.Closed:

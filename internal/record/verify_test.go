@@ -176,8 +176,11 @@ func TestVerifyNamesTheBrokenLink(t *testing.T) {
 			return relink(append(l[:2:2], slices.Repeat([][]byte{record("x")}, mostUnsigned+1)...))
 		}, 3, "more than a writer leaves"},
 		"a forged beginning": {func(l [][]byte) []byte { return relink([][]byte{l[0], l[2], resumedLine(t, false), l[1]}) }, 3, "the beginning of the file was replaced"},
-		"an untrue resume":   {func(l [][]byte) []byte { return relink(append(l[:4:4], resumedLine(t, true))) }, 5, "it says how the file ended before"},
-		"another untrue":     {func(l [][]byte) []byte { return relink(append(l, resumedLine(t, false))) }, 6, "it says how the file ended before"},
+		"a long stretch before a forged resume": {func(l [][]byte) []byte {
+			return relink(append(append(l[:2:2], slices.Repeat([][]byte{record("x")}, mostUnsigned+1)...), resumedLine(t, false)))
+		}, 3, "more than a writer leaves"},
+		"an untrue resume": {func(l [][]byte) []byte { return relink(append(l[:4:4], resumedLine(t, true))) }, 5, "it says how the file ended before"},
+		"another untrue":   {func(l [][]byte) []byte { return relink(append(l, resumedLine(t, false))) }, 6, "it says how the file ended before"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := chain(t, 1, FileOptions{})[0]
@@ -294,6 +297,38 @@ func TestVerifyFindsTheFilesOfAPath(t *testing.T) {
 	got, err = Verify(path, keys)
 	if err != nil || len(got) != 2 || !whole(got) || !strings.Contains(strings.Join(got[1].Notes, ""), "which followed, is not there") {
 		t.Errorf("%v %+v", err, got)
+	}
+}
+
+// TestVerifyTellsOfARemovedFile: the newest file is removed, be it that a full one gets its name or that
+// a writer goes on.
+func TestVerifyTellsOfARemovedFile(t *testing.T) {
+	files := chain(t, 3, FileOptions{})
+	path := files[2]
+	told := func(want string) {
+		t.Helper()
+		got, err := Verify(path, []PublicKey{testKey().Public()})
+		if err != nil || !whole(got) || !strings.Contains(strings.Join(got[len(got)-1].Notes, ""), want) {
+			t.Errorf("%v %+v, want a note: %s", err, got, want)
+		}
+	}
+	if err := os.Rename(files[1], path); err != nil {
+		t.Fatal(err)
+	}
+	told("which followed, is not there")
+	if err := open(t, path, FileOptions{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	told("file 2 of the chain was sealed and the one that followed was not there")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path, FileOptions{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	told("file 2 of the chain was sealed and the one that followed was not there")
+	if got, err := Verify(files[1], []PublicKey{testKey().Public()}); err != nil || !whole(got) || len(got[0].Notes) != 1 {
+		t.Errorf("a full file by itself: %v %+v", err, got)
 	}
 }
 

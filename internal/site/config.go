@@ -5,6 +5,7 @@ package site
 // it long.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,6 +75,8 @@ func (c *config) locate(data []byte) {
 	var p unstable.Parser
 	p.Reset(data)
 	var table []string
+	at := weir.Position{File: c.file, Line: 1, Column: 1} // of data[done]; counted once, as Shape begins anew each time
+	done := 0
 	for p.NextExpression() {
 		e := p.Expression()
 		var key []string
@@ -81,8 +84,14 @@ func (c *config) locate(data []byte) {
 		for it := e.Key(); it.Next(); {
 			n := it.Node()
 			if pos.Line == 0 {
-				start := p.Shape(n.Raw).Start
-				pos = weir.Position{File: c.file, Line: start.Line, Column: start.Column}
+				before := data[done:n.Raw.Offset]
+				if line := bytes.LastIndexByte(before, '\n'); line >= 0 {
+					at.Line += bytes.Count(before, []byte("\n"))
+					at.Column = 1
+					before = before[line+1:]
+				}
+				at.Column += len(before)
+				done, pos = int(n.Raw.Offset), at
 			}
 			key = append(key, string(n.Data))
 		}

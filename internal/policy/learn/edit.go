@@ -24,6 +24,10 @@ func (p *Proposal) Edit(name, text string, have map[string]*policy.Policy) (stri
 	if text != "" {
 		d.lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}
+	d.before = map[string]bool{}
+	for _, l := range d.lines {
+		d.before[strings.TrimSpace(l)] = true
+	}
 	d.remark(p.Grants, p.From, p.To)
 	for i := range p.Functions {
 		f := &p.Functions[i]
@@ -58,8 +62,9 @@ func (p *Proposal) head() []string {
 
 // document is the text of weir.toml while it is edited.
 type document struct {
-	name  string
-	lines []string
+	name   string
+	lines  []string
+	before map[string]bool // lines that were there, trimmed
 }
 
 // remark writes above each grant that nobody used, of those functions that the records are about, that
@@ -157,7 +162,7 @@ func (d *document) function(f *Function, have *policy.Policy) error {
 
 // told tells whether a comment about a rule is there from an earlier time.
 func (d *document) told(r *Rule) bool {
-	return !r.Live() && slices.ContainsFunc(d.lines, func(l string) bool { return strings.TrimSpace(l) == r.doubt() })
+	return !r.Live() && d.before[r.doubt()]
 }
 
 // doubt is the rule as a comment.

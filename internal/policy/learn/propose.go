@@ -205,7 +205,7 @@ func (f *function) each(do func(*tried)) {
 				path = strings.ReplaceAll(path, "*", "0")
 			}
 			do(&tried{rule: p.rule(found.path), allow: p.allow, example: found.example, various: found.various, evidence: &found.evidence,
-				request: policy.Request{Kind: p.kind, Method: p.method, URL: policy.URL{Scheme: p.scheme, Host: p.host, Port: p.port, Path: path}}})
+				request: policy.Request{Kind: p.kind, Method: p.method, URL: policy.URL{Scheme: p.scheme, Host: p.host, Port: p.port, Path: path, Query: unknownQuery}}})
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(f.flat), compareFlats) {

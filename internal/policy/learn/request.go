@@ -17,6 +17,10 @@ var kinds = map[string]policy.Kind{
 	"read": policy.Read, "write": policy.Write, "exec": policy.Exec, "env": policy.Env, "addon": policy.Addon,
 }
 
+// unknownQuery stands for the query of a call, which no record holds: no rule that binds the query
+// allows it, and the reason then is policy.OtherQuery.
+const unknownQuery = "%"
+
 // requestOf gives the request that a record tells of; false if no rule could name it. A text that was
 // cut is not taken for the whole, nor one that stands for many, such as "(a child process)".
 func requestOf(d *record.Decision) (r policy.Request, ok bool) {
@@ -58,6 +62,9 @@ func requestOf(d *record.Decision) (r policy.Request, ok bool) {
 		r = policy.Request{Kind: policy.Env, Path: d.Target}
 	default:
 		r, err = policy.NewFile(kind, d.Target)
+	}
+	if kind == policy.HTTP || kind == policy.WS {
+		r.URL.Query = unknownQuery
 	}
 	return r, err == nil
 }
