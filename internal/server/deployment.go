@@ -41,6 +41,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.LeaveOut(d.opts.Unwatched)
 	policies, err := sitepolicy.ReadFile(s.Dir)
 	if err != nil {
 		return nil, err

@@ -142,3 +142,27 @@ func anyKey[V any](m map[string]V, ok func(string) bool) bool {
 	}
 	return false
 }
+
+// LeaveOut keeps files of the site that whoever serves it writes out of every bundle, with their locks and
+// with what they are continued in: FILE, FILE.*, .FILE.lock. Paths are absolute; others than the site's
+// mean nothing.
+func (s *Site) LeaveOut(paths []string) {
+	for _, p := range paths {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(p))
+		if err != nil {
+			continue
+		}
+		rel, err := filepath.Rel(s.Base, dir)
+		if err != nil || !filepath.IsLocal(rel) {
+			continue
+		}
+		in, name := "", escapeGlob(filepath.Base(p))
+		if rel != "." {
+			in = escapeGlob(filepath.ToSlash(rel)) + "/"
+		}
+		for i := range s.Functions {
+			f := &s.Functions[i]
+			f.Included = append(slices.Clip(f.Included), "!"+in+name, "!"+in+name+".*", "!"+in+"."+name+".lock")
+		}
+	}
+}
