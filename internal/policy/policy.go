@@ -19,6 +19,7 @@ type Policy struct {
 	Rules    []Rule
 	Addons   bool // native libraries of the bundle may be loaded
 	Limits   weir.Limits
+	Running  weir.Running
 	// Sections names, for a kind of rule (HTTP for WS, too), the section of weir.toml that its rules come
 	// from, if that is a glob's: a rule added to a section of the function's own would replace them.
 	Sections map[Kind]string

@@ -66,8 +66,19 @@ type Invocation struct {
 	Status   int       `json:"status,omitempty"`
 	Millis   float64   `json:"ms"`
 	Cold     bool      `json:"cold"`            // an instance was started for it
+	Start    Start     `json:"start,omitempty"` // how, if it was
 	Error    string    `json:"error,omitempty"` // type of the handler's error, or the cause
 }
+
+// Start says where the process of an instance came from.
+type Start string
+
+// The ways in which an instance starts, the slowest first.
+const (
+	FromNothing Start = "process" // Node.js was started for it
+	FromPool    Start = "pool"    // it took over a process in which Node.js had started already
+	FromZygote  Start = "zygote"  // it was forked from a process that had loaded the function already
+)
 
 // Dropped stands for records that could not be written, where they would have stood.
 type Dropped struct {

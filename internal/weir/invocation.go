@@ -1,6 +1,9 @@
 package weir
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"io"
+)
 
 // Invocation is one call of a function: an event in, the handler's own result out.
 type Invocation struct {
@@ -9,12 +12,27 @@ type Invocation struct {
 	Event         json.RawMessage // the handler's first argument
 	ClientContext json.RawMessage // context.clientContext, or nil
 	Identity      json.RawMessage // context.identity, or nil
+	// Body is the request's body where it is handed on as it arrives, instead of within Event; nil
+	// otherwise. It is read until the function has answered, and is the caller's to close.
+	Body io.Reader
 }
 
 // Result is what became of an invocation that reached the function. Exactly one field is set.
 type Result struct {
 	Payload json.RawMessage // what the handler gave; "null" when it gave nothing
 	Error   *FunctionError  // what the handler threw
+	Stream  *Stream         // an answer that is still being written
+}
+
+// Stream is an answer whose body comes piece by piece. Head is what a handler without streaming gives,
+// but for its body: an object with statusCode, headers and multiValueHeaders, all optional.
+//
+// Body must be closed. Closing it before its end cancels the invocation. A Read fails with an *Error
+// (TimedOut, Crashed, TooLarge) or a *FunctionError when the function ends its answer so: it is cut
+// off then, and the client must see that it is.
+type Stream struct {
+	Head json.RawMessage
+	Body io.ReadCloser
 }
 
 // FunctionError is an error that the function's own code threw, as AWS Lambda reports it
