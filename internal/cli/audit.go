@@ -29,7 +29,9 @@ func newAudit(s *streams) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 		RunE: runGroup,
 	}
-	c.AddCommand(newAuditTail(s), newAuditQuery(s), newAuditVerify(s))
+	query, verify := newAuditQuery(s), newAuditVerify(s)
+	query.RunE, verify.RunE = promptly(query.RunE), promptly(verify.RunE)
+	c.AddCommand(newAuditTail(s), query, verify)
 	return c
 }
 
@@ -152,11 +154,12 @@ func runAuditQuery(c *cobra.Command, s *streams, files []string, filter record.F
 	out := bufio.NewWriter(s.out)
 	for _, path := range files {
 		if err := record.ReadFiles(path, func(e record.Entry) error {
-			if !filter.Match(&e) {
-				return c.Context().Err()
+			if filter.Match(&e) {
+				if _, err := fmt.Fprintln(out, entryLine(&e, asJSON)); err != nil {
+					return err
+				}
 			}
-			_, err := fmt.Fprintln(out, entryLine(&e, asJSON))
-			return err
+			return c.Context().Err()
 		}); err != nil {
 			return errors.Join(out.Flush(), err) // what could be read is shown
 		}

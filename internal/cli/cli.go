@@ -9,9 +9,7 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +38,7 @@ type streams struct {
 // Main runs one command line and gives its exit code. It ends early, in order, on SIGINT and
 // SIGTERM.
 func Main(args []string, in io.Reader, out, errw io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
 	// net/http writes there what an upstream sent out of turn: a body, which no log may hold.
 	log.SetOutput(io.Discard)
@@ -57,9 +55,10 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	if errors.As(err, &silent) {
 		return silent.code
 	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	var by *interrupted
+	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &by) {
 		fmt.Fprintln(errw, "weir: interrupted")
-		return exitError
+		return by.code()
 	}
 	fmt.Fprintf(errw, "weir: %v\n", err)
 	return exitCode(err)

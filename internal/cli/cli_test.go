@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "records": records, "receiver": receiver,
+			"exits": exits, "records": records, "receiver": receiver, "interrupt": interrupt,
 			"upstream": upstream, "dev": dev, "enddev": enddev, "call": call,
 		},
 	})

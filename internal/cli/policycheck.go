@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -30,7 +31,7 @@ with --strict 1; what is wrong makes it 3.`,
   weir policy check site --strict
   weir policy check --records records.jsonl --json`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return runPolicyCheck(s, &f, dirArg(args)) },
+		RunE: func(c *cobra.Command, args []string) error { return runPolicyCheck(c.Context(), s, &f, dirArg(args)) },
 	}
 	contextFlag(c, &f.context)
 	c.Flags().StringArrayVar(&f.records, "records", nil, "file of records; may be repeated")
@@ -39,7 +40,7 @@ with --strict 1; what is wrong makes it 3.`,
 	return c
 }
 
-func runPolicyCheck(s *streams, f *checkFlags, dir string) error {
+func runPolicyCheck(ctx context.Context, s *streams, f *checkFlags, dir string) error {
 	site, err := loadSite(dir, f.context)
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func runPolicyCheck(s *streams, f *checkFlags, dir string) error {
 	for _, w := range site.Warnings {
 		fmt.Fprintf(s.err, "weir: %s\n", printable(w))
 	}
-	found, err := advice(site, dir, f.records)
+	found, err := advice(ctx, site, dir, f.records)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func runPolicyCheck(s *streams, f *checkFlags, dir string) error {
 }
 
 // advice is all that is to be said about the policies of a site.
-func advice(site *sitepolicy.Site, dir string, records []string) ([]lint.Finding, error) {
+func advice(ctx context.Context, site *sitepolicy.Site, dir string, records []string) ([]lint.Finding, error) {
 	var fs lint.Findings
 	fs.Sections(site.Unmatched)
 	for _, fn := range site.Functions {
@@ -76,7 +77,7 @@ func advice(site *sitepolicy.Site, dir string, records []string) ([]lint.Finding
 		return fs.List(), nil
 	}
 	var u lint.Usage
-	if err := readRecords(dir, records, &u); err != nil {
+	if err := readRecords(ctx, dir, records, &u); err != nil {
 		return nil, err
 	}
 	for _, fn := range site.Functions {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,7 +34,7 @@ which order is no change. What can't be told for sure counts as gained.`,
   weir policy diff --git origin/main --exit-code
   weir policy diff --git origin/main site --markdown >comment.md`,
 		Args: cobra.MaximumNArgs(2),
-		RunE: func(c *cobra.Command, args []string) error { return runPolicyDiff(s, &f, args) },
+		RunE: func(c *cobra.Command, args []string) error { return runPolicyDiff(c.Context(), s, &f, args) },
 	}
 	contextFlag(c, &f.context)
 	c.Flags().StringVar(&f.git, "git", "", "compare with this revision: a branch, a tag or a commit")
@@ -44,8 +45,8 @@ which order is no change. What can't be told for sure counts as gained.`,
 	return c
 }
 
-func runPolicyDiff(s *streams, f *diffFlags, args []string) error {
-	before, after, err := f.open(args)
+func runPolicyDiff(ctx context.Context, s *streams, f *diffFlags, args []string) error {
+	before, after, err := f.open(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func runPolicyDiff(s *streams, f *diffFlags, args []string) error {
 	return nil
 }
 
-func (f *diffFlags) open(args []string) (before, after *snapshot.Snapshot, err error) {
+func (f *diffFlags) open(ctx context.Context, args []string) (before, after *snapshot.Snapshot, err error) {
 	env := contextVariables(f.context)
 	switch {
 	case f.json && f.markdown || f.json && f.sarif || f.markdown && f.sarif:
@@ -80,7 +81,7 @@ func (f *diffFlags) open(args []string) (before, after *snapshot.Snapshot, err e
 		return nil, nil, &usageError{errors.New("with --git, there is but one folder to name")}
 	case f.git != "":
 		dir := dirArg(args)
-		if before, err = snapshot.OpenGit(f.git, dir, env); err != nil {
+		if before, err = snapshot.OpenGit(ctx, f.git, dir, env); err != nil {
 			return nil, nil, fmt.Errorf("in the revision %s: %w", f.git, err)
 		}
 		after, err = snapshot.Open(dir, env)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ nobody used are named, never removed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.dir = dirArg(args)
-			return runPolicyLearn(s, &f)
+			return runPolicyLearn(c.Context(), s, &f)
 		},
 	}
 	recordsFlag(c, &f.records)
@@ -66,7 +67,7 @@ func recordsFlag(c *cobra.Command, files *[]string) {
 	c.Flags().StringArrayVar(files, "records", nil, "file of records, with those put aside when it was full; may be repeated (default: DIR/"+learnedRecords+")")
 }
 
-func runPolicyLearn(s *streams, f *learnFlags) error {
+func runPolicyLearn(ctx context.Context, s *streams, f *learnFlags) error {
 	if _, err := os.Lstat(f.out); f.out != "" && err == nil && !f.force {
 		return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f.out}, Message: "there is such a file already",
 			Remedy: "look at the proposal first, without --out; then replace the file with --force"}
@@ -76,7 +77,7 @@ func runPolicyLearn(s *streams, f *learnFlags) error {
 		return err
 	}
 	set := learn.NewSet()
-	if err := readRecords(f.dir, f.records, set); err != nil {
+	if err := readRecords(ctx, f.dir, f.records, set); err != nil {
 		return err
 	}
 	o := learn.Options{Exists: exists}
@@ -114,12 +115,13 @@ func runPolicyLearn(s *streams, f *learnFlags) error {
 }
 
 // readRecords gives all records of the files to a recorder.
-func readRecords(dir string, files []string, to record.Recorder) error {
+func readRecords(ctx context.Context, dir string, files []string, to record.Recorder) error {
 	if len(files) == 0 {
-		files = []string{filepath.Join(dir, learnedRecords)}
-		if _, err := os.Stat(files[0]); errors.Is(err, os.ErrNotExist) {
-			return &usageError{errors.New("--records is missing, and " + files[0] + " is not there: run weir dev --learn first")}
+		file, err := recorded(dir)
+		if err != nil {
+			return err
 		}
+		files = []string{file}
 	}
 	read := map[string]bool{} // a file that is named, and found beside another that is named, is read once
 	for _, name := range files {
@@ -133,7 +135,7 @@ func readRecords(dir string, files []string, to record.Recorder) error {
 			case e.Invocation != nil:
 				to.Invoked(*e.Invocation)
 			}
-			return nil
+			return ctx.Err()
 		})
 		if err != nil {
 			return err

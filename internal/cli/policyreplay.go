@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -34,7 +35,7 @@ call that was allowed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.dir = dirArg(args)
-			return runPolicyReplay(s, &f)
+			return runPolicyReplay(c.Context(), s, &f)
 		},
 	}
 	recordsFlag(c, &f.records)
@@ -43,7 +44,7 @@ call that was allowed.`,
 	return c
 }
 
-func runPolicyReplay(s *streams, f *replayFlags) error {
+func runPolicyReplay(ctx context.Context, s *streams, f *replayFlags) error {
 	candidate, err := f.candidate()
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func runPolicyReplay(s *streams, f *replayFlags) error {
 		}
 		return policy.Compile(p)
 	})
-	if err := readRecords(f.dir, f.records, r); err != nil {
+	if err := readRecords(ctx, f.dir, f.records, r); err != nil {
 		return err
 	}
 	changes, err := r.Changes()

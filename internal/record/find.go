@@ -36,12 +36,12 @@ func ReadFiles(path string, each func(Entry) error) error {
 // openAll opens the files that were written to path, the oldest first. The last one is opened before the
 // others are looked for, so that none is missed if a writer puts it aside meanwhile.
 func openAll(path string) (files []*os.File, err error) {
-	last, err := os.Open(path)
+	last, err := openRegular(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, unreadable(path, err)
 	}
 	for _, old := range rotated(path) {
-		f, err := os.Open(old)
+		f, err := openRegular(old)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // its time had come
 		case err != nil:
@@ -188,7 +188,7 @@ type follower struct {
 }
 
 func (f *follower) open(path string) error {
-	file, err := os.Open(path)
+	file, err := openRegular(path)
 	if err == nil {
 		f.use(file)
 	}
@@ -218,7 +218,7 @@ func (f *follower) step() (next bool, err error) {
 	}
 	// The newest is opened before the full ones are looked for: a writer that is fast may have filled
 	// several since, and fill one more now.
-	newest, err := os.Open(f.path)
+	newest, err := openRegular(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -141,7 +141,7 @@ type end struct {
 
 // readEnd reads the first and the last line of a chained file.
 func readEnd(path string) (end, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return end{}, err
 	}
