@@ -4,14 +4,11 @@ package cli
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -187,7 +184,7 @@ func moment(text, flag string) (time.Time, error) {
 // people.
 func entryLine(e *record.Entry, asJSON bool) string {
 	if asJSON {
-		return escaped(strings.TrimSuffix(string(e.Raw), "\n"))
+		return weir.PrintableJSON(strings.TrimSuffix(string(e.Raw), "\n"))
 	}
 	text := ""
 	switch {
@@ -200,37 +197,7 @@ func entryLine(e *record.Entry, asJSON bool) string {
 	case e.Resumed != nil:
 		text = "a writer went on after one that had not closed the file"
 	}
-	return oneLine(e.Time().UTC().Format("2006-01-02T15:04:05.000Z") + " " + text)
-}
-
-// oneLine makes hostile text safe to be shown: it stays on its line, and drives no terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || !unicode.IsPrint(r) {
-			return '\ufffd'
-		}
-		return r
-	}, s)
-}
-
-// escaped gives JSON in which what is not printable is escaped, so that it means the same.
-func escaped(s string) string {
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case unicode.IsPrint(r) && r != utf8.RuneError:
-			b.WriteRune(r)
-		case r > 0xffff:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
+	return weir.Printable(e.Time().UTC().Format("2006-01-02T15:04:05.000Z") + " " + text)
 }
 
 func newAuditVerify(s *streams) *cobra.Command {
@@ -292,15 +259,13 @@ func (v *verdictOf) tell(s *streams, asJSON bool) error {
 		v.Whole = v.Whole && f.Broken == nil
 	}
 	if asJSON {
-		enc := json.NewEncoder(s.out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(v); err != nil {
+		if err := printJSON(s, v); err != nil {
 			return err
 		}
 	} else {
 		for i := range v.Files {
 			for _, line := range checkedLines(&v.Files[i]) {
-				fmt.Fprintln(s.out, oneLine(line))
+				fmt.Fprintln(s.out, weir.Printable(line))
 			}
 		}
 	}

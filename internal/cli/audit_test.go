@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weir-run/weir/internal/record"
 )
@@ -66,46 +67,49 @@ func TestAuditTailIsLive(t *testing.T) {
 	}
 }
 
-// TestShownTextIsHarmless: whatever a record holds, it is one line of printable characters, and JSON means
-// the same as before.
-func TestShownTextIsHarmless(t *testing.T) {
-	for _, s := range []string{"plain", "ü€😀", "\x1b[2J\r\n\t\x00\x7f", "\u009b2J\u202e\u2028\ufeff", "\xff\x9b", "\U000e0001\U0001f600"} {
-		if got := oneLine(s); strings.ContainsAny(got, "\x1b\r\n\t\x00\x7f\u009b\u202e\u2028\ufeff") || strings.Contains(got, "\x9b") && !strings.Contains(got, "\u009b") {
-			t.Errorf("%q became %q", s, got)
-		}
-		b, err := json.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back, want string
-		if err := json.Unmarshal([]byte(escaped(string(b))), &back); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(b, &want); err != nil || back != want {
-			t.Errorf("%q became %q", want, back)
-		}
-	}
-	if got := escaped("\"\u009b\U000e0001\""); got != `"\u009b\udb40\udc01"` {
-		t.Error(got)
-	}
-}
-
-// TestReplayIsHarmless: what a hostile record holds drives no terminal.
-func TestReplayIsHarmless(t *testing.T) {
+// TestHostileTextIsHarmless: whatever records, policies and arguments hold, no command gives it to a
+// terminal as it is, be it as text, as JSON or as an error.
+func TestHostileTextIsHarmless(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"weir.toml": "", "records": `{"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"allow","function":"f","instance":"i","kind":"read","target":"/srv/\u202efdp.x\u2028\u001b[2J","source":"shim"}` + "\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+	t.Chdir(dir)
+	hostile := "/srv/\u202efdp.x\u2028\u2066\u009b2J\u001b[2J\u007f"
+	line := func(kind, fields string) string {
+		return `{"v":2,"type":"` + kind + `","time":"2026-01-02T03:04:05Z",` + fields + "}\n"
+	}
+	escaped, err := json.Marshal(hostile) // leaves U+202E and U+009B as they are
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"netlify.toml": "", "weir.toml": "",
+		"old.toml":   "[functions.f]\nread = [\"/srv/a\"]\n",
+		"new.toml":   "[functions.f]\nread = [\"/srv/\\u202e\\u009b2J\"]\n",
+		"wrong.toml": "[functions.f]\nread = [\"/srv/\\u202e\\u009b\\u001b\", 3]\n\"\\u202e\\u001b\" = 1\n",
+		"records": line("decision", `"decision":"allow","function":"f","instance":"i","kind":"read","target":`+string(escaped)+`,"source":"shim"`) +
+			line("decision", `"decision":"deny","function":`+string(escaped)+`,"instance":"i","kind":"http","method":`+string(escaped)+`,"target":"https://h.test/","reason":`+string(escaped)+`,"source":"egress"`) +
+			line("invocation", `"function":`+string(escaped)+`,"request":"r","outcome":`+string(escaped)+`,"error":`+string(escaped)+`,"ms":1`),
+		"unknown": line(`\u202e\u009b`, `"x":1`),
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var out, errs strings.Builder
-	c := newPolicyReplay(&streams{out: &out, err: &errs})
-	c.SetArgs([]string{dir, "--records", filepath.Join(dir, "records")})
-	c.SilenceErrors = true
-	c.SilenceUsage = true
-	_ = c.Execute() // a call is newly denied
-	if s := out.String(); !strings.Contains(s, "now denied: f") || strings.ContainsAny(s, "\u202e\u2028\x1b") {
-		t.Errorf("%q", s)
+	for _, args := range []string{
+		"audit query records", "audit query records --json", "audit query unknown", "audit verify records", "audit verify records --json",
+		"policy replay --records records", "policy replay --records records --json", "policy learn --records records", "policy learn --records records --json",
+		"policy diff old.toml new.toml", "policy diff old.toml new.toml --json", "policy diff old.toml new.toml --sarif", "policy diff old.toml new.toml --markdown",
+		"policy diff old.toml wrong.toml", "policy explain --function " + hostile + " read /x", "audit query " + hostile, "audit " + hostile, "audit query --kind " + hostile + " records",
+	} {
+		var out, errs strings.Builder
+		Main(strings.Split(args, " "), strings.NewReader(""), &out, &errs)
+		if out.Len()+errs.Len() == 0 {
+			t.Errorf("weir %q says nothing", args)
+		}
+		for _, s := range []string{out.String(), errs.String()} {
+			if !utf8.ValidString(s) || strings.ContainsAny(s, "\u202e\u2028\u2066\u009b\x1b\x7f") {
+				t.Errorf("weir %q prints %q", args, s)
+			}
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,7 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	defer stop()
 	// net/http writes there what an upstream sent out of turn: a body, which no log may hold.
 	log.SetOutput(io.Discard)
+	errw = messages{errw}
 	root := newRoot(&streams{in, out, errw})
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -62,6 +64,23 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	}
 	fmt.Fprintf(errw, "weir: %v\n", err)
 	return exitCode(err)
+}
+
+// messages is where people are told things. What they hold of strangers' text drives no terminal.
+type messages struct{ to io.Writer }
+
+func (m messages) Write(b []byte) (int, error) {
+	_, err := io.WriteString(m.to, printableLines(string(b)))
+	return len(b), err
+}
+
+// printableLines makes a text that is several lines fit for a terminal.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = weir.Printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // quietExit ends a command that has said everything already.

@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/internal/policy/lint"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 type checkFlags struct {
@@ -46,7 +49,7 @@ func runPolicyCheck(ctx context.Context, s *streams, f *checkFlags, dir string) 
 		return err
 	}
 	for _, w := range site.Warnings {
-		fmt.Fprintf(s.err, "weir: %s\n", printable(w))
+		fmt.Fprintf(s.err, "weir: %s\n", w)
 	}
 	found, err := advice(ctx, site, dir, f.records)
 	if err != nil {
@@ -92,7 +95,7 @@ func printAdvice(s *streams, site *sitepolicy.Site, found []lint.Finding) error 
 		if x.Place != "" {
 			line = x.Place + ": " + line
 		}
-		if _, err := fmt.Fprintln(s.out, printable(line)); err != nil {
+		if _, err := fmt.Fprintln(s.out, weir.Printable(line)); err != nil {
 			return err
 		}
 	}
@@ -108,10 +111,15 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// printJSON prints a result for programs.
+// printJSON prints a result for programs, which drives no terminal either.
 func printJSON(s *streams, v any) error {
-	enc := json.NewEncoder(s.out)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(s.out, weir.PrintableJSON(b.String()))
+	return err
 }

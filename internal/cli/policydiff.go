@@ -5,14 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/internal/policy/diff"
 	"github.com/weir-run/weir/internal/policy/snapshot"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 type diffFlags struct {
@@ -55,7 +56,7 @@ func runPolicyDiff(ctx context.Context, s *streams, f *diffFlags, args []string)
 		return err
 	}
 	for _, w := range unmatched {
-		fmt.Fprintf(s.err, "weir: %s\n", printable(w.Error()))
+		fmt.Fprintf(s.err, "weir: %v\n", w)
 	}
 	r, err := diff.Compare(a, b)
 	if err != nil {
@@ -105,27 +106,30 @@ func workingDir() string {
 
 // print writes the result in the form that was asked for. Text of a policy's author drives no terminal.
 func (f *diffFlags) print(s *streams, r diff.Result, dir string) error {
+	var b bytes.Buffer
+	var err error
 	switch {
 	case f.json:
-		return r.JSON(s.out)
+		err = r.JSON(&b)
 	case f.sarif:
 		if rel, err := filepath.Rel(workingDir(), dir); err == nil && filepath.IsAbs(dir) {
 			dir = rel
 		}
-		return r.SARIF(s.out, filepath.ToSlash(dir))
+		err = r.SARIF(&b, filepath.ToSlash(dir))
+	case f.markdown:
+		err = r.Markdown(&b)
+	default:
+		err = r.Text(&b)
 	}
-	var b bytes.Buffer
-	write := r.Text
-	if f.markdown {
-		write = r.Markdown
-	}
-	if err := write(&b); err != nil {
+	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(s.out, printable(strings.TrimSuffix(line, "\n"))); err != nil {
-			return err
-		}
+	text := b.String()
+	if f.json || f.sarif {
+		text = weir.PrintableJSON(text)
+	} else {
+		text = printableLines(text)
 	}
-	return nil
+	_, err = io.WriteString(s.out, text)
+	return err
 }

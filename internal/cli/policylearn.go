@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -102,7 +101,7 @@ func runPolicyLearn(ctx context.Context, s *streams, f *learnFlags) error {
 	}
 	switch {
 	case f.json:
-		err = json.NewEncoder(s.out).Encode(struct {
+		err = printJSON(s, struct {
 			*learn.Proposal
 			Text string `json:"weir.toml"`
 		}{p, text})

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -64,7 +63,7 @@ func runPolicyReplay(ctx context.Context, s *streams, f *replayFlags) error {
 		return err
 	}
 	if f.json {
-		err = json.NewEncoder(s.out).Encode(struct {
+		err = printJSON(s, struct {
 			*learn.Replay
 			Changes []learn.Change `json:"changes"`
 		}{r, changes})
@@ -109,7 +108,7 @@ func printReplay(s *streams, r *learn.Replay, changes []learn.Change) error {
 		if c.Nearest != "" {
 			line += "; rule " + withPlace(c.Nearest, c.Rule)
 		}
-		if _, err := fmt.Fprintln(s.out, oneLine(line)); err != nil {
+		if _, err := fmt.Fprintln(s.out, weir.Printable(line)); err != nil {
 			return err
 		}
 	}
