@@ -15,7 +15,7 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// maxLine bounds a line, in bytes. Six texts of maxText, each byte escaped, fit.
+// maxLine bounds a line, in bytes. Seven texts of maxText, each byte escaped, fit.
 const maxLine = 128 << 10
 
 // Entry is one line of a file of records. Exactly one of the pointers is set.

@@ -56,6 +56,11 @@ type Decision struct {
 	Last      time.Time `json:"last,omitzero"`   // when the last of them was
 }
 
+// texts are the fields that others than Weir have a hand in: code in functions, and the site's author.
+func (d *Decision) texts() [7]*string {
+	return [...]*string{&d.Method, &d.Target, &d.Call, &d.Reason, &d.Nearest, &d.Rule, &d.Fix}
+}
+
 // Invocation is one call of a function and how it ended.
 type Invocation struct {
 	Time     time.Time `json:"time"` // start
