@@ -96,7 +96,7 @@ func TestHostileTextIsHarmless(t *testing.T) {
 	}
 	for _, args := range []string{
 		"audit query records", "audit query records --json", "audit query unknown", "audit verify records", "audit verify records --json",
-		"policy replay --records records", "policy replay --records records --json", "policy learn --records records", "policy learn --records records --json",
+		"policy replay --records records --unverified", "policy replay --records records --unverified --json", "policy learn --records records --unverified", "policy learn --records records --unverified --json",
 		"policy diff old.toml new.toml", "policy diff old.toml new.toml --json", "policy diff old.toml new.toml --sarif", "policy diff old.toml new.toml --markdown",
 		"policy diff old.toml wrong.toml", "policy explain --function " + hostile + " read /x", "audit query " + hostile, "audit " + hostile, "audit query --kind " + hostile + " records",
 	} {

@@ -16,7 +16,7 @@ import (
 
 type checkFlags struct {
 	context string
-	records []string
+	records evidenceFlags
 	strict  bool
 	json    bool
 }
@@ -37,7 +37,7 @@ with --strict 1; what is wrong makes it 3.`,
 		RunE: func(c *cobra.Command, args []string) error { return runPolicyCheck(c.Context(), s, &f, dirArg(args)) },
 	}
 	contextFlag(c, &f.context)
-	c.Flags().StringArrayVar(&f.records, "records", nil, "file of records; may be repeated")
+	f.records.register(c, "")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit with 1 if there is any advice")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
@@ -51,7 +51,7 @@ func runPolicyCheck(ctx context.Context, s *streams, f *checkFlags, dir string) 
 	for _, w := range site.Warnings {
 		fmt.Fprintf(s.err, "weir: %s\n", w)
 	}
-	found, err := advice(ctx, site, dir, f.records)
+	found, err := advice(ctx, s, site, dir, &f.records)
 	if err != nil {
 		return err
 	}
@@ -70,17 +70,17 @@ func runPolicyCheck(ctx context.Context, s *streams, f *checkFlags, dir string) 
 }
 
 // advice is all that is to be said about the policies of a site.
-func advice(ctx context.Context, site *sitepolicy.Site, dir string, records []string) ([]lint.Finding, error) {
+func advice(ctx context.Context, s *streams, site *sitepolicy.Site, dir string, records *evidenceFlags) ([]lint.Finding, error) {
 	var fs lint.Findings
 	fs.Sections(site.Unmatched)
 	for _, fn := range site.Functions {
 		fs.Policy(fn.Engine)
 	}
-	if len(records) == 0 {
+	if len(records.files) == 0 {
 		return fs.List(), nil
 	}
 	var u lint.Usage
-	if err := readRecords(ctx, dir, records, &u); err != nil {
+	if _, err := records.read(ctx, s, dir, &u); err != nil {
 		return nil, err
 	}
 	for _, fn := range site.Functions {

@@ -15,7 +15,7 @@ import (
 
 type replayFlags struct {
 	dir     string
-	records []string
+	records evidenceFlags
 	policy  string
 	json    bool
 }
@@ -37,7 +37,7 @@ call that was allowed.`,
 			return runPolicyReplay(c.Context(), s, &f)
 		},
 	}
-	recordsFlag(c, &f.records)
+	f.records.register(c, recordsDefault)
 	c.Flags().StringVar(&f.policy, "policy", "", "the candidate (default: DIR/weir.toml)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the outcome as JSON")
 	return c
@@ -55,7 +55,8 @@ func runPolicyReplay(ctx context.Context, s *streams, f *replayFlags) error {
 		}
 		return policy.Compile(p)
 	})
-	if err := readRecords(ctx, f.dir, f.records, r); err != nil {
+	known, err := f.records.read(ctx, s, f.dir, r)
+	if err != nil {
 		return err
 	}
 	changes, err := r.Changes()
@@ -65,8 +66,9 @@ func runPolicyReplay(ctx context.Context, s *streams, f *replayFlags) error {
 	if f.json {
 		err = printJSON(s, struct {
 			*learn.Replay
-			Changes []learn.Change `json:"changes"`
-		}{r, changes})
+			Changes  []learn.Change `json:"changes"`
+			Evidence evidence       `json:"evidence"`
+		}{r, changes, known})
 	} else {
 		err = printReplay(s, r, changes)
 	}
