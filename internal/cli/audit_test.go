@@ -113,6 +113,77 @@ func TestHostileTextIsHarmless(t *testing.T) {
 	}
 }
 
+// TestJSONIsDocumented: --json is one object, each field of it is named in the pages, lists are never null,
+// and a decision is allow or deny.
+func TestJSONIsDocumented(t *testing.T) {
+	var docs strings.Builder
+	for _, page := range []string{"cli.md", "policy-cli.md", "learning.md"} {
+		b, err := os.ReadFile(filepath.Join("../../docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs.Write(b)
+	}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for name, text := range map[string]string{
+		"netlify.toml": "", "netlify/functions/f.js": "exports.handler = async () => {};\n",
+		"weir.toml":      "[functions.f]\nhttp = [\"GET *://a.test/**\"]\n",
+		"new.toml":       "[functions.f]\nhttp = [\"GET https://b.test/\"]\n",
+		"weir.test.toml": "[functions.f]\nallow = [\"GET https://a.test/\"]\ndeny = [\"GET https://a.test/x\"]\n",
+		"records": `{"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"allow","function":"f","instance":"i","kind":"http","method":"GET","target":"https://a.test/","source":"egress"}
+{"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"deny","mode":"monitor","function":"f","instance":"i","kind":"http","method":"GET","target":"https://b.test/","fix":"x","source":"egress"}
+`,
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, err := record.LoadKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := record.OpenFile("chained", record.FileOptions{Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var look func(command, key string, v any)
+	look = func(command, key string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for k, below := range v {
+				if !strings.Contains(docs.String(), `"`+k+`"`) {
+					t.Errorf("%s: no page names %q", command, k)
+				}
+				look(command, k, below)
+			}
+		case []any:
+			for _, below := range v {
+				look(command, key, below)
+			}
+		case nil:
+			t.Errorf("%s: %s is null", command, key)
+		default:
+			if (key == "decision" || key == "expected") && v != "allow" && v != "deny" {
+				t.Errorf("%s: %s is %v", command, key, v)
+			}
+		}
+	}
+	for _, args := range []string{"audit verify chained --key records.pub", "policy check", "policy explain --function f GET https://a.test/", "policy explain --function f GET https://b.test/",
+		"policy diff weir.toml new.toml", "policy test", "policy learn --records records --unverified", "policy replay --records records --policy new.toml --unverified"} {
+		var out, errs strings.Builder
+		Main(append(strings.Fields(args), "--json"), strings.NewReader(""), &out, &errs)
+		var object map[string]any
+		if err := json.Unmarshal([]byte(out.String()), &object); err != nil {
+			t.Errorf("%s: %v\n%s", args, err, &errs)
+		}
+		look(args, "", object)
+	}
+}
+
 func TestSizeFlag(t *testing.T) {
 	for text, want := range map[string]string{"64MB": "64MB", "1024KB": "1MB", "3GB": "3GB", "65KB": "65KB"} {
 		var s size

@@ -75,6 +75,7 @@ func advice(ctx context.Context, s *streams, site *sitepolicy.Site, dir string, 
 	fs.Sections(site.Unmatched)
 	for _, fn := range site.Functions {
 		fs.Policy(fn.Engine)
+		fs.HeldLess(fn.Policy, fn.Warnings)
 	}
 	if len(records.files) == 0 {
 		return fs.List(), nil

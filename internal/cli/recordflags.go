@@ -24,11 +24,13 @@ type recordFlags struct {
 	keep       int
 	webhook    string
 	secretFile string
+	given      func(flag string) bool // tells whether it was
 }
 
 func (f *recordFlags) register(c *cobra.Command) {
 	f.maxSize = record.DefaultMaxSize
 	fl := c.Flags()
+	f.given = fl.Changed
 	fl.StringVar(&f.file, "records", "", "append decisions and invocations to this file, one JSON object a line; -: to standard output")
 	fl.Var(&f.maxSize, "records-max-size", "size at which the file of records is put aside and the next one begun")
 	fl.IntVar(&f.keep, "records-keep", record.DefaultKeep, "how many files of records are kept; the oldest is removed")
@@ -85,6 +87,8 @@ func (f *recordFlags) primary(s *streams, logger *slog.Logger, stateDir string) 
 	switch {
 	case f.maxSize < minRecords || f.keep < 1:
 		return nil, &usageError{errors.New("--records-max-size must be at least 64KB and --records-keep at least 1")}
+	case (f.file == "" || f.toStdout()) && (f.given("records-max-size") || f.given("records-keep")):
+		return nil, &usageError{errors.New("--records-max-size and --records-keep are about a file: name it with --records")}
 	case f.file == "":
 		return nil, nil
 	case f.toStdout():
