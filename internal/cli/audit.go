@@ -38,22 +38,24 @@ type filterFlags struct {
 	verdict string
 }
 
+// kinds are the kinds of records that can be picked.
+var kinds = append(slices.Clone(record.Kinds), "invocation")
+
 func (f *filterFlags) register(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.Function, "function", "", "only of this function; * stands for any characters")
 	fl.StringVar(&f.Host, "host", "", "only calls of this host; * stands for any characters")
 	fl.StringVar(&f.verdict, "decision", "", "only what was decided so: allow or deny")
-	fl.StringVar(&f.Kind, "kind", "", "only of this kind: http, ws, tcp, udp, dns, tls, read, write, exec, env, addon, syscall or invocation")
+	fl.StringVar(&f.Kind, "kind", "", "only of this kind: "+strings.Join(kinds, ", "))
 }
 
 func (f *filterFlags) filter() (record.Filter, error) {
 	f.Verdict = record.Verdict(f.verdict)
-	kinds := []string{"", "http", "ws", "tcp", "udp", "dns", "tls", "read", "write", "exec", "env", "addon", "syscall", "invocation"}
 	switch {
 	case f.verdict != "" && f.Verdict != record.Allow && f.Verdict != record.Deny:
 		return f.Filter, &usageError{fmt.Errorf("--decision is allow or deny, not %q", f.verdict)}
-	case !slices.Contains(kinds, f.Kind):
-		return f.Filter, &usageError{fmt.Errorf("there is no --kind %q; kinds are %s", f.Kind, strings.Join(kinds[1:], ", "))}
+	case f.Kind != "" && !slices.Contains(kinds, f.Kind):
+		return f.Filter, &usageError{fmt.Errorf("there is no --kind %q; kinds are %s", f.Kind, strings.Join(kinds, ", "))}
 	case f.Valid() != nil:
 		return f.Filter, &usageError{errors.New("--function and --host are names in which * stands for any characters")}
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -80,7 +79,7 @@ func TestHostileTextIsHarmless(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{
+	writeFiles(t, dir, map[string]string{
 		"netlify.toml": "", "weir.toml": "",
 		"old.toml":   "[functions.f]\nread = [\"/srv/a\"]\n",
 		"new.toml":   "[functions.f]\nread = [\"/srv/\\u202e\\u009b2J\"]\n",
@@ -89,11 +88,7 @@ func TestHostileTextIsHarmless(t *testing.T) {
 			line("decision", `"decision":"deny","function":`+string(escaped)+`,"instance":"i","kind":"http","method":`+string(escaped)+`,"target":"https://h.test/","reason":`+string(escaped)+`,"source":"egress"`) +
 			line("invocation", `"function":`+string(escaped)+`,"request":"r","outcome":`+string(escaped)+`,"error":`+string(escaped)+`,"ms":1`),
 		"unknown": line(`\u202e\u009b`, `"x":1`),
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	for _, args := range []string{
 		"audit query records", "audit query records --json", "audit query unknown", "audit verify records", "audit verify records --json",
 		"policy replay --records records --unverified", "policy replay --records records --unverified --json", "policy learn --records records --unverified", "policy learn --records records --unverified --json",
@@ -126,7 +121,7 @@ func TestJSONIsDocumented(t *testing.T) {
 	}
 	dir := t.TempDir()
 	t.Chdir(dir)
-	for name, text := range map[string]string{
+	writeFiles(t, dir, map[string]string{
 		"netlify.toml": "", "netlify/functions/f.js": "exports.handler = async () => {};\n",
 		"weir.toml":      "[functions.f]\nhttp = [\"GET *://a.test/**\"]\n",
 		"new.toml":       "[functions.f]\nhttp = [\"GET https://b.test/\"]\n",
@@ -134,11 +129,7 @@ func TestJSONIsDocumented(t *testing.T) {
 		"records": `{"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"allow","function":"f","instance":"i","kind":"http","method":"GET","target":"https://a.test/","source":"egress"}
 {"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"deny","mode":"monitor","function":"f","instance":"i","kind":"http","method":"GET","target":"https://b.test/","fix":"x","source":"egress"}
 `,
-	} {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	key, err := record.LoadKey(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -201,22 +192,9 @@ func TestSizeFlag(t *testing.T) {
 
 // TestRecordsToStdout: standard output then holds records and nothing else.
 func TestRecordsToStdout(t *testing.T) {
-	state, err := os.MkdirTemp("", "weir-cli-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(state) })
-	if err := os.Chmod(state, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("WEIR_STATE_DIR", state)
+	t.Setenv("WEIR_STATE_DIR", stateOf(t))
 	site := t.TempDir()
-	for name, text := range map[string]string{"netlify.toml": "[functions]\ndirectory = \"functions\"\n", "functions/hello.js": "exports.handler = async () => ({ statusCode: 204 });\n"} {
-		path := filepath.Join(site, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeFiles(t, site, map[string]string{"netlify.toml": "[functions]\ndirectory = \"functions\"\n", "functions/hello.js": "exports.handler = async () => ({ statusCode: 204 });\n"})
 	out, outw := io.Pipe()
 	told, toldw := io.Pipe()
 	ctx, cancel := context.WithCancel(t.Context())
