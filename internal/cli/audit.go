@@ -26,9 +26,10 @@ func newAudit(s *streams) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 		RunE: runGroup,
 	}
-	query, verify := newAuditQuery(s), newAuditVerify(s)
-	query.RunE, verify.RunE = promptly(query.RunE), promptly(verify.RunE)
-	c.AddCommand(newAuditTail(s), query, verify)
+	c.AddCommand(newAuditTail(s), newAuditQuery(s), newAuditVerify(s))
+	for _, below := range c.Commands() {
+		below.RunE = promptly(below.RunE)
+	}
 	return c
 }
 

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // TestAuditTailIsLive: what is written while somebody looks on is shown, that of other functions is not.
@@ -105,6 +108,26 @@ func TestHostileTextIsHarmless(t *testing.T) {
 				t.Errorf("weir %q prints %q", args, s)
 			}
 		}
+	}
+}
+
+// TestRecordsOnATerminalAreHarmless: standard output may be one.
+func TestRecordsOnATerminalAreHarmless(t *testing.T) {
+	var out bytes.Buffer
+	f := recordFlags{file: "-", maxSize: minRecords, keep: 1, given: func(string) bool { return false }}
+	to, closeAll, err := f.open(&streams{out: &out}, slog.New(slog.DiscardHandler), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hostile = "/x\u202e\u009b2J\x1b[2J\xff"
+	to.Decided(record.Decision{Time: time.Now(), Verdict: record.Deny, Function: "f", Kind: "read", Target: hostile, Source: record.Shim})
+	closeAll()
+	if s := strings.TrimSuffix(out.String(), "\n"); weir.Printable(s) != s {
+		t.Errorf("%q", s)
+	}
+	e, err := record.NewReader(&out, "stdout").Next()
+	if err != nil || e.Decision == nil || e.Decision.Target != strings.ToValidUTF8(hostile, "\ufffd") {
+		t.Errorf("%v %+v", err, e)
 	}
 }
 

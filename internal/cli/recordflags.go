@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 type recordFlags struct {
@@ -92,7 +94,7 @@ func (f *recordFlags) primary(s *streams, logger *slog.Logger, stateDir string) 
 	case f.file == "":
 		return nil, nil
 	case f.toStdout():
-		return record.NewStream(s.out, logger), nil
+		return record.NewStream(jsonLines{s.out}, logger), nil
 	}
 	key, err := record.LoadKey(stateDir)
 	if err != nil {
@@ -103,6 +105,16 @@ func (f *recordFlags) primary(s *streams, logger *slog.Logger, stateDir string) 
 		return nil, err // not a nil *File in an interface
 	}
 	return file, nil
+}
+
+// jsonLines is where records go that a terminal may show.
+type jsonLines struct{ to io.Writer }
+
+func (j jsonLines) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(j.to, weir.PrintableJSON(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 func (f *recordFlags) hook(logger *slog.Logger) (sink, error) {
