@@ -4,14 +4,11 @@ package cli
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +27,9 @@ func newAudit(s *streams) *cobra.Command {
 		RunE: runGroup,
 	}
 	c.AddCommand(newAuditTail(s), newAuditQuery(s), newAuditVerify(s))
+	for _, below := range c.Commands() {
+		below.RunE = promptly(below.RunE)
+	}
 	return c
 }
 
@@ -39,22 +39,24 @@ type filterFlags struct {
 	verdict string
 }
 
+// kinds are the kinds of records that can be picked.
+var kinds = append(slices.Clone(record.Kinds), "invocation")
+
 func (f *filterFlags) register(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.Function, "function", "", "only of this function; * stands for any characters")
 	fl.StringVar(&f.Host, "host", "", "only calls of this host; * stands for any characters")
 	fl.StringVar(&f.verdict, "decision", "", "only what was decided so: allow or deny")
-	fl.StringVar(&f.Kind, "kind", "", "only of this kind: http, ws, tcp, udp, dns, tls, read, write, exec, env, addon, syscall or invocation")
+	fl.StringVar(&f.Kind, "kind", "", "only of this kind: "+strings.Join(kinds, ", "))
 }
 
 func (f *filterFlags) filter() (record.Filter, error) {
 	f.Verdict = record.Verdict(f.verdict)
-	kinds := []string{"", "http", "ws", "tcp", "udp", "dns", "tls", "read", "write", "exec", "env", "addon", "syscall", "invocation"}
 	switch {
 	case f.verdict != "" && f.Verdict != record.Allow && f.Verdict != record.Deny:
 		return f.Filter, &usageError{fmt.Errorf("--decision is allow or deny, not %q", f.verdict)}
-	case !slices.Contains(kinds, f.Kind):
-		return f.Filter, &usageError{fmt.Errorf("there is no --kind %q; kinds are %s", f.Kind, strings.Join(kinds[1:], ", "))}
+	case f.Kind != "" && !slices.Contains(kinds, f.Kind):
+		return f.Filter, &usageError{fmt.Errorf("there is no --kind %q; kinds are %s", f.Kind, strings.Join(kinds, ", "))}
 	case f.Valid() != nil:
 		return f.Filter, &usageError{errors.New("--function and --host are names in which * stands for any characters")}
 	}
@@ -64,54 +66,42 @@ func (f *filterFlags) filter() (record.Filter, error) {
 func newAuditTail(s *streams) *cobra.Command {
 	var f filterFlags
 	var asJSON bool
+	var since string
 	var last int
 	c := &cobra.Command{
 		Use:   "tail FILE",
 		Short: "Show records as they are written",
-		Long: `Shows the last records of FILE, which is what was given as --records, and then each new one,
-also when the server goes on in a new file. It ends when it is interrupted.`,
+		Long: `Shows the last records of FILE, which is what was given as --records, and of the full files beside
+it, and then each new one, also when the server goes on in a new file. It ends when it is interrupted.`,
 		Example: `  weir audit tail records.jsonl
+  weir audit tail records.jsonl --since 1h
   weir audit tail records.jsonl --decision deny --function charge --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := f.filter()
+			if err == nil {
+				filter.Since, err = moment(since, "--since")
+			}
 			if err != nil {
 				return err
 			}
 			if last < 0 {
 				return &usageError{fmt.Errorf("--last is a number of records, not %d", last)}
 			}
-			return runAuditTail(c, s, args[0], filter, last, asJSON)
+			if since != "" && !c.Flags().Changed("last") {
+				last = -1
+			}
+			return record.Follow(c.Context(), args[0], filter, last, func(e record.Entry) error {
+				_, err := fmt.Fprintln(s.out, entryLine(&e, asJSON))
+				return err
+			}, nil)
 		},
 	}
 	f.register(c)
-	c.Flags().IntVar(&last, "last", 10, "how many records to begin with, of those that are there")
+	c.Flags().StringVar(&since, "since", "", "begin with all from then on: "+momentForms)
+	c.Flags().IntVarP(&last, "last", "n", 10, "how many records to begin with, of those that are there")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records themselves, JSON Lines")
 	return c
-}
-
-func runAuditTail(c *cobra.Command, s *streams, path string, filter record.Filter, last int, asJSON bool) error {
-	var before []string // the last ones that were there
-	live := false
-	return record.Follow(c.Context(), path, func(e record.Entry) error {
-		if !filter.Match(&e) {
-			return nil
-		}
-		if live {
-			_, err := fmt.Fprintln(s.out, entryLine(&e, asJSON))
-			return err
-		}
-		before = append(before, entryLine(&e, asJSON))
-		if len(before) > last {
-			before = before[1:]
-		}
-		return nil
-	}, func() {
-		for _, line := range before {
-			fmt.Fprintln(s.out, line)
-		}
-		live, before = true, nil
-	})
 }
 
 func newAuditQuery(s *streams) *cobra.Command {
@@ -142,7 +132,7 @@ it, the oldest first. Lines that tell of records that are missing are always pri
 		},
 	}
 	f.register(c)
-	c.Flags().StringVar(&since, "since", "", "only from then on: a time (2026-01-02T15:04:05Z), a day (2026-01-02: its beginning, UTC), or how long ago (90m, 24h)")
+	c.Flags().StringVar(&since, "since", "", "only from then on: "+momentForms)
 	c.Flags().StringVar(&until, "until", "", "only up to then, in the same forms")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records themselves, JSON Lines")
 	return c
@@ -152,17 +142,21 @@ func runAuditQuery(c *cobra.Command, s *streams, files []string, filter record.F
 	out := bufio.NewWriter(s.out)
 	for _, path := range files {
 		if err := record.ReadFiles(path, func(e record.Entry) error {
-			if !filter.Match(&e) {
-				return c.Context().Err()
+			if filter.Match(&e) {
+				if _, err := fmt.Fprintln(out, entryLine(&e, asJSON)); err != nil {
+					return err
+				}
 			}
-			_, err := fmt.Fprintln(out, entryLine(&e, asJSON))
-			return err
+			return c.Context().Err()
 		}); err != nil {
 			return errors.Join(out.Flush(), err) // what could be read is shown
 		}
 	}
 	return out.Flush()
 }
+
+// momentForms are the forms that moment reads.
+const momentForms = "a time (2026-01-02T15:04:05Z), a day (2026-01-02: its beginning, UTC), or how long ago (90m, 24h)"
 
 // moment reads a time, or how long ago it was.
 func moment(text, flag string) (time.Time, error) {
@@ -184,7 +178,7 @@ func moment(text, flag string) (time.Time, error) {
 // people.
 func entryLine(e *record.Entry, asJSON bool) string {
 	if asJSON {
-		return escaped(strings.TrimSuffix(string(e.Raw), "\n"))
+		return weir.PrintableJSON(strings.TrimSuffix(string(e.Raw), "\n"))
 	}
 	text := ""
 	switch {
@@ -197,138 +191,5 @@ func entryLine(e *record.Entry, asJSON bool) string {
 	case e.Resumed != nil:
 		text = "a writer went on after one that had not closed the file"
 	}
-	return oneLine(e.Time().UTC().Format("2006-01-02T15:04:05.000Z") + " " + text)
-}
-
-// oneLine makes hostile text safe to be shown: it stays on its line, and drives no terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || !unicode.IsPrint(r) {
-			return '\ufffd'
-		}
-		return r
-	}, s)
-}
-
-// escaped gives JSON in which what is not printable is escaped, so that it means the same.
-func escaped(s string) string {
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case unicode.IsPrint(r) && r != utf8.RuneError:
-			b.WriteRune(r)
-		case r > 0xffff:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
-}
-
-func newAuditVerify(s *streams) *cobra.Command {
-	var keys []string
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "verify FILE...",
-		Short: "Check that records are as they were written",
-		Long: `Checks FILE, which is what was given as --records, and the full files beside it: that each line
-follows the one before, and that the server's key signed them. Names the first broken
-link of each file and says what it means, and what can't be known. The exit code is 1 if a
-link is broken.`,
-		Example: `  weir audit verify records.jsonl
-  weir audit verify records.jsonl --key records.pub --json
-  weir audit verify archive/records.jsonl.000007 --key records.pub`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return runAuditVerify(s, args, keys, asJSON) },
-	}
-	c.Flags().StringArrayVar(&keys, "key", nil, "file with a server's public key; may be repeated (default: records.pub in this machine's state directory)")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
-}
-
-func runAuditVerify(s *streams, args, keyFiles []string, asJSON bool) error {
-	if len(keyFiles) == 0 {
-		dir, err := stateDir()
-		if err != nil {
-			return err
-		}
-		keyFiles = []string{record.StateKey(dir)}
-	}
-	var keys []record.PublicKey
-	for _, file := range keyFiles {
-		k, err := record.ReadPublicKey(file)
-		if err != nil {
-			return err
-		}
-		keys = append(keys, k)
-	}
-	out := verdictOf{Whole: true}
-	for _, path := range args { // each is a chain of its own
-		checked, err := record.Verify(path, keys)
-		if err != nil {
-			return err
-		}
-		out.Files = append(out.Files, checked...)
-	}
-	return out.tell(s, asJSON)
-}
-
-// verdictOf is the outcome of verify.
-type verdictOf struct {
-	Whole bool             `json:"whole"`
-	Files []record.Checked `json:"files"`
-}
-
-func (v *verdictOf) tell(s *streams, asJSON bool) error {
-	for _, f := range v.Files {
-		v.Whole = v.Whole && f.Broken == nil
-	}
-	if asJSON {
-		enc := json.NewEncoder(s.out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(v); err != nil {
-			return err
-		}
-	} else {
-		for i := range v.Files {
-			for _, line := range checkedLines(&v.Files[i]) {
-				fmt.Fprintln(s.out, oneLine(line))
-			}
-		}
-	}
-	if !v.Whole {
-		return &quietExit{exitError}
-	}
-	return nil
-}
-
-// checkedLines says what became of checking a file.
-func checkedLines(c *record.Checked) []string {
-	var out []string
-	if b := c.Broken; b != nil {
-		at := weir.Position{File: c.File, Line: b.Line}
-		out = append(out, fmt.Sprintf("%s: BROKEN: %s", at, b.Meaning))
-	} else {
-		end := "sealed"
-		switch c.State {
-		case record.Closed:
-			end = "closed"
-		case record.Open:
-			end = "not closed or sealed: ended, cut off, or still being written"
-		}
-		line := fmt.Sprintf("%s: %d lines, each follows the one before; signed by %.16s…; %s", c.File, c.Lines, c.Key, end)
-		if c.Unsigned > 0 {
-			line += fmt.Sprintf("; %d lines without a signature of who wrote them", c.Unsigned)
-		}
-		out = append(out, line)
-	}
-	for _, n := range c.Notes {
-		out = append(out, fmt.Sprintf("%s: note: %s", c.File, n))
-	}
-	return out
+	return weir.Printable(e.Time().UTC().Format("2006-01-02T15:04:05.000Z") + " " + text)
 }

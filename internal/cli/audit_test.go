@@ -2,18 +2,21 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // TestAuditTailIsLive: what is written while somebody looks on is shown, that of other functions is not.
@@ -66,46 +69,132 @@ func TestAuditTailIsLive(t *testing.T) {
 	}
 }
 
-// TestShownTextIsHarmless: whatever a record holds, it is one line of printable characters, and JSON means
-// the same as before.
-func TestShownTextIsHarmless(t *testing.T) {
-	for _, s := range []string{"plain", "ü€😀", "\x1b[2J\r\n\t\x00\x7f", "\u009b2J\u202e\u2028\ufeff", "\xff\x9b", "\U000e0001\U0001f600"} {
-		if got := oneLine(s); strings.ContainsAny(got, "\x1b\r\n\t\x00\x7f\u009b\u202e\u2028\ufeff") || strings.Contains(got, "\x9b") && !strings.Contains(got, "\u009b") {
-			t.Errorf("%q became %q", s, got)
-		}
-		b, err := json.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back, want string
-		if err := json.Unmarshal([]byte(escaped(string(b))), &back); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(b, &want); err != nil || back != want {
-			t.Errorf("%q became %q", want, back)
-		}
+// TestHostileTextIsHarmless: whatever records, policies and arguments hold, no command gives it to a
+// terminal as it is, be it as text, as JSON or as an error.
+func TestHostileTextIsHarmless(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	hostile := "/srv/\u202efdp.x\u2028\u2066\u009b2J\u001b[2J\u007f"
+	line := func(kind, fields string) string {
+		return `{"v":2,"type":"` + kind + `","time":"2026-01-02T03:04:05Z",` + fields + "}\n"
 	}
-	if got := escaped("\"\u009b\U000e0001\""); got != `"\u009b\udb40\udc01"` {
-		t.Error(got)
+	escaped, err := json.Marshal(hostile) // leaves U+202E and U+009B as they are
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFiles(t, dir, map[string]string{
+		"netlify.toml": "", "weir.toml": "",
+		"old.toml":   "[functions.f]\nread = [\"/srv/a\"]\n",
+		"new.toml":   "[functions.f]\nread = [\"/srv/\\u202e\\u009b2J\"]\n",
+		"wrong.toml": "[functions.f]\nread = [\"/srv/\\u202e\\u009b\\u001b\", 3]\n\"\\u202e\\u001b\" = 1\n",
+		"records": line("decision", `"decision":"allow","function":"f","instance":"i","kind":"read","target":`+string(escaped)+`,"source":"shim"`) +
+			line("decision", `"decision":"deny","function":`+string(escaped)+`,"instance":"i","kind":"http","method":`+string(escaped)+`,"target":"https://h.test/","reason":`+string(escaped)+`,"source":"egress"`) +
+			line("invocation", `"function":`+string(escaped)+`,"request":"r","outcome":`+string(escaped)+`,"error":`+string(escaped)+`,"ms":1`),
+		"unknown": line(`\u202e\u009b`, `"x":1`),
+	})
+	for _, args := range []string{
+		"audit query records", "audit query records --json", "audit query unknown", "audit verify records", "audit verify records --json",
+		"policy replay --records records --unverified", "policy replay --records records --unverified --json", "policy learn --records records --unverified", "policy learn --records records --unverified --json",
+		"policy diff old.toml new.toml", "policy diff old.toml new.toml --json", "policy diff old.toml new.toml --sarif", "policy diff old.toml new.toml --markdown",
+		"policy diff old.toml wrong.toml", "policy explain --function " + hostile + " read /x", "audit query " + hostile, "audit " + hostile, "audit query --kind " + hostile + " records",
+	} {
+		var out, errs strings.Builder
+		Main(strings.Split(args, " "), strings.NewReader(""), &out, &errs)
+		if out.Len()+errs.Len() == 0 {
+			t.Errorf("weir %q says nothing", args)
+		}
+		for _, s := range []string{out.String(), errs.String()} {
+			if !utf8.ValidString(s) || strings.ContainsAny(s, "\u202e\u2028\u2066\u009b\x1b\x7f") {
+				t.Errorf("weir %q prints %q", args, s)
+			}
+		}
 	}
 }
 
-// TestReplayIsHarmless: what a hostile record holds drives no terminal.
-func TestReplayIsHarmless(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{"weir.toml": "", "records": `{"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"allow","function":"f","instance":"i","kind":"read","target":"/srv/\u202efdp.x\u2028\u001b[2J","source":"shim"}` + "\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+// TestRecordsOnATerminalAreHarmless: standard output may be one.
+func TestRecordsOnATerminalAreHarmless(t *testing.T) {
+	var out bytes.Buffer
+	f := recordFlags{file: "-", maxSize: minRecords, keep: 1, given: func(string) bool { return false }}
+	to, closeAll, err := f.open(&streams{out: &out}, slog.New(slog.DiscardHandler), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hostile = "/x\u202e\u009b2J\x1b[2J\xff"
+	to.Decided(record.Decision{Time: time.Now(), Verdict: record.Deny, Function: "f", Kind: "read", Target: hostile, Source: record.Shim})
+	closeAll()
+	if s := strings.TrimSuffix(out.String(), "\n"); weir.Printable(s) != s {
+		t.Errorf("%q", s)
+	}
+	e, err := record.NewReader(&out, "stdout").Next()
+	if err != nil || e.Decision == nil || e.Decision.Target != strings.ToValidUTF8(hostile, "\ufffd") {
+		t.Errorf("%v %+v", err, e)
+	}
+}
+
+// TestJSONIsDocumented: --json is one object, each field of it is named in the pages, lists are never null,
+// and a decision is allow or deny.
+func TestJSONIsDocumented(t *testing.T) {
+	var docs strings.Builder
+	for _, page := range []string{"cli.md", "policy-cli.md", "learning.md"} {
+		b, err := os.ReadFile(filepath.Join("../../docs", page))
+		if err != nil {
 			t.Fatal(err)
 		}
+		docs.Write(b)
 	}
-	var out, errs strings.Builder
-	c := newPolicyReplay(&streams{out: &out, err: &errs})
-	c.SetArgs([]string{dir, "--records", filepath.Join(dir, "records")})
-	c.SilenceErrors = true
-	c.SilenceUsage = true
-	_ = c.Execute() // a call is newly denied
-	if s := out.String(); !strings.Contains(s, "now denied: f") || strings.ContainsAny(s, "\u202e\u2028\x1b") {
-		t.Errorf("%q", s)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	writeFiles(t, dir, map[string]string{
+		"netlify.toml": "", "netlify/functions/f.js": "exports.handler = async () => {};\n",
+		"weir.toml":      "[functions.f]\nhttp = [\"GET *://a.test/**\"]\n",
+		"new.toml":       "[functions.f]\nhttp = [\"GET https://b.test/\"]\n",
+		"weir.test.toml": "[functions.f]\nallow = [\"GET https://a.test/\"]\ndeny = [\"GET https://a.test/x\"]\n",
+		"records": `{"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"allow","function":"f","instance":"i","kind":"http","method":"GET","target":"https://a.test/","source":"egress"}
+{"v":2,"type":"decision","time":"2026-01-02T03:04:05Z","decision":"deny","mode":"monitor","function":"f","instance":"i","kind":"http","method":"GET","target":"https://b.test/","fix":"x","source":"egress"}
+`,
+	})
+	key, err := record.LoadKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := record.OpenFile("chained", record.FileOptions{Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var look func(command, key string, v any)
+	look = func(command, key string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for k, below := range v {
+				if !strings.Contains(docs.String(), `"`+k+`"`) {
+					t.Errorf("%s: no page names %q", command, k)
+				}
+				look(command, k, below)
+			}
+		case []any:
+			for _, below := range v {
+				look(command, key, below)
+			}
+		case nil:
+			t.Errorf("%s: %s is null", command, key)
+		default:
+			if (key == "decision" || key == "expected") && v != "allow" && v != "deny" {
+				t.Errorf("%s: %s is %v", command, key, v)
+			}
+		}
+	}
+	for _, args := range []string{"audit verify chained --key records.pub", "policy check", "policy explain --function f GET https://a.test/", "policy explain --function f GET https://b.test/",
+		"policy diff weir.toml new.toml", "policy test", "policy learn --records records --unverified", "policy replay --records records --policy new.toml --unverified"} {
+		var out, errs strings.Builder
+		Main(append(strings.Fields(args), "--json"), strings.NewReader(""), &out, &errs)
+		var object map[string]any
+		if err := json.Unmarshal([]byte(out.String()), &object); err != nil {
+			t.Errorf("%s: %v\n%s", args, err, &errs)
+		}
+		look(args, "", object)
 	}
 }
 
@@ -126,22 +215,9 @@ func TestSizeFlag(t *testing.T) {
 
 // TestRecordsToStdout: standard output then holds records and nothing else.
 func TestRecordsToStdout(t *testing.T) {
-	state, err := os.MkdirTemp("", "weir-cli-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(state) })
-	if err := os.Chmod(state, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("WEIR_STATE_DIR", state)
+	t.Setenv("WEIR_STATE_DIR", stateOf(t))
 	site := t.TempDir()
-	for name, text := range map[string]string{"netlify.toml": "[functions]\ndirectory = \"functions\"\n", "functions/hello.js": "exports.handler = async () => ({ statusCode: 204 });\n"} {
-		path := filepath.Join(site, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeFiles(t, site, map[string]string{"netlify.toml": "[functions]\ndirectory = \"functions\"\n", "functions/hello.js": "exports.handler = async () => ({ statusCode: 204 });\n"})
 	out, outw := io.Pipe()
 	told, toldw := io.Pipe()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,9 +9,8 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,10 +39,11 @@ type streams struct {
 // Main runs one command line and gives its exit code. It ends early, in order, on SIGINT and
 // SIGTERM.
 func Main(args []string, in io.Reader, out, errw io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
 	// net/http writes there what an upstream sent out of turn: a body, which no log may hold.
 	log.SetOutput(io.Discard)
+	errw = messages{errw}
 	root := newRoot(&streams{in, out, errw})
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -57,12 +57,30 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	if errors.As(err, &silent) {
 		return silent.code
 	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	var by *interrupted
+	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &by) {
 		fmt.Fprintln(errw, "weir: interrupted")
-		return exitError
+		return by.code()
 	}
 	fmt.Fprintf(errw, "weir: %v\n", err)
 	return exitCode(err)
+}
+
+// messages is where people are told things. What they hold of strangers' text drives no terminal.
+type messages struct{ to io.Writer }
+
+func (m messages) Write(b []byte) (int, error) {
+	_, err := io.WriteString(m.to, printableLines(string(b)))
+	return len(b), err
+}
+
+// printableLines makes a text that is several lines fit for a terminal.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = weir.Printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // quietExit ends a command that has said everything already.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -25,15 +26,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs what users type. Each script in testdata is one story.
 func TestScripts(t *testing.T) {
-	// Sandboxes of root run with another uid: they must be able to read the artifacts.
-	state, err := os.MkdirTemp("", "weir-cli-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(state) })
-	if err := os.Chmod(state, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	state := stateOf(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
@@ -43,10 +36,35 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "records": records, "receiver": receiver,
+			"exits": exits, "records": records, "receiver": receiver, "interrupt": interrupt,
 			"upstream": upstream, "dev": dev, "enddev": enddev, "call": call,
 		},
 	})
+}
+
+// stateOf makes a state directory. Sandboxes of root run with another uid: they must be able to read it.
+func stateOf(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "weir-cli-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// writeFiles writes files by their paths below dir.
+func writeFiles(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // exits runs a command and checks its exit code: exits CODE COMMAND ARGS…
@@ -94,7 +112,7 @@ func records(ts *testscript.TestScript, neg bool, args []string) {
 	f.Decided(record.Decision{Time: noon.Add(time.Hour), Verdict: record.Deny, Mode: record.Monitor, Function: "mail", Kind: "tcp", Target: "mail.test:25", Source: record.Egress})
 	f.Decided(record.Decision{Time: noon.Add(time.Hour), Verdict: record.Deny, Function: "hostile", Kind: "read", Target: "/x\x1b[2J\n\u009b2J\u202e\u2028\xff", Source: record.Shim})
 	for range n {
-		f.Invoked(record.Invocation{Time: noon.Add(2 * time.Hour), Function: "charge", Request: "r1", Outcome: "error", Status: 500, Millis: 1.5, Error: "TypeError"})
+		f.Invoked(record.Invocation{Time: noon.Add(2 * time.Hour), Function: "charge", Request: "r1", Outcome: "error", Millis: 1.5, Error: "TypeError"})
 	}
 	ts.Check(f.Close())
 }

@@ -1,13 +1,13 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/internal/demo"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 func newDemo(s *streams) *cobra.Command {
@@ -48,9 +48,7 @@ func runDemo(c *cobra.Command, s *streams, asJSON bool) error {
 func tellDemo(s *streams, o *demo.Outcome, asJSON bool) error {
 	var err error
 	if asJSON {
-		enc := json.NewEncoder(s.out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(o)
+		err = printJSON(s, o)
 	} else {
 		err = o.Text(s.out, isTerminal(s) && os.Getenv("NO_COLOR") == "")
 	}
@@ -58,7 +56,7 @@ func tellDemo(s *streams, o *demo.Outcome, asJSON bool) error {
 		return err
 	}
 	for _, l := range append(o.Bare.Log, o.Weir.Log...) {
-		fmt.Fprintf(s.err, "| %s\n", printable(l))
+		fmt.Fprintf(s.err, "| %s\n", weir.Printable(l))
 	}
 	return &quietExit{exitError}
 }

@@ -68,7 +68,7 @@ func TestDemoThatDidNotComeTrue(t *testing.T) {
 		if !strings.Contains(out.String(), o.Differed[0]) {
 			t.Errorf("it does not say what differed:\n%s", out.String())
 		}
-		if errw.String() != "| hijack\ttcp\tdone\n| \u241b[2Jcleared\n" {
+		if errw.String() != "| hijack\ttcp\tdone\n| \ufffd[2Jcleared\n" {
 			t.Errorf("log: %q", errw.String())
 		}
 	}

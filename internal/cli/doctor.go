@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -46,9 +45,7 @@ func runDoctor(c *cobra.Command, s *streams, asJSON bool) error {
 	}
 	walls = append(walls, w)
 	if asJSON {
-		enc := json.NewEncoder(s.out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(walls); err != nil {
+		if err := printJSON(s, walls); err != nil {
 			return err
 		}
 	} else {

@@ -85,9 +85,9 @@ func runInvoke(ctx context.Context, s *streams, f *siteFlags, dir, name string, 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(s.out, "%s\n", out)
+		fmt.Fprintln(s.out, weir.PrintableJSON(string(out)))
 		return &quietExit{exitFunction}
 	}
-	fmt.Fprintf(s.out, "%s\n", res.Payload)
+	fmt.Fprintln(s.out, weir.PrintableJSON(string(res.Payload)))
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 
+	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -27,7 +29,7 @@ func (f *siteFlags) learning(dir string) error {
 		err = nil
 	}
 	if err == nil {
-		err = noLink(folder, f.records.file)
+		err = seemly(f.records.file)
 	}
 	if err == nil {
 		var ignore *os.File
@@ -45,19 +47,46 @@ func (f *siteFlags) learning(dir string) error {
 	return nil
 }
 
-// noLink makes sure that the folder and the file, if it is there, are what they seem.
-func noLink(folder, file string) error {
-	if info, err := os.Lstat(folder); err != nil || !info.IsDir() {
-		return errors.Join(err, errors.New(folder+" is not a folder"))
+// recorded gives the file of records that no flag names.
+func recorded(dir string) (string, error) {
+	file := filepath.Join(dir, learnedRecords)
+	if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
+		return "", &usageError{errors.New("--records is missing, and " + file + " is not there: run weir dev --learn first")}
 	}
-	info, err := os.Lstat(file)
-	if err == nil && !info.Mode().IsRegular() {
-		return errors.New(file + " is not a regular file")
+	if err := seemly(file); err != nil {
+		return "", &weir.Error{Code: weir.Invalid, Message: "records that weir dev --learn did not make", Err: err,
+			Remedy: "name them with --records if they are to be read"}
 	}
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	return file, nil
+}
+
+// seemly makes sure that the folder of records, and what is there of their files, are what they seem: no
+// links, and this user's.
+func seemly(file string) error {
+	err := own(filepath.Dir(file), os.FileMode.IsDir, "a folder")
+	for _, f := range record.Files(file) {
+		if err == nil {
+			err = own(f, os.FileMode.IsRegular, "a regular file")
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
 	}
 	return err
+}
+
+func own(path string, is func(os.FileMode) bool, kind string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !is(info.Mode()) {
+		return errors.New(path + " is not " + kind)
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); !ok || int(s.Uid) != os.Geteuid() {
+		return errors.New(path + " belongs to another user")
+	}
+	return nil
 }
 
 // next is the command that makes a policy of what was recorded.

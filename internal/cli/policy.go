@@ -21,6 +21,9 @@ bootstrap files of Intrinsic's functions.`,
 		RunE: runGroup,
 	}
 	c.AddCommand(newPolicyCheck(s), newPolicyExplain(s), newPolicyDiff(s), newPolicyTest(s), newPolicyLearn(s), newPolicyReplay(s))
+	for _, below := range c.Commands() {
+		below.RunE = promptly(below.RunE)
+	}
 	return c
 }
 

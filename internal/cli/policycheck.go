@@ -1,18 +1,22 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/internal/policy/lint"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 type checkFlags struct {
 	context string
-	records []string
+	records evidenceFlags
 	strict  bool
 	json    bool
 }
@@ -30,24 +34,24 @@ with --strict 1; what is wrong makes it 3.`,
   weir policy check site --strict
   weir policy check --records records.jsonl --json`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return runPolicyCheck(s, &f, dirArg(args)) },
+		RunE: func(c *cobra.Command, args []string) error { return runPolicyCheck(c.Context(), s, &f, dirArg(args)) },
 	}
 	contextFlag(c, &f.context)
-	c.Flags().StringArrayVar(&f.records, "records", nil, "file of records; may be repeated")
+	f.records.register(c, "")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit with 1 if there is any advice")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }
 
-func runPolicyCheck(s *streams, f *checkFlags, dir string) error {
+func runPolicyCheck(ctx context.Context, s *streams, f *checkFlags, dir string) error {
 	site, err := loadSite(dir, f.context)
 	if err != nil {
 		return err
 	}
 	for _, w := range site.Warnings {
-		fmt.Fprintf(s.err, "weir: %s\n", printable(w))
+		fmt.Fprintf(s.err, "weir: %s\n", w)
 	}
-	found, err := advice(site, dir, f.records)
+	found, err := advice(ctx, s, site, dir, &f.records)
 	if err != nil {
 		return err
 	}
@@ -66,17 +70,18 @@ func runPolicyCheck(s *streams, f *checkFlags, dir string) error {
 }
 
 // advice is all that is to be said about the policies of a site.
-func advice(site *sitepolicy.Site, dir string, records []string) ([]lint.Finding, error) {
+func advice(ctx context.Context, s *streams, site *sitepolicy.Site, dir string, records *evidenceFlags) ([]lint.Finding, error) {
 	var fs lint.Findings
 	fs.Sections(site.Unmatched)
 	for _, fn := range site.Functions {
 		fs.Policy(fn.Engine)
+		fs.HeldLess(fn.Policy, fn.Warnings)
 	}
-	if len(records) == 0 {
+	if len(records.files) == 0 {
 		return fs.List(), nil
 	}
 	var u lint.Usage
-	if err := readRecords(dir, records, &u); err != nil {
+	if _, err := records.read(ctx, s, dir, &u); err != nil {
 		return nil, err
 	}
 	for _, fn := range site.Functions {
@@ -91,7 +96,7 @@ func printAdvice(s *streams, site *sitepolicy.Site, found []lint.Finding) error 
 		if x.Place != "" {
 			line = x.Place + ": " + line
 		}
-		if _, err := fmt.Fprintln(s.out, printable(line)); err != nil {
+		if _, err := fmt.Fprintln(s.out, weir.Printable(line)); err != nil {
 			return err
 		}
 	}
@@ -107,10 +112,15 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// printJSON prints a result for programs.
+// printJSON prints a result for programs, which drives no terminal either.
 func printJSON(s *streams, v any) error {
-	enc := json.NewEncoder(s.out)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(s.out, weir.PrintableJSON(b.String()))
+	return err
 }

@@ -2,16 +2,18 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/internal/policy/diff"
 	"github.com/weir-run/weir/internal/policy/snapshot"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 type diffFlags struct {
@@ -33,7 +35,7 @@ which order is no change. What can't be told for sure counts as gained.`,
   weir policy diff --git origin/main --exit-code
   weir policy diff --git origin/main site --markdown >comment.md`,
 		Args: cobra.MaximumNArgs(2),
-		RunE: func(c *cobra.Command, args []string) error { return runPolicyDiff(s, &f, args) },
+		RunE: func(c *cobra.Command, args []string) error { return runPolicyDiff(c.Context(), s, &f, args) },
 	}
 	contextFlag(c, &f.context)
 	c.Flags().StringVar(&f.git, "git", "", "compare with this revision: a branch, a tag or a commit")
@@ -44,8 +46,8 @@ which order is no change. What can't be told for sure counts as gained.`,
 	return c
 }
 
-func runPolicyDiff(s *streams, f *diffFlags, args []string) error {
-	before, after, err := f.open(args)
+func runPolicyDiff(ctx context.Context, s *streams, f *diffFlags, args []string) error {
+	before, after, err := f.open(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func runPolicyDiff(s *streams, f *diffFlags, args []string) error {
 		return err
 	}
 	for _, w := range unmatched {
-		fmt.Fprintf(s.err, "weir: %s\n", printable(w.Error()))
+		fmt.Fprintf(s.err, "weir: %v\n", w)
 	}
 	r, err := diff.Compare(a, b)
 	if err != nil {
@@ -69,7 +71,7 @@ func runPolicyDiff(s *streams, f *diffFlags, args []string) error {
 	return nil
 }
 
-func (f *diffFlags) open(args []string) (before, after *snapshot.Snapshot, err error) {
+func (f *diffFlags) open(ctx context.Context, args []string) (before, after *snapshot.Snapshot, err error) {
 	env := contextVariables(f.context)
 	switch {
 	case f.json && f.markdown || f.json && f.sarif || f.markdown && f.sarif:
@@ -80,7 +82,7 @@ func (f *diffFlags) open(args []string) (before, after *snapshot.Snapshot, err e
 		return nil, nil, &usageError{errors.New("with --git, there is but one folder to name")}
 	case f.git != "":
 		dir := dirArg(args)
-		if before, err = snapshot.OpenGit(f.git, dir, env); err != nil {
+		if before, err = snapshot.OpenGit(ctx, f.git, dir, env); err != nil {
 			return nil, nil, fmt.Errorf("in the revision %s: %w", f.git, err)
 		}
 		after, err = snapshot.Open(dir, env)
@@ -104,27 +106,30 @@ func workingDir() string {
 
 // print writes the result in the form that was asked for. Text of a policy's author drives no terminal.
 func (f *diffFlags) print(s *streams, r diff.Result, dir string) error {
+	var b bytes.Buffer
+	var err error
 	switch {
 	case f.json:
-		return r.JSON(s.out)
+		err = r.JSON(&b)
 	case f.sarif:
 		if rel, err := filepath.Rel(workingDir(), dir); err == nil && filepath.IsAbs(dir) {
 			dir = rel
 		}
-		return r.SARIF(s.out, filepath.ToSlash(dir))
+		err = r.SARIF(&b, filepath.ToSlash(dir))
+	case f.markdown:
+		err = r.Markdown(&b)
+	default:
+		err = r.Text(&b)
 	}
-	var b bytes.Buffer
-	write := r.Text
-	if f.markdown {
-		write = r.Markdown
-	}
-	if err := write(&b); err != nil {
+	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(s.out, printable(strings.TrimSuffix(line, "\n"))); err != nil {
-			return err
-		}
+	text := b.String()
+	if f.json || f.sarif {
+		text = weir.PrintableJSON(text)
+	} else {
+		text = printableLines(text)
 	}
-	return nil
+	_, err = io.WriteString(s.out, text)
+	return err
 }

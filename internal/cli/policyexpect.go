@@ -101,7 +101,7 @@ func printOutcomes(s *streams, outcomes []expect.Outcome, failed int) error {
 		if o.OK {
 			continue
 		}
-		if _, err := fmt.Fprintf(s.out, "%s: %s: expected %s: %s\n", printable(o.Place), o.Function, o.Expected, printable(o.Answer.String())); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%s: %s: expected %s: %s\n", weir.Printable(o.Place), o.Function, o.Expected, weir.Printable(o.Answer.String())); err != nil {
 			return err
 		}
 	}

@@ -126,7 +126,7 @@ func printAnswer(s *streams, a ask.Answer) error {
 		if line[1] == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(s.out, "%-8s %s\n", line[0]+":", printable(line[1])); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%-8s %s\n", line[0]+":", weir.Printable(line[1])); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,14 +15,13 @@ import (
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/learn"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
-	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
 
 type learnFlags struct {
 	dir     string
-	records []string
+	records evidenceFlags
 	out     string
 	force   bool
 	json    bool
@@ -45,15 +44,18 @@ nobody used are named, never removed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.dir = dirArg(args)
-			return runPolicyLearn(s, &f)
+			return runPolicyLearn(c.Context(), s, &f)
 		},
 	}
-	recordsFlag(c, &f.records)
+	f.records.register(c, recordsDefault)
 	c.Flags().StringVar(&f.out, "out", "", "write to this file instead of standard output")
 	c.Flags().BoolVar(&f.force, "force", false, "replace the file that --out names, if there is one")
 	c.Flags().BoolVar(&f.json, "json", false, "print the proposal as JSON")
 	return c
 }
+
+// recordsDefault is what is read without --records.
+const recordsDefault = " (default: DIR/" + learnedRecords + ")"
 
 func dirArg(args []string) string {
 	if len(args) == 1 {
@@ -62,11 +64,7 @@ func dirArg(args []string) string {
 	return "."
 }
 
-func recordsFlag(c *cobra.Command, files *[]string) {
-	c.Flags().StringArrayVar(files, "records", nil, "file of records, with those put aside when it was full; may be repeated (default: DIR/"+learnedRecords+")")
-}
-
-func runPolicyLearn(s *streams, f *learnFlags) error {
+func runPolicyLearn(ctx context.Context, s *streams, f *learnFlags) error {
 	if _, err := os.Lstat(f.out); f.out != "" && err == nil && !f.force {
 		return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f.out}, Message: "there is such a file already",
 			Remedy: "look at the proposal first, without --out; then replace the file with --force"}
@@ -76,7 +74,8 @@ func runPolicyLearn(s *streams, f *learnFlags) error {
 		return err
 	}
 	set := learn.NewSet()
-	if err := readRecords(f.dir, f.records, set); err != nil {
+	known, err := f.records.read(ctx, s, f.dir, set)
+	if err != nil {
 		return err
 	}
 	o := learn.Options{Exists: exists}
@@ -101,46 +100,17 @@ func runPolicyLearn(s *streams, f *learnFlags) error {
 	}
 	switch {
 	case f.json:
-		err = json.NewEncoder(s.out).Encode(struct {
+		err = printJSON(s, struct {
 			*learn.Proposal
-			Text string `json:"weir.toml"`
-		}{p, text})
+			Evidence evidence `json:"evidence"`
+			Text     string   `json:"weir.toml"`
+		}{p, known, text})
 	case f.out == "":
 		_, err = fmt.Fprint(s.out, text)
 	}
 	summarize(s, p, f.out)
 	stillMonitored(s, o.Existing)
 	return err
-}
-
-// readRecords gives all records of the files to a recorder.
-func readRecords(dir string, files []string, to record.Recorder) error {
-	if len(files) == 0 {
-		files = []string{filepath.Join(dir, learnedRecords)}
-		if _, err := os.Stat(files[0]); errors.Is(err, os.ErrNotExist) {
-			return &usageError{errors.New("--records is missing, and " + files[0] + " is not there: run weir dev --learn first")}
-		}
-	}
-	read := map[string]bool{} // a file that is named, and found beside another that is named, is read once
-	for _, name := range files {
-		now := map[string]bool{}
-		err := record.ReadFiles(name, func(e record.Entry) error {
-			now[e.File] = true
-			switch {
-			case read[e.File]:
-			case e.Decision != nil:
-				to.Decided(*e.Decision)
-			case e.Invocation != nil:
-				to.Invoked(*e.Invocation)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		maps.Copy(read, now)
-	}
-	return nil
 }
 
 // existing gives the policies that functions have now.

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,7 +15,7 @@ import (
 
 type replayFlags struct {
 	dir     string
-	records []string
+	records evidenceFlags
 	policy  string
 	json    bool
 }
@@ -34,16 +34,16 @@ call that was allowed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.dir = dirArg(args)
-			return runPolicyReplay(s, &f)
+			return runPolicyReplay(c.Context(), s, &f)
 		},
 	}
-	recordsFlag(c, &f.records)
+	f.records.register(c, recordsDefault)
 	c.Flags().StringVar(&f.policy, "policy", "", "the candidate (default: DIR/weir.toml)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the outcome as JSON")
 	return c
 }
 
-func runPolicyReplay(s *streams, f *replayFlags) error {
+func runPolicyReplay(ctx context.Context, s *streams, f *replayFlags) error {
 	candidate, err := f.candidate()
 	if err != nil {
 		return err
@@ -55,7 +55,8 @@ func runPolicyReplay(s *streams, f *replayFlags) error {
 		}
 		return policy.Compile(p)
 	})
-	if err := readRecords(f.dir, f.records, r); err != nil {
+	known, err := f.records.read(ctx, s, f.dir, r)
+	if err != nil {
 		return err
 	}
 	changes, err := r.Changes()
@@ -63,10 +64,11 @@ func runPolicyReplay(s *streams, f *replayFlags) error {
 		return err
 	}
 	if f.json {
-		err = json.NewEncoder(s.out).Encode(struct {
+		err = printJSON(s, struct {
 			*learn.Replay
-			Changes []learn.Change `json:"changes"`
-		}{r, changes})
+			Changes  []learn.Change `json:"changes"`
+			Evidence evidence       `json:"evidence"`
+		}{r, changes, known})
 	} else {
 		err = printReplay(s, r, changes)
 	}
@@ -108,7 +110,7 @@ func printReplay(s *streams, r *learn.Replay, changes []learn.Change) error {
 		if c.Nearest != "" {
 			line += "; rule " + withPlace(c.Nearest, c.Rule)
 		}
-		if _, err := fmt.Fprintln(s.out, oneLine(line)); err != nil {
+		if _, err := fmt.Fprintln(s.out, weir.Printable(line)); err != nil {
 			return err
 		}
 	}

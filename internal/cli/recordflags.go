@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 type recordFlags struct {
@@ -24,11 +26,13 @@ type recordFlags struct {
 	keep       int
 	webhook    string
 	secretFile string
+	given      func(flag string) bool // tells whether it was
 }
 
 func (f *recordFlags) register(c *cobra.Command) {
 	f.maxSize = record.DefaultMaxSize
 	fl := c.Flags()
+	f.given = fl.Changed
 	fl.StringVar(&f.file, "records", "", "append decisions and invocations to this file, one JSON object a line; -: to standard output")
 	fl.Var(&f.maxSize, "records-max-size", "size at which the file of records is put aside and the next one begun")
 	fl.IntVar(&f.keep, "records-keep", record.DefaultKeep, "how many files of records are kept; the oldest is removed")
@@ -85,10 +89,12 @@ func (f *recordFlags) primary(s *streams, logger *slog.Logger, stateDir string) 
 	switch {
 	case f.maxSize < minRecords || f.keep < 1:
 		return nil, &usageError{errors.New("--records-max-size must be at least 64KB and --records-keep at least 1")}
+	case (f.file == "" || f.toStdout()) && (f.given("records-max-size") || f.given("records-keep")):
+		return nil, &usageError{errors.New("--records-max-size and --records-keep are about a file: name it with --records")}
 	case f.file == "":
 		return nil, nil
 	case f.toStdout():
-		return record.NewStream(s.out, logger), nil
+		return record.NewStream(jsonLines{s.out}, logger), nil
 	}
 	key, err := record.LoadKey(stateDir)
 	if err != nil {
@@ -99,6 +105,16 @@ func (f *recordFlags) primary(s *streams, logger *slog.Logger, stateDir string) 
 		return nil, err // not a nil *File in an interface
 	}
 	return file, nil
+}
+
+// jsonLines is where records go that a terminal may show.
+type jsonLines struct{ to io.Writer }
+
+func (j jsonLines) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(j.to, weir.PrintableJSON(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 func (f *recordFlags) hook(logger *slog.Logger) (sink, error) {

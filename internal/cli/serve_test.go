@@ -18,7 +18,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -57,14 +56,8 @@ const servedKey = "served"
 
 // dev ARGS… runs weir dev until enddev; what it says on stderr gets into dev.err.
 func dev(ts *testscript.TestScript, _ bool, args []string) {
-	weir := ""
-	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
-		if p := filepath.Join(dir, "weir"); weir == "" && exec.Command(p, "--help").Run() == nil {
-			weir = p
-		}
-	}
 	s := ts.Value(servedKey).(*served)
-	s.cmd = exec.Command(weir, append([]string{"dev", "--port", "0"}, args...)...)
+	s.cmd = exec.Command(inPath(ts, "weir"), append([]string{"dev", "--port", "0"}, args...)...)
 	s.cmd.Dir = ts.MkAbs(".")
 	s.cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "WEIR_STATE_DIR=" + ts.Getenv("WEIR_STATE_DIR")}
 	log, err := os.Create(ts.MkAbs("dev.err"))

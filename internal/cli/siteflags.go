@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -111,7 +110,7 @@ func printLines(w io.Writer) func(instance.Line) {
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Fprintf(w, "%s %s/%s %s %s | %s\n", l.Time.Format("15:04:05.000"), l.Function, l.Instance,
-			orDash(l.Request), l.Stream, printable(l.Text))
+			orDash(l.Request), l.Stream, l.Text)
 	}
 }
 
@@ -120,22 +119,6 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// printable keeps a function's output from driving the terminal: control characters other than
-// tab are shown, not sent.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return r
-		case r < 0x20:
-			return 0x2400 + r // Unicode's control pictures
-		case r == 0x7f || r >= 0x80 && r < 0xa0:
-			return '\u2421'
-		}
-		return r
-	}, s)
 }
 
 func shortTime(groups []string, a slog.Attr) slog.Attr {

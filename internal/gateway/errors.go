@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -88,10 +87,11 @@ func readAll(r io.Reader, length int64, name string, limit int64) ([]byte, error
 	return b, nil
 }
 
-// printable makes hostile text safe to show on one line.
+// printable makes hostile text safe to show on one line. It escapes nothing: who writes it as JSON or to a
+// log does.
 func printable(s string) string {
 	if len(s) > 200 {
-		s = s[:200] + "…"
+		s = weir.Cut(s, 200) + "…"
 	}
-	return strings.Trim(strconv.QuoteToGraphic(s), `"`)
+	return weir.Printable(s)
 }

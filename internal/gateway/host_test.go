@@ -121,6 +121,7 @@ func TestFailures(t *testing.T) {
 		"busy":      {failing(&weir.Error{Code: weir.Unavailable, Message: "busy"}), "/.netlify/functions/fn", 503, "busy"},
 		"our own":   {failing(errors.New("/secret: EIO")), "/.netlify/functions/fn", 500, "an internal error"},
 		"nonsense":  {giving(`null`), "/.netlify/functions/fn", 502, "fn answered with nonsense: it gave null, not an object"},
+		"a text":    {giving(`"a\n` + "\u202e" + `"`), "/.netlify/functions/fn", 502, `fn answered with nonsense: it gave "a\n` + "\ufffd" + `", not an object`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res := ask(c.f, request("GET", c.target, ""))

@@ -113,7 +113,7 @@ func answerHeaders(res *result, name string) (http.Header, error) {
 		v, err := headerValue(raw)
 		switch {
 		case !httpguts.ValidHeaderFieldName(k):
-			return nonsense(name, "%q is not the name of a header", printable(k))
+			return nonsense(name, "'%s' is not the name of a header", printable(k))
 		case err != nil || !httpguts.ValidHeaderFieldValue(v):
 			return nonsense(name, "the value of header %s can't be sent", printable(k))
 		case slices.Contains(reservedHeaders, strings.ToLower(k)):

@@ -66,7 +66,7 @@ func (a *aggregator) run() {
 
 // add gives a decision on at once, its texts cut to their bounds, or counts it.
 func (a *aggregator) add(d Decision) {
-	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Nearest, &d.Rule, &d.Fix} {
+	for _, s := range d.texts() {
 		*s = bounded(*s)
 	}
 	if a.first(&d) {

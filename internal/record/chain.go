@@ -34,8 +34,8 @@ const hashLen = 2 * sha256.Size
 // noHash stands where nothing came before.
 var noHash = strings.Repeat("0", hashLen)
 
-// hashOf is the hash of a line, its end included: what sha256sum says of it.
-func hashOf(line []byte) string {
+// Hash is the hash of a line, its end included: what sha256sum says of it.
+func Hash(line []byte) string {
 	sum := sha256.Sum256(line)
 	return hex.EncodeToString(sum[:])
 }

@@ -164,12 +164,12 @@ func (r *File) append(line []byte, key *Key) error {
 		}
 		out = link(out, told, head, nil)
 		begin = len(out)
-		gapHead = hashOf(out[gap:])
+		gapHead = Hash(out[gap:])
 		head = gapHead
 	}
 	if line != nil {
 		out = link(out, line, head, key)
-		head = hashOf(out[begin:])
+		head = Hash(out[begin:])
 	}
 	r.buf = out
 	n, err := r.f.Write(out)

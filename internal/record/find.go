@@ -1,16 +1,13 @@
 package record
 
-// Finding records: all files of a chain, those that match, and those still to come.
+// Finding records: all files of a chain, and those that match.
 
 import (
-	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,12 +33,12 @@ func ReadFiles(path string, each func(Entry) error) error {
 // openAll opens the files that were written to path, the oldest first. The last one is opened before the
 // others are looked for, so that none is missed if a writer puts it aside meanwhile.
 func openAll(path string) (files []*os.File, err error) {
-	last, err := os.Open(path)
+	last, err := openRegular(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, unreadable(path, err)
 	}
 	for _, old := range rotated(path) {
-		f, err := os.Open(old)
+		f, err := openRegular(old)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // its time had come
 		case err != nil:
@@ -143,122 +140,4 @@ func (d *Decision) Host() string {
 		return host
 	}
 	return strings.Trim(target, "[]")
-}
-
-// pollTime is how often a file is looked at for new records.
-const pollTime = 200 * time.Millisecond
-
-// Follow gives the records at path, those that are there and then those that are written, across
-// rotation, until ctx ends or each gives an error. It calls reached once, when it has given those that
-// were there. Errors: those of Read; weir.NotFound if there is no file; weir.Invalid if it was cut off.
-func Follow(ctx context.Context, path string, each func(Entry) error, reached func()) error {
-	f := &follower{path: path, each: each}
-	if err := f.open(path); err != nil {
-		return unreadable(path, err)
-	}
-	defer func() { f.file.Close() }()
-	poll := time.NewTicker(pollTime)
-	defer poll.Stop()
-	for {
-		next, err := f.step()
-		if err != nil {
-			return err
-		}
-		if next {
-			continue
-		}
-		if reached != nil {
-			reached()
-			reached = nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
-		}
-	}
-}
-
-type follower struct {
-	path   string
-	each   func(Entry) error
-	file   *os.File
-	reader *Reader
-	seq    int // of the file in its chain, 0 if it is in none
-}
-
-func (f *follower) open(path string) error {
-	file, err := os.Open(path)
-	if err == nil {
-		f.use(file)
-	}
-	return err
-}
-
-func (f *follower) use(file *os.File) {
-	if f.file != nil {
-		f.file.Close()
-	}
-	f.file, f.reader, f.seq = file, NewReader(file, file.Name()), 0
-}
-
-// step gives what is new in the file, and tells whether it went on to the next one.
-func (f *follower) step() (next bool, err error) {
-	there, err := os.Stat(f.path)
-	own, err2 := f.file.Stat()
-	if err2 != nil {
-		return false, err2
-	}
-	moved := err == nil && !os.SameFile(there, own)
-	if err := f.drain(); err != nil {
-		return false, err
-	}
-	if !moved { // or the next file is not there yet
-		return false, nil
-	}
-	// The newest is opened before the full ones are looked for: a writer that is fast may have filled
-	// several since, and fill one more now.
-	newest, err := os.Open(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, unreadable(f.path, err)
-	}
-	for _, path := range rotated(f.path) {
-		if f.seq > 0 && numberOf(filepath.Clean(f.path), path) > f.seq && f.open(path) == nil {
-			return true, newest.Close()
-		}
-	}
-	f.use(newest)
-	return true, nil
-}
-
-// drain gives what is new. What has no end yet is read again.
-func (f *follower) drain() error {
-	for {
-		e, err := f.reader.Next()
-		if err == io.EOF {
-			break
-		}
-		if err == nil {
-			if e.Header != nil {
-				f.seq = e.Header.Seq
-			}
-			err = f.each(e)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	at, err := f.file.Seek(-int64(f.reader.torn()), io.SeekCurrent)
-	if err != nil {
-		return err
-	}
-	f.reader.part = nil
-	if info, err := f.file.Stat(); err != nil || info.Size() < at {
-		return errors.Join(err, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: f.path},
-			Message: "the file was cut off while it was read", Remedy: "weir audit verify says whether its records are whole"})
-	}
-	return nil
 }

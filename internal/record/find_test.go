@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +92,7 @@ func TestFollow(t *testing.T) {
 	got, ended, reached := make(chan string), make(chan error, 1), make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		ended <- Follow(ctx, path, func(e Entry) error {
+		ended <- Follow(ctx, path, Filter{}, -1, func(e Entry) error {
 			if e.Invocation != nil {
 				got <- e.Invocation.Request
 			}
@@ -125,17 +126,53 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowBeginsInFullFiles: where the last records are, or those since a time, a full file is no end.
+func TestFollowBeginsInFullFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records")
+	f := open(t, path, FileOptions{MaxSize: 2000})
+	var times []time.Time
+	for i := 0; len(rotated(path)) < 2; i++ {
+		times = append(times, time.Now())
+		f.Invoked(Invocation{Time: times[i], Function: "fn", Request: fmt.Sprint(i), Outcome: "ok"})
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all := numbers(0, len(times))
+	kind := Filter{Kind: "invocation"}
+	for _, c := range []struct {
+		filter Filter
+		last   int
+		want   []string
+	}{
+		{kind, 0, nil}, {kind, 1, all[len(all)-1:]}, {kind, len(all) - 1, all[1:]}, {kind, 2 * len(all), all}, {kind, -1, all},
+		{Filter{Kind: "invocation", Since: times[1]}, -1, all[1:]},
+		{Filter{Kind: "invocation", Since: times[1]}, 2, all[len(all)-2:]},
+		{Filter{Kind: "invocation", Since: time.Now().Add(time.Hour)}, 2, nil},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []string
+		err := Follow(ctx, path, c.filter, c.last, func(e Entry) error {
+			got = append(got, e.Invocation.Request)
+			return nil
+		}, cancel)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%+v, last %d: %v, want %v (%v)", c.filter, c.last, got, c.want, err)
+		}
+	}
+}
+
 func TestFollowEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "records")
-	if err := Follow(t.Context(), path, nil, nil); weir.ErrorCode(err) != weir.NotFound {
+	if err := Follow(t.Context(), path, Filter{}, -1, nil, nil); weir.ErrorCode(err) != weir.NotFound {
 		t.Errorf("error %v", err)
 	}
 	write(t, path, []byte(invLine+"\n"+invLine))
 	stop := errors.New("stop")
-	if err := Follow(t.Context(), path, func(Entry) error { return stop }, nil); err != stop {
+	if err := Follow(t.Context(), path, Filter{}, -1, func(Entry) error { return stop }, nil); err != stop {
 		t.Errorf("error %v", err)
 	}
-	err := Follow(t.Context(), path, func(Entry) error { return nil }, func() {
+	err := Follow(t.Context(), path, Filter{}, -1, func(Entry) error { return nil }, func() {
 		if err := os.Truncate(path, 3); err != nil {
 			t.Error(err)
 		}
@@ -152,7 +189,7 @@ func TestFollowWaitsForTheEndOfALine(t *testing.T) {
 	write(t, path, []byte(invLine+"\n"+invLine[:20]))
 	n := 0
 	done := errors.New("done")
-	err := Follow(t.Context(), path, func(e Entry) error {
+	err := Follow(t.Context(), path, Filter{}, -1, func(e Entry) error {
 		if n++; n == 2 {
 			if e.Decision == nil {
 				t.Errorf("%q", e.Raw)

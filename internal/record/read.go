@@ -15,7 +15,7 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// maxLine bounds a line, in bytes. Six texts of maxText, each byte escaped, fit.
+// maxLine bounds a line, in bytes. Seven texts of maxText, each byte escaped, fit.
 const maxLine = 128 << 10
 
 // Entry is one line of a file of records. Exactly one of the pointers is set.
@@ -54,7 +54,12 @@ func Read(in io.Reader, each func(Entry) error) error {
 	if f, ok := in.(interface{ Name() string }); ok {
 		name = f.Name()
 	}
-	for r := NewReader(in, name); ; {
+	return NewReader(in, name).all(each)
+}
+
+// all gives each record that there is to each, until one of them gives an error.
+func (r *Reader) all(each func(Entry) error) error {
+	for {
 		e, err := r.Next()
 		if err == io.EOF {
 			return nil

@@ -34,7 +34,7 @@ func readAll(t *testing.T, text string) ([]Entry, error) {
 func TestReadGivesBackWhatWasWritten(t *testing.T) {
 	d := Decision{Time: noon, Verdict: Deny, Mode: Monitor, Function: "fn", Instance: "i1", Request: "r1", Import: true, Kind: "http", Method: "POST",
 		Target: "https://evil.test/ü\x1b", Reason: "no", Nearest: "n", Rule: "weir.toml:4", Fix: "f", Source: Egress, Confirmed: Kernel, Count: 3, Last: noon.Add(time.Second)}
-	i := Invocation{Time: noon, Function: "fn", Instance: "i1", Request: "r1", Outcome: "ok", Status: 200, Millis: 1.5, Cold: true, Error: "e"}
+	i := Invocation{Time: noon, Function: "fn", Instance: "i1", Request: "r1", Outcome: "ok", Millis: 1.5, Cold: true, Error: "e"}
 	text := strings.Join(written(t, func(f *File) { f.Decided(d); f.Invoked(i) }), "\n") + "\n"
 	var ds []Decision
 	var is []Invocation

@@ -31,6 +31,9 @@ const Monitor = "monitor"
 // Version is the version of the schema of records.
 const Version = 2
 
+// Kinds are the kinds of decisions.
+var Kinds = []string{"http", "ws", "tcp", "udp", "dns", "tls", "read", "write", "exec", "env", "addon", "syscall"}
+
 // Decision is one thing that a function tried, and whether it may.
 type Decision struct {
 	Time     time.Time `json:"time"`
@@ -40,7 +43,7 @@ type Decision struct {
 	Instance string    `json:"instance"`
 	Request  string    `json:"request,omitempty"` // id of the invocation in flight, if one was
 	Import   bool      `json:"import,omitempty"`  // it was tried before the first invocation
-	Kind     string    `json:"kind"`              // http, ws, tcp, dns, tls, read, write, exec, addon, syscall
+	Kind     string    `json:"kind"`              // one of Kinds
 	Method   string    `json:"method,omitempty"`  // http only
 	Target   string    `json:"target"`            // URL without query, host:port, path, program or system call
 	Call     string    `json:"call,omitempty"`    // read, write: the system call that failed, as the shim tells
@@ -56,6 +59,11 @@ type Decision struct {
 	Last      time.Time `json:"last,omitzero"`   // when the last of them was
 }
 
+// texts are the fields that others than Weir have a hand in: code in functions, and the site's author.
+func (d *Decision) texts() [7]*string {
+	return [...]*string{&d.Method, &d.Target, &d.Call, &d.Reason, &d.Nearest, &d.Rule, &d.Fix}
+}
+
 // Invocation is one call of a function and how it ended.
 type Invocation struct {
 	Time     time.Time `json:"time"` // start
@@ -63,7 +71,6 @@ type Invocation struct {
 	Instance string    `json:"instance,omitempty"`
 	Request  string    `json:"request"`
 	Outcome  string    `json:"outcome"` // ok, error (the handler threw), timed_out, crashed, too_large, broken, unavailable …
-	Status   int       `json:"status,omitempty"`
 	Millis   float64   `json:"ms"`
 	Cold     bool      `json:"cold"`            // an instance was started for it
 	Start    Start     `json:"start,omitempty"` // how, if it was

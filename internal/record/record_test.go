@@ -87,13 +87,13 @@ func TestLineFormat(t *testing.T) {
 		f.Decided(Decision{Time: noon, Verdict: Deny, Function: "fn", Instance: "i1", Request: "r1", Kind: "http", Method: "POST", Target: "https://evil.test/x",
 			Reason: "no rule names evil.test", Nearest: "GET https://api.test/*", Rule: "weir.toml:4", Fix: `http = ["POST https://evil.test/x"]`, Source: Egress})
 		f.Decided(Decision{Time: noon, Verdict: Deny, Function: "fn", Instance: "i1", Kind: "syscall", Target: "ptrace", Reason: "never", Source: Kernel})
-		f.Invoked(Invocation{Time: noon, Function: "fn", Instance: "i1", Request: "r1", Outcome: "ok", Status: 200, Millis: 1.5, Cold: true})
+		f.Invoked(Invocation{Time: noon, Function: "fn", Instance: "i1", Request: "r1", Outcome: "ok", Millis: 1.5, Cold: true})
 		f.Invoked(Invocation{Time: noon, Function: "fn", Request: "r2", Outcome: "broken", Error: "no handler"})
 	})
 	want := []string{
 		`{"v":2,"type":"decision","time":"2026-01-02T12:00:00.5Z","decision":"deny","function":"fn","instance":"i1","request":"r1","kind":"http","method":"POST","target":"https://evil.test/x","reason":"no rule names evil.test","nearest":"GET https://api.test/*","rule":"weir.toml:4","fix":"http = [\"POST https://evil.test/x\"]","source":"egress"}`,
 		`{"v":2,"type":"decision","time":"2026-01-02T12:00:00.5Z","decision":"deny","function":"fn","instance":"i1","kind":"syscall","target":"ptrace","reason":"never","source":"kernel"}`,
-		`{"v":2,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","request":"r1","outcome":"ok","status":200,"ms":1.5,"cold":true}`,
+		`{"v":2,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","instance":"i1","request":"r1","outcome":"ok","ms":1.5,"cold":true}`,
 		`{"v":2,"type":"invocation","time":"2026-01-02T12:00:00.5Z","function":"fn","request":"r2","outcome":"broken","ms":0,"cold":false,"error":"no handler"}`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

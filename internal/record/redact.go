@@ -6,6 +6,7 @@ package record
 import (
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -19,6 +20,7 @@ const minSecret = 8
 type Redactor struct {
 	next    Recorder
 	secrets atomic.Pointer[secrets]
+	setting sync.Mutex // held by SetValues
 }
 
 // secrets are the values to take out, the longest first, and which bytes one can begin with, in a
@@ -33,19 +35,30 @@ type secret struct{ name, value string } // the value in lower case
 // NewRedactor makes a Redactor that knows no values yet.
 func NewRedactor(next Recorder) *Redactor {
 	r := &Redactor{next: next}
-	r.SetValues(nil)
+	r.secrets.Store(&secrets{})
 	return r
 }
 
-// SetValues gives the variables whose values are taken out from now on, by their names. Values that
-// are URLs without a user, or hosts, are no secrets: they say where calls go, which records are about.
+// SetValues gives the variables whose values are taken out from now on, by their names. Those that it was
+// given before are taken out, too, as long as the Redactor lives: instances that still run, and what they
+// sent elsewhere, know them. Values that are URLs without a user, or hosts, are no secrets: they say where
+// calls go, which records are about.
 func (r *Redactor) SetValues(env map[string]string) {
-	var known secrets
+	r.setting.Lock()
+	defer r.setting.Unlock()
+	names := map[string]string{} // by value
+	for _, s := range r.secrets.Load().values {
+		names[s.value] = s.name
+	}
 	for name, value := range env {
 		if len(value) >= minSecret && !namesHost(value) {
-			known.values = append(known.values, secret{name, lower(value)})
-			known.begins['%'], known.begins[lowerByte(value[0])], known.begins[upperByte(value[0])] = true, true, true
+			names[lower(value)] = name
 		}
+	}
+	var known secrets
+	for value, name := range names {
+		known.values = append(known.values, secret{name, value})
+		known.begins['%'], known.begins[value[0]], known.begins[upperByte(value[0])] = true, true, true
 	}
 	// The longest first: one value may be the beginning of another.
 	slices.SortFunc(known.values, func(a, b secret) int {
@@ -79,7 +92,7 @@ func namesHost(value string) bool {
 
 // Decided passes on a decision.
 func (r *Redactor) Decided(d Decision) {
-	for _, s := range []*string{&d.Method, &d.Target, &d.Reason, &d.Nearest, &d.Fix} {
+	for _, s := range d.texts() {
 		*s = r.clean(*s)
 	}
 	r.next.Decided(d)

@@ -1,6 +1,10 @@
 package record
 
-import "testing"
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
 
 func TestRedactorTakesValuesOut(t *testing.T) {
 	m := &Memory{}
@@ -41,5 +45,68 @@ func TestRedactorTakesValuesOut(t *testing.T) {
 	r.Invoked(Invocation{Error: "no sk_live_1234"})
 	if got := m.Invocations()[0].Error; got != "no [KEY]" {
 		t.Errorf("error %s", got)
+	}
+}
+
+// TestRedactorKnowsFormerValues: an instance that still runs has the values of its build.
+func TestRedactorKnowsFormerValues(t *testing.T) {
+	m := &Memory{}
+	r := NewRedactor(m)
+	r.SetValues(map[string]string{"KEY": "first-of-them", "GONE": "removed-later"})
+	r.SetValues(map[string]string{"KEY": "second-of-them"})
+	r.SetValues(map[string]string{"KEY": "third-of-them"})
+	r.Decided(Decision{Target: "/first-of-them/second-of-them/third-of-them/removed-later"})
+	if got := m.Decisions()[0].Target; got != "/[KEY]/[KEY]/[KEY]/[GONE]" {
+		t.Error(got)
+	}
+}
+
+// TestEveryTextIsRedactedAndBounded goes through the schema: a text field that is added must be cleaned
+// and cut, or be one that Weir alone fills in.
+func TestEveryTextIsRedactedAndBounded(t *testing.T) {
+	ofWeir := map[string]bool{"Verdict": true, "Mode": true, "Kind": true, "Source": true, "Confirmed": true, "Outcome": true, // words of the schema
+		"Instance": true, "Request": true, // ids that Weir makes
+		"Function": true, "Named": true} // names that are no values
+	m := &Memory{}
+	r := NewRedactor(m)
+	r.SetValues(map[string]string{"KEY": "sk_live_1234"})
+	agg := newAggregator(m.Decided)
+	defer agg.close()
+	long := strings.Repeat("x", 2*maxText)
+	check := func(record any, bounded bool) {
+		v := reflect.ValueOf(record)
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Name
+			if v.Field(i).Kind() != reflect.String || ofWeir[name] {
+				continue
+			}
+			if s := v.Field(i).String(); bounded && len(s) > maxText+len("…") || !bounded && s != "a [KEY]" {
+				t.Errorf("%T.%s is %.40q", record, name, s)
+			}
+		}
+	}
+	filled := func(record any, text string) {
+		v := reflect.ValueOf(record).Elem()
+		for i := range v.NumField() {
+			if v.Field(i).Kind() == reflect.String && !ofWeir[v.Type().Field(i).Name] {
+				v.Field(i).SetString(text)
+			}
+		}
+	}
+	var d Decision
+	filled(&d, "a sk_live_1234")
+	r.Decided(d)
+	check(m.Decisions()[0], false)
+	filled(&d, long)
+	agg.add(d)
+	check(m.Decisions()[1], true)
+	var i Invocation
+	filled(&i, "a sk_live_1234")
+	r.Invoked(i)
+	check(m.Invocations()[0], false)
+	filled(&i, long)
+	line, err := encodeInvocation(i)
+	if err != nil || len(line) > 2*maxText {
+		t.Errorf("an invocation of %d bytes: %v", len(line), err)
 	}
 }

@@ -115,7 +115,7 @@ func (r *File) begin(seq int, prev string, found bool) (f *os.File, size int64, 
 	if err != nil {
 		return nil, 0, "", err
 	}
-	mark = link(nil, mark, hashOf(header), r.opts.Key)
+	mark = link(nil, mark, Hash(header), r.opts.Key)
 	// Whatever lies there is a left-over, or a trap: nothing is written through a link.
 	if err := os.Remove(beside(r.path, "new")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, "", err
@@ -127,7 +127,7 @@ func (r *File) begin(seq int, prev string, found bool) (f *os.File, size int64, 
 	if _, err := f.Write(append(header, mark...)); err != nil {
 		return nil, 0, "", errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
-	return f, int64(len(header) + len(mark)), hashOf(mark), nil
+	return f, int64(len(header) + len(mark)), Hash(mark), nil
 }
 
 // end is what is known of a file from its first line and its last.
@@ -141,7 +141,7 @@ type end struct {
 
 // readEnd reads the first and the last line of a chained file.
 func readEnd(path string) (end, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return end{}, err
 	}
@@ -168,7 +168,7 @@ func readEnd(path string) (end, error) {
 			Remedy: "move the file away, or give another one for records"}
 	}
 	last := tail[begin:stop]
-	e.size, e.torn, e.head = from+int64(stop), len(tail)-stop, hashOf(last)
+	e.size, e.torn, e.head = from+int64(stop), len(tail)-stop, Hash(last)
 	if c, err := NewReader(bytes.NewReader(last), path).Next(); err == nil && c.Checkpoint != nil {
 		e.state = c.Checkpoint.State
 	}
@@ -269,7 +269,7 @@ func (r *File) next() error {
 		return err
 	}
 	seal = link(nil, seal, r.head, r.opts.Key)
-	f, size, head, err := r.begin(r.seq+1, hashOf(seal), false)
+	f, size, head, err := r.begin(r.seq+1, Hash(seal), false)
 	if err != nil {
 		return err
 	}

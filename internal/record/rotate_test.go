@@ -263,7 +263,7 @@ func TestAnotherKeyBeginsANewFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := Verify(path, []PublicKey{testKey().Public(), other.Public()})
+	got, err := Verify(path, []PublicKey{testKey().Public(), other.Public()}, nil)
 	if err != nil || len(got) != 2 || !whole(got) || got[0].State != Closed || len(got[1].Notes) != 1 {
 		t.Errorf("%v %+v", err, got)
 	}

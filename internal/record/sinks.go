@@ -79,11 +79,7 @@ func (d Decision) String() string {
 // String gives an invocation as one line for people.
 func (i Invocation) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "invoked %s: %s", i.Function, i.Outcome)
-	if i.Status != 0 {
-		fmt.Fprintf(&b, " %d", i.Status)
-	}
-	fmt.Fprintf(&b, " in %.1f ms", i.Millis)
+	fmt.Fprintf(&b, "invoked %s: %s in %.1f ms", i.Function, i.Outcome, i.Millis)
 	if i.Cold {
 		b.WriteString(", cold")
 	}

@@ -19,6 +19,7 @@ type Checked struct {
 	Seq      int      `json:"seq,omitempty"` // its number in the chain
 	Key      string   `json:"key,omitempty"` // fingerprint of the key that its header names
 	Lines    int      `json:"lines"`         // that were checked
+	Head     string   `json:"head"`          // Hash of the last of them; zeros if there is none
 	State    State    `json:"state"`         // Closed, Sealed, or Open
 	Unsigned int      `json:"unsigned"`      // lines that no signature of who wrote them covers
 	Notes    []string `json:"notes,omitempty"`
@@ -39,14 +40,16 @@ const Open State = "open"
 const mostUnsigned = 2 * signRecords
 
 // Verify checks the files that were written to path, the oldest first, with the public keys of the
-// servers that may have written them. Its error says that a file could not be read.
-func Verify(path string, keys []PublicKey) ([]Checked, error) {
+// servers that may have written them, and gives each line whose link holds to each, unless that is nil.
+// What is given is only as good as what Verify says in the end. Its error is that of each, or says that a
+// file could not be read.
+func Verify(path string, keys []PublicKey, each func(Entry) error) ([]Checked, error) {
 	files, err := openAll(path)
 	if err != nil {
 		return nil, err
 	}
 	defer closeAll(files)
-	checked, err := verifyFiles(files, keys)
+	checked, err := verifyFiles(files, keys, each)
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +60,13 @@ func Verify(path string, keys []PublicKey) ([]Checked, error) {
 	return checked, nil
 }
 
-func verifyFiles(files []*os.File, keys []PublicKey) ([]Checked, error) {
+func verifyFiles(files []*os.File, keys []PublicKey, each func(Entry) error) ([]Checked, error) {
 	var out []Checked
 	var before *verifier
 	for _, f := range files {
-		v := &verifier{keys: keys, Checked: Checked{File: f.Name(), State: Open}, head: noHash}
+		v := &verifier{keys: keys, each: each, Checked: Checked{File: f.Name(), State: Open, Head: noHash}}
 		if err := v.check(f, before); err != nil {
-			return nil, unreadable(f.Name(), err)
+			return nil, err
 		}
 		out = append(out, v.Checked)
 		before = v
@@ -76,12 +79,12 @@ type verifier struct {
 	Checked
 	keys   []PublicKey
 	key    *PublicKey // that the header names
-	head   string     // hash of the last line
-	signed int        // the last line that is a good checkpoint
-	since  int        // lines since then
+	each   func(Entry) error
+	signed int // the last line that is a good checkpoint
+	since  int // lines since then
 }
 
-// check reads the file to its first broken link. Its error says that it could not be read.
+// check reads the file to its first broken link. Its error is that of each, or says that it could not be read.
 func (v *verifier) check(in io.Reader, before *verifier) error {
 	r := NewReader(in, v.File)
 	for v.Broken == nil {
@@ -95,11 +98,16 @@ func (v *verifier) check(in io.Reader, before *verifier) error {
 			break
 		}
 		if err != nil {
-			return err
+			return unreadable(v.File, err)
 		}
 		v.Lines++
 		v.line(&e, before)
-		v.head = hashOf(e.Raw)
+		v.Head = Hash(e.Raw)
+		if v.Broken == nil && v.each != nil {
+			if err := v.each(e); err != nil {
+				return err
+			}
+		}
 	}
 	if v.Broken == nil {
 		v.ending(r.torn())
@@ -131,7 +139,7 @@ func (v *verifier) line(e *Entry, before *verifier) {
 		v.first(e, prev, chained, before)
 	case !chained:
 		v.breaks(e.Line, "it is not chained to the line before: it was added or changed")
-	case prev != v.head:
+	case prev != v.Head:
 		v.breaks(e.Line, "it does not follow line %d: one of the two was changed, or lines between them were removed, added or put in another order", e.Line-1)
 	case v.State == Sealed:
 		v.breaks(e.Line, "it follows the seal of the file: it was added")
@@ -171,7 +179,7 @@ func (v *verifier) first(e *Entry, prev string, chained bool, before *verifier) 
 		v.breaks(1, "it is signed by the key %.64q, which is none of those given: another server's file, or a forgery", h.Key)
 	case before != nil && before.Broken != nil:
 		v.note("%s is broken, so it was not compared with where that ends", before.File)
-	case before != nil && (before.head != prev || before.Seq+1 != h.Seq):
+	case before != nil && (before.Head != prev || before.Seq+1 != h.Seq):
 		v.breaks(1, "it does not go on where %s ended: a file between them is missing, or one of the two was replaced or cut off", before.File)
 	case before != nil && before.State != Sealed:
 		v.note("%s was not sealed when this file was begun", before.File)

@@ -41,7 +41,7 @@ func verify(t testing.TB, names ...string) []Checked {
 		defer f.Close()
 		files = append(files, f)
 	}
-	got, err := verifyFiles(files, []PublicKey{testKey().Public()})
+	got, err := verifyFiles(files, []PublicKey{testKey().Public()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestVerifyCatchesAnyChangedByte(t *testing.T) {
 			}
 			b := bytes.Clone(whole)
 			b[i] = c
-			got := verifier{keys: []PublicKey{testKey().Public()}, Checked: Checked{State: Open}, head: noHash}
+			got := verifier{keys: []PublicKey{testKey().Public()}, Checked: Checked{State: Open, Head: noHash}}
 			if err := got.check(bytes.NewReader(b), nil); err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +119,7 @@ func relink(lines [][]byte) []byte {
 			line = with(nil, line, "sig", sig)
 		}
 		out = append(out, line...)
-		prev = hashOf(line)
+		prev = Hash(line)
 	}
 	return out
 }
@@ -287,14 +287,14 @@ func TestVerifySaysWhatItCannotKnow(t *testing.T) {
 func TestVerifyFindsTheFilesOfAPath(t *testing.T) {
 	path := chain(t, 3, FileOptions{})[2]
 	keys := []PublicKey{testKey().Public()}
-	got, err := Verify(path, keys)
+	got, err := Verify(path, keys, nil)
 	if err != nil || len(got) != 3 || !whole(got) {
 		t.Errorf("%v %+v", err, got)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	got, err = Verify(path, keys)
+	got, err = Verify(path, keys, nil)
 	if err != nil || len(got) != 2 || !whole(got) || !strings.Contains(strings.Join(got[1].Notes, ""), "which followed, is not there") {
 		t.Errorf("%v %+v", err, got)
 	}
@@ -307,7 +307,7 @@ func TestVerifyTellsOfARemovedFile(t *testing.T) {
 	path := files[2]
 	told := func(want string) {
 		t.Helper()
-		got, err := Verify(path, []PublicKey{testKey().Public()})
+		got, err := Verify(path, []PublicKey{testKey().Public()}, nil)
 		if err != nil || !whole(got) || !strings.Contains(strings.Join(got[len(got)-1].Notes, ""), want) {
 			t.Errorf("%v %+v, want a note: %s", err, got, want)
 		}
@@ -327,7 +327,7 @@ func TestVerifyTellsOfARemovedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	told("file 2 of the chain was sealed and the one that followed was not there")
-	if got, err := Verify(files[1], []PublicKey{testKey().Public()}); err != nil || !whole(got) || len(got[0].Notes) != 1 {
+	if got, err := Verify(files[1], []PublicKey{testKey().Public()}, nil); err != nil || !whole(got) || len(got[0].Notes) != 1 {
 		t.Errorf("a full file by itself: %v %+v", err, got)
 	}
 }
@@ -339,22 +339,22 @@ func TestVerifyWithoutTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, keys := range [][]PublicKey{nil, {other.Public()}} {
-		got, err := Verify(path, keys)
+		got, err := Verify(path, keys, nil)
 		if err != nil || got[0].Broken == nil || !strings.Contains(got[0].Broken.Meaning, "none of those given") {
 			t.Errorf("%v %+v", err, got)
 		}
 	}
-	if got, err := Verify(path, []PublicKey{other.Public(), testKey().Public()}); err != nil || !whole(got) {
+	if got, err := Verify(path, []PublicKey{other.Public(), testKey().Public()}, nil); err != nil || !whole(got) {
 		t.Errorf("%v %+v", err, got)
 	}
-	if _, err := Verify(path+"x", nil); weir.ErrorCode(err) != weir.NotFound {
+	if _, err := Verify(path+"x", nil, nil); weir.ErrorCode(err) != weir.NotFound {
 		t.Errorf("error %v", err)
 	}
 }
 
 // TestHashesAreThoseOfSha256sum: the documentation says how to check a link by hand.
 func TestHashesAreThoseOfSha256sum(t *testing.T) {
-	if got := hashOf([]byte("abc\n")); got != "edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb" {
+	if got := Hash([]byte("abc\n")); got != "edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb" {
 		t.Error(got)
 	}
 }
@@ -368,7 +368,7 @@ func FuzzVerify(f *testing.F) {
 		f.Add(files[len(files)-1])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		v := verifier{keys: []PublicKey{testKey().Public()}, Checked: Checked{State: Open}, head: noHash}
+		v := verifier{keys: []PublicKey{testKey().Public()}, Checked: Checked{State: Open, Head: noHash}}
 		if err := v.check(bytes.NewReader(b), nil); err != nil {
 			t.Fatal(err)
 		}

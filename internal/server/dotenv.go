@@ -29,10 +29,21 @@ func readDotenv(path string) (map[string]string, error) {
 		if err := onlyComments(path, text, end, m[0]); err != nil {
 			return nil, err
 		}
-		env[text[m[2]:m[3]]] = unquote(strings.TrimSpace(text[m[4]:m[5]]))
+		value := strings.TrimSpace(text[m[4]:m[5]])
+		if openQuote(value) {
+			return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path, Line: 1 + strings.Count(text[:m[2]], "\n")},
+				Message: "a quote is not closed", Remedy: "close it, or put a value that begins with a quote in quotes of another kind"}
+		}
+		env[text[m[2]:m[3]]] = unquote(value)
 		end = m[1]
 	}
 	return env, onlyComments(path, text, end, len(text))
+}
+
+// openQuote tells whether a value begins with a quote that nothing closes. The dotenv package takes the
+// quote for a part of the value, which nobody means, and what is missing may be the rest of a secret.
+func openQuote(v string) bool {
+	return v != "" && strings.ContainsRune("'\"`", rune(v[0])) && strings.Count(v, v[:1]) == 1
 }
 
 // unquote takes quotes off; within double ones, \n and \r are line breaks.

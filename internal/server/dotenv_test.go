@@ -34,12 +34,20 @@ func TestDotenv(t *testing.T) {
 }
 
 func TestDotenvErrorsNameTheLineAndNotItsText(t *testing.T) {
-	f := filepath.Join(t.TempDir(), "env")
-	if err := os.WriteFile(f, []byte("A=1\n# fine\nsk_live_secret here\nB=2\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err := readDotenv(f)
-	if err == nil || !strings.Contains(err.Error(), "env:3: not a variable") || strings.Contains(err.Error(), "sk_live") {
-		t.Errorf("got %v", err)
+	for text, want := range map[string]string{
+		"A=1\n# fine\nsk_live_secret here\nB=2\n":          "env:3: not a variable",
+		"A=1\nKEY=\"sk_live_secret\nB=2\n":                 "env:2: a quote is not closed",
+		"A=1\n\nKEY='sk_live_secret # x\n":                 "env:3: a quote is not closed",
+		"KEY=`\n":                                          "env:1: a quote is not closed",
+		"A=\"1\"\nKEY=\"-----BEGIN\nsk_live_secret\nB=2\n": "env:2: a quote is not closed",
+	} {
+		f := filepath.Join(t.TempDir(), "env")
+		if err := os.WriteFile(f, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := readDotenv(f)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sk_live") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }

@@ -55,25 +55,11 @@ func (n *naming) Decided(d record.Decision) {
 // hostOf gives the host that a decision is about, "" if it is about none. For a question such as
 // "SRV _mongodb._tcp.cluster0.example.net" it is what follows the service.
 func hostOf(d *record.Decision) string {
-	host := d.Target
-	switch d.Kind {
-	case "http", "ws":
-		_, host, _ = strings.Cut(host, "://")
-		host, _, _ = strings.Cut(host, "/")
-	case "dns":
-		_, host, _ = strings.Cut(host, " ")
-		for strings.HasPrefix(host, "_") {
-			_, host, _ = strings.Cut(host, ".")
-		}
-		return strings.TrimSuffix(host, ".")
-	case "tcp", "udp":
-	default:
-		return ""
+	host := d.Host()
+	for strings.HasPrefix(host, "_") {
+		_, host, _ = strings.Cut(host, ".")
 	}
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
-	}
-	return strings.Trim(host, "[]")
+	return strings.TrimSuffix(host, ".")
 }
 
 // Invoked passes on an invocation.

@@ -31,6 +31,7 @@ const (
 	WideRead   = "wide-read"    // reading of wide or secret-laden places
 	WriteOut   = "write-beyond" // writing outside of /tmp
 	Unused     = "unused"       // no record shows that the rule was needed
+	HeldLess   = "held-less"    // a bootstrap file of Intrinsic's says more than is held
 )
 
 // Finding is one piece of advice.
@@ -81,6 +82,13 @@ func (fs *Findings) Policy(e *policy.Engine) {
 func (fs *Findings) Sections(unmatched []*weir.Error) {
 	for _, w := range unmatched {
 		fs.list = append(fs.list, Finding{ID: NoFunction, Pos: w.Pos, Text: w.Message, Remedy: w.Remedy})
+	}
+}
+
+// HeldLess takes the warnings of the bootstrap file that a policy is from.
+func (fs *Findings) HeldLess(p *policy.Policy, warnings []*weir.Error) {
+	for _, w := range warnings {
+		fs.add(p, Finding{ID: HeldLess, Pos: w.Pos, Text: w.Message, Remedy: w.Remedy})
 	}
 }
 

@@ -112,6 +112,8 @@ type Function struct {
 	Policy *policy.Policy
 	Engine *policy.Engine // of Policy
 	Err    error          // what is wrong with its bootstrap file; Policy and Engine are nil then
+
+	Warnings []*weir.Error // what its bootstrap file says and is held as less
 }
 
 // Site is what the policies of a site say, as the server would take them.
@@ -119,7 +121,7 @@ type Site struct {
 	Dir       string // absolute
 	File      *File
 	Functions []Function    // sorted by name
-	Warnings  []string      // of netlify.toml and bootstrap files, one line each, for the site's author
+	Warnings  []string      // of netlify.toml, one line each, for the site's author
 	Unmatched []*weir.Error // see File.Unmatched
 }
 
@@ -140,8 +142,7 @@ func Load(dir string, env map[string]string) (*Site, error) {
 	var faults []error
 	for _, f := range s.Functions {
 		names = append(names, f.Name)
-		fn, warnings, err := load(s, f, file, Visible(env))
-		out.Warnings = append(out.Warnings, warnings...)
+		fn, err := load(s, f, file, Visible(env))
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -154,25 +155,22 @@ func Load(dir string, env map[string]string) (*Site, error) {
 	return out, nil
 }
 
-func load(s *site.Site, f site.Function, file *File, env map[string]string) (fn Function, warnings []string, err error) {
+func load(s *site.Site, f site.Function, file *File, env map[string]string) (fn Function, err error) {
 	fn = Function{Name: f.Name}
 	var own *policy.Policy
 	if f.Main != "" {
 		b, err := Bootstrap(s, f, env)
 		if err != nil {
 			fn.Err = err
-			return fn, nil, nil
+			return fn, nil
 		}
 		if b != nil {
-			own = b.Policy
-			for _, w := range b.Warnings {
-				warnings = append(warnings, w.Error())
-			}
+			own, fn.Warnings = b.Policy, b.Warnings
 		}
 	}
 	if fn.Policy, err = file.Of(f.Name, own); err != nil {
-		return fn, warnings, err
+		return fn, err
 	}
 	fn.Engine, err = policy.Compile(fn.Policy)
-	return fn, warnings, err
+	return fn, err
 }

@@ -5,6 +5,7 @@ package snapshot
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -22,8 +23,8 @@ const (
 )
 
 // OpenGit reads the policies that the site in dir had in a revision: it unpacks the folder as it was,
-// without its dependencies, and removes it again. Errors are as for Open.
-func OpenGit(revision, dir string, env map[string]string) (*Snapshot, error) {
+// without its dependencies, and removes it again. Errors are as for Open; that of ctx if it ends.
+func OpenGit(ctx context.Context, revision, dir string, env map[string]string) (*Snapshot, error) {
 	if revision == "" || strings.HasPrefix(revision, "-") {
 		return nil, &weir.Error{Code: weir.Invalid, Message: "that is not a revision of git", Remedy: "name a branch, a tag or a commit"}
 	}
@@ -32,7 +33,7 @@ func OpenGit(revision, dir string, env map[string]string) (*Snapshot, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	cmd := exec.Command("git", "-C", dir, "archive", "--format=tar", revision, ".")
+	cmd := exec.CommandContext(ctx, "git", "-C", dir, "archive", "--format=tar", revision, ".")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
@@ -46,7 +47,11 @@ func OpenGit(revision, dir string, env map[string]string) (*Snapshot, error) {
 	if unpackErr != nil {
 		_ = cmd.Process.Kill() // nobody reads on
 	}
-	if err := cmd.Wait(); err != nil && unpackErr == nil {
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil && unpackErr == nil {
 		said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()[:min(stderr.Len(), maxStderr)]), "\n")
 		return nil, &weir.Error{Code: weir.Invalid, Message: "git has no such revision of " + dir, Err: errors.New(said), Remedy: "name a branch, a tag or a commit that holds the folder"}
 	}
