@@ -64,8 +64,11 @@ func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) e
 	} else {
 		fmt.Fprintln(s.err, "no functions found; see [functions] directory in netlify.toml")
 	}
-	if f.learn {
+	switch {
+	case f.learn:
 		fmt.Fprintf(s.err, "learning: nothing that a sandbox can let through is denied. When the functions have done what they do, go on with: %s\n", f.next(dir))
+	case len(d.Functions()) > 0 && !d.Policed():
+		fmt.Fprintln(s.err, "there is no policy yet, so the functions may do nothing; to make one from what they do: weir dev --learn")
 	}
 	ready := s.out
 	if f.records.toStdout() {
