@@ -41,10 +41,10 @@ type filterFlags struct {
 
 func (f *filterFlags) register(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVar(&f.Function, "function", "", "only of this function; * stands for any characters")
-	fl.StringVar(&f.Host, "host", "", "only calls of this host; * stands for any characters")
-	fl.StringVar(&f.verdict, "decision", "", "only what was decided so: allow or deny")
-	fl.StringVar(&f.Kind, "kind", "", "only of this kind: http, ws, tcp, udp, dns, tls, read, write, exec, env, addon, syscall or invocation")
+	fl.StringVar(&f.Function, "function", "", "only of the function `NAME`; * stands for any characters")
+	fl.StringVar(&f.Host, "host", "", "only calls of the host `NAME`; * stands for any characters")
+	fl.StringVar(&f.verdict, "decision", "", "only what was decided so: `allow|deny`")
+	fl.StringVar(&f.Kind, "kind", "", "only of this `KIND`: http, ws, tcp, udp, dns, tls, read, write, exec, env, addon, syscall or invocation")
 }
 
 func (f *filterFlags) filter() (record.Filter, error) {
@@ -85,7 +85,7 @@ also when the server goes on in a new file. It ends when it is interrupted.`,
 		},
 	}
 	f.register(c)
-	c.Flags().IntVar(&last, "last", 10, "how many records to begin with, of those that are there")
+	c.Flags().IntVar(&last, "last", 10, "begin with the last `N` records of those that are there")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records themselves, JSON Lines")
 	return c
 }
@@ -142,8 +142,8 @@ it, the oldest first. Lines that tell of records that are missing are always pri
 		},
 	}
 	f.register(c)
-	c.Flags().StringVar(&since, "since", "", "only from then on: a time (2026-01-02T15:04:05Z), a day (2026-01-02: its beginning, UTC), or how long ago (90m, 24h)")
-	c.Flags().StringVar(&until, "until", "", "only up to then, in the same forms")
+	c.Flags().StringVar(&since, "since", "", "only from `WHEN` on: a time (2026-01-02T15:04:05Z), a day (2026-01-02: its beginning, UTC), or how long ago (90m, 24h)")
+	c.Flags().StringVar(&until, "until", "", "only up to `WHEN`, in the same forms")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records themselves, JSON Lines")
 	return c
 }
@@ -246,7 +246,7 @@ link is broken.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return runAuditVerify(s, args, keys, asJSON) },
 	}
-	c.Flags().StringArrayVar(&keys, "key", nil, "file with a server's public key; may be repeated (default: records.pub in this machine's state directory)")
+	c.Flags().StringArrayVar(&keys, "key", nil, "`FILE` with a server's public key; may be repeated (default: records.pub in this machine's state directory)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -21,7 +21,8 @@ func newDev(s *streams) *cobra.Command {
 		Long: `Serves the site in DIR (default: this folder) on loopback: its functions at
 /.netlify/functions/NAME, the AWS Lambda Invoke API for them, and its static files. The
 site is built anew whenever one of its files changes; requests in flight finish on the
-old build. When it serves, it prints one line on stdout: ready http://ADDR (on stderr, if records go to stdout)`,
+old build. When it serves, it prints one line on stdout: ready http://ADDR (on stderr, if
+records go to stdout).`,
 		Example: `  weir dev
   weir dev --learn
   weir dev site --port 8888 --env-file .env.test
@@ -36,7 +37,7 @@ old build. When it serves, it prints one line on stdout: ready http://ADDR (on s
 		},
 	}
 	f.register(c)
-	c.Flags().Uint16Var(&port, "port", 8888, "port to listen on; 0: any free one")
+	c.Flags().Uint16Var(&port, "port", 8888, "`PORT` to listen on; 0: any free one")
 	return c
 }
 

@@ -33,7 +33,7 @@ with --strict 1; what is wrong makes it 3.`,
 		RunE: func(c *cobra.Command, args []string) error { return runPolicyCheck(s, &f, dirArg(args)) },
 	}
 	contextFlag(c, &f.context)
-	c.Flags().StringArrayVar(&f.records, "records", nil, "file of records; may be repeated")
+	c.Flags().StringArrayVar(&f.records, "records", nil, "`FILE` of records; may be repeated")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit with 1 if there is any advice")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c

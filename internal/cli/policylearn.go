@@ -49,7 +49,7 @@ nobody used are named, never removed.`,
 		},
 	}
 	recordsFlag(c, &f.records)
-	c.Flags().StringVar(&f.out, "out", "", "write to this file instead of standard output")
+	c.Flags().StringVar(&f.out, "out", "", "write to this `FILE` instead of standard output")
 	c.Flags().BoolVar(&f.force, "force", false, "replace the file that --out names, if there is one")
 	c.Flags().BoolVar(&f.json, "json", false, "print the proposal as JSON")
 	return c
@@ -63,7 +63,7 @@ func dirArg(args []string) string {
 }
 
 func recordsFlag(c *cobra.Command, files *[]string) {
-	c.Flags().StringArrayVar(files, "records", nil, "file of records, with those put aside when it was full; may be repeated (default: DIR/"+learnedRecords+")")
+	c.Flags().StringArrayVar(files, "records", nil, "`FILE` of records, with those put aside when it was full; may be repeated (default: DIR/"+learnedRecords+")")
 }
 
 func runPolicyLearn(s *streams, f *learnFlags) error {

@@ -38,7 +38,7 @@ call that was allowed.`,
 		},
 	}
 	recordsFlag(c, &f.records)
-	c.Flags().StringVar(&f.policy, "policy", "", "the candidate (default: DIR/weir.toml)")
+	c.Flags().StringVar(&f.policy, "policy", "", "`FILE` with the candidate (default: DIR/weir.toml)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the outcome as JSON")
 	return c
 }
