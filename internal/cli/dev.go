@@ -1,5 +1,7 @@
 package cli
 
+// weir dev: one site served on this machine until it is told to end.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package cli
 
+// weir doctor: the walls of this machine, before a function needs them.
+
 import (
 	"encoding/json"
 	"errors"

@@ -1,5 +1,7 @@
 package cli
 
+// weir invoke: one invocation, for scripts and for trying things out.
+
 import (
 	"context"
 	"encoding/json"

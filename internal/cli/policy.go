@@ -1,5 +1,7 @@
 package cli
 
+// weir policy holds the offline commands; what they share stands here.
+
 import (
 	"errors"
 

@@ -1,5 +1,7 @@
 package cli
 
+// weir policy diff: what a change gives away, before it is merged.
+
 import (
 	"bytes"
 	"errors"

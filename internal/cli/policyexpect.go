@@ -1,5 +1,7 @@
 package cli
 
+// weir policy test: expectations that stand beside weir.toml, held against the policies.
+
 import (
 	"fmt"
 	"os"

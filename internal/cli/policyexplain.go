@@ -1,5 +1,7 @@
 package cli
 
+// weir policy explain: one question to a policy, answered in the words of a denial.
+
 import (
 	"errors"
 	"fmt"

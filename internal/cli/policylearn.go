@@ -1,5 +1,7 @@
 package cli
 
+// weir policy learn: from records to a weir.toml that a person can read.
+
 import (
 	"encoding/json"
 	"errors"

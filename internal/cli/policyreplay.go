@@ -1,5 +1,7 @@
 package cli
 
+// weir policy replay: what a policy would change for calls that are on record.
+
 import (
 	"encoding/json"
 	"fmt"

@@ -1,5 +1,7 @@
 package weir
 
+// Texts of strangers are cut in one way everywhere.
+
 import "unicode/utf8"
 
 // Cut gives the beginning of a text, no more than n bytes, and never cuts inside a character: what
