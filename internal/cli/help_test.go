@@ -4,7 +4,9 @@ package cli
 
 import (
 	"io"
+	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -14,17 +16,40 @@ import (
 var unnamed = regexp.MustCompile(`--[a-z-]+ (string|stringArray|int|uint16|size) `)
 
 func TestHelpNamesTheValuesOfFlags(t *testing.T) {
-	var walk func(c *cobra.Command)
-	walk = func(c *cobra.Command) {
+	for _, c := range commands(newRoot(&streams{nil, io.Discard, io.Discard})) {
 		if got := unnamed.FindString(c.UsageString()); got != "" {
 			t.Errorf("%s: %s", c.CommandPath(), got)
 		}
 		if c.Example == "" {
 			t.Errorf("%s has no example", c.CommandPath())
 		}
-		for _, below := range c.Commands() {
-			walk(below)
+	}
+}
+
+func TestThePageNamesEveryCommandAndFlag(t *testing.T) {
+	b, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	flag := regexp.MustCompile(`--[a-z-]+`)
+	for _, c := range commands(newRoot(&streams{nil, io.Discard, io.Discard})) {
+		if !c.HasSubCommands() && !strings.Contains(page, c.CommandPath()+" ") {
+			t.Errorf("docs/cli.md does not name %s", c.CommandPath())
+		}
+		for _, f := range flag.FindAllString(c.LocalFlags().FlagUsages(), -1) {
+			if f != "--help" && !strings.Contains(page, f) {
+				t.Errorf("docs/cli.md does not name %s of %s", f, c.CommandPath())
+			}
 		}
 	}
-	walk(newRoot(&streams{nil, io.Discard, io.Discard}))
+}
+
+// commands gives a command and all below it.
+func commands(c *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{c}
+	for _, below := range c.Commands() {
+		all = append(all, commands(below)...)
+	}
+	return all
 }

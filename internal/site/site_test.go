@@ -102,7 +102,7 @@ func TestWarnings(t *testing.T) {
 				`netlify.toml:7:1: unknown key "node_bundlr" in [functions.a]; did you mean "node_bundler"?`}},
 		"other sections": {"-- netlify.toml --\n[[redirects]]\nfrom = \"/x\"\n[[plugins]]\npackage = \"p\"\n[context.production.environment]\nA = \"1\"\n-- netlify/functions/a.js --\n",
 			[]string{"netlify.toml:1:3: redirects are not applied by this version yet"}},
-		"no functions":   {"-- netlify.toml --\n", []string{"no functions: there is no folder netlify/functions, and netlify.toml names no other one"}},
+		"no functions": {"-- netlify.toml --\n", []string{"no functions: there is no folder netlify/functions, and netlify.toml names no other one"}},
 		"same name": {"-- netlify/functions/a.js --\n-- netlify/functions/a.ts --\n-- netlify/functions/a/index.ts --\n",
 			[]string{"netlify/functions/a.js is not served: netlify/functions/a/index.ts has the same name", "netlify/functions/a.ts is not served: netlify/functions/a/index.ts has the same name"}},
 		"bad names": {"-- netlify/functions/a.test.js --\n-- netlify/functions/b c.js --\n-- netlify/functions/d.zip --\n",
