@@ -109,6 +109,7 @@ its policy names, whatever any of its dependencies tries.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", RunE: runHelp})
 	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s))
 	for _, c := range root.Commands() {
 		checkArgs(c)
@@ -127,6 +128,18 @@ func runGroup(c *cobra.Command, args []string) error {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
 	}
 	return &usageError{err}
+}
+
+// runHelp shows the help of the command that is named; cobra's own shows that of weir for a name of none.
+func runHelp(c *cobra.Command, args []string) error {
+	about, rest, err := c.Root().Find(args)
+	if err != nil {
+		return &usageError{err}
+	}
+	if len(rest) > 0 {
+		return runGroup(about, rest)
+	}
+	return about.Help()
 }
 
 // flagError is for a flag that is not there, or whose value can't be understood: of numbers, it says so in
