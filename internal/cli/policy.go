@@ -28,7 +28,7 @@ bootstrap files of Intrinsic's functions.`,
 
 // contextFlag adds the flag that says in which of Netlify's deploy contexts bootstrap files are read.
 func contextFlag(c *cobra.Command, context *string) {
-	c.Flags().StringVar(context, "context", "production", "deploy `CONTEXT` that Intrinsic's bootstrap files see, such as production or dev")
+	c.Flags().StringVar(context, "context", "production", "deploy context `NAME` that Intrinsic's bootstrap files see, such as production or dev")
 }
 
 // contextVariables are the variables that bootstrap files see in a deploy context.
