@@ -65,12 +65,10 @@ func write(ctx context.Context, stateDir string, built []output) (*Artifact, err
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(store, 0o755); err != nil {
-		return nil, err
-	}
 	tmp, held, err := scratch(store)
 	if err != nil {
-		return nil, err
+		return nil, &weir.Error{Code: weir.Invalid, Message: "artifacts can't be kept in " + store, Err: err,
+			Remedy: "set WEIR_STATE_DIR to a folder that this user may write to"}
 	}
 	defer os.RemoveAll(tmp)
 	defer held.Close()

@@ -93,6 +93,9 @@ func lockStore(store string) (*os.File, error) {
 // scratch makes an empty folder in the store, with a lease, and removes what a crash left. The store
 // is locked meanwhile, or somebody else would take a folder without a lease for a left-over.
 func scratch(store string) (string, *os.File, error) {
+	if err := os.MkdirAll(store, 0o755); err != nil {
+		return "", nil, err
+	}
 	lock, err := lockStore(store)
 	if err != nil {
 		return "", nil, err

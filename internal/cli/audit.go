@@ -44,10 +44,10 @@ var kinds = append(slices.Clone(record.Kinds), "invocation")
 
 func (f *filterFlags) register(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVar(&f.Function, "function", "", "only of this function; * stands for any characters")
-	fl.StringVar(&f.Host, "host", "", "only calls of this host; * stands for any characters")
-	fl.StringVar(&f.verdict, "decision", "", "only what was decided so: allow or deny")
-	fl.StringVar(&f.Kind, "kind", "", "only of this kind: "+strings.Join(kinds, ", "))
+	fl.StringVar(&f.Function, "function", "", "only of the function `NAME`; * stands for any characters")
+	fl.StringVar(&f.Host, "host", "", "only calls of the host `NAME`; * stands for any characters")
+	fl.StringVar(&f.verdict, "decision", "", "only what was decided so: `allow|deny`")
+	fl.StringVar(&f.Kind, "kind", "", "only of this `KIND`: "+strings.Join(kinds, ", "))
 }
 
 func (f *filterFlags) filter() (record.Filter, error) {
@@ -98,8 +98,8 @@ it, and then each new one, also when the server goes on in a new file. It ends w
 		},
 	}
 	f.register(c)
-	c.Flags().StringVar(&since, "since", "", "begin with all from then on: "+momentForms)
-	c.Flags().IntVarP(&last, "last", "n", 10, "how many records to begin with, of those that are there")
+	c.Flags().StringVar(&since, "since", "", "begin with all from `WHEN` on: "+momentForms)
+	c.Flags().IntVarP(&last, "last", "n", 10, "begin with the last `N` records of those that are there")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records themselves, JSON Lines")
 	return c
 }
@@ -132,8 +132,8 @@ it, the oldest first. Lines that tell of records that are missing are always pri
 		},
 	}
 	f.register(c)
-	c.Flags().StringVar(&since, "since", "", "only from then on: "+momentForms)
-	c.Flags().StringVar(&until, "until", "", "only up to then, in the same forms")
+	c.Flags().StringVar(&since, "since", "", "only from `WHEN` on: "+momentForms)
+	c.Flags().StringVar(&until, "until", "", "only up to `WHEN`, in the same forms")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records themselves, JSON Lines")
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -124,7 +125,8 @@ its policy names, whatever any of its dependencies tries.`,
 		RunE:          runGroup,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", RunE: runHelp})
 	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s))
 	for _, c := range root.Commands() {
 		checkArgs(c)
@@ -140,17 +142,39 @@ func runGroup(c *cobra.Command, args []string) error {
 	err := fmt.Errorf("there is no command %q", args[0])
 	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		err = fmt.Errorf("%w; did you mean %s?", err, near[0])
+		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
 	}
 	return &usageError{err}
 }
 
-// checkArgs makes wrong arguments of a command, or of one below it, usage errors.
+// runHelp shows the help of the command that is named; cobra's own shows that of weir for a name of none.
+func runHelp(c *cobra.Command, args []string) error {
+	about, rest, err := c.Root().Find(args)
+	if err != nil {
+		return &usageError{err}
+	}
+	if len(rest) > 0 {
+		return runGroup(about, rest)
+	}
+	return about.Help()
+}
+
+// flagError is for a flag that is not there, or whose value can't be understood: of numbers, it says so in
+// the user's words instead of strconv's.
+func flagError(_ *cobra.Command, err error) error {
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		err = errors.New(strings.ReplaceAll(err.Error(), number.Error(), "must be a whole number in range"))
+	}
+	return &usageError{err}
+}
+
+// checkArgs makes too few or too many arguments of a command, or of one below it, usage errors.
 func checkArgs(c *cobra.Command) {
 	args := c.Args
 	c.Args = func(c *cobra.Command, a []string) error {
-		if err := args(c, a); err != nil {
-			return &usageError{err}
+		if args(c, a) != nil {
+			return &usageError{fmt.Errorf("wrong number of arguments: %d; write %s", len(a), c.UseLine())}
 		}
 		return nil
 	}

@@ -1,5 +1,7 @@
 package cli
 
+// weir demo: runs the story and tells it, or its JSON.
+
 import (
 	"fmt"
 	"os"

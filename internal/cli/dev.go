@@ -1,5 +1,7 @@
 package cli
 
+// weir dev: one site served on this machine until it is told to end.
+
 import (
 	"context"
 	"errors"
@@ -21,7 +23,8 @@ func newDev(s *streams) *cobra.Command {
 		Long: `Serves the site in DIR (default: this folder) on loopback: its functions at
 /.netlify/functions/NAME, the AWS Lambda Invoke API for them, and its static files. The
 site is built anew whenever one of its files changes; requests in flight finish on the
-old build. When it serves, it prints one line on stdout: ready http://ADDR (on stderr, if records go to stdout)`,
+old build. When it serves, it prints one line on stdout: ready http://ADDR (on stderr, if
+records go to stdout).`,
 		Example: `  weir dev
   weir dev --learn
   weir dev site --port 8888 --env-file .env.test
@@ -36,7 +39,7 @@ old build. When it serves, it prints one line on stdout: ready http://ADDR (on s
 		},
 	}
 	f.register(c)
-	c.Flags().Uint16Var(&port, "port", 8888, "port to listen on; 0: any free one")
+	c.Flags().Uint16Var(&port, "port", 8888, "`PORT` to listen on; 0: any free one")
 	return c
 }
 
@@ -64,8 +67,11 @@ func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) e
 	} else {
 		fmt.Fprintln(s.err, "no functions found; see [functions] directory in netlify.toml")
 	}
-	if f.learn {
+	switch {
+	case f.learn:
 		fmt.Fprintf(s.err, "learning: nothing that a sandbox can let through is denied. When the functions have done what they do, go on with: %s\n", f.next(dir))
+	case len(d.Functions()) > 0 && !d.Policed():
+		fmt.Fprintln(s.err, "there is no policy yet, so the functions may do nothing; to make one from what they do: weir dev --learn")
 	}
 	ready := s.out
 	if f.records.toStdout() {

@@ -1,5 +1,7 @@
 package cli
 
+// weir doctor: the walls of this machine, before a function needs them.
+
 import (
 	"errors"
 	"fmt"
@@ -18,7 +20,8 @@ func newDoctor(s *streams) *cobra.Command {
 		Use:   "doctor",
 		Short: "Say which walls this machine can raise, and how to get those it can't",
 		Long: `Raises a sandbox and says of each wall whether it is in force, replaced by a fallback or
-missing, and what to do about it. The exit code is 4 if functions can't be run here.`,
+missing, and what to do about it. The exit code is 4 if functions can't be run here for
+want of a wall, and 3 for want of Node.js.`,
 		Example: `  weir doctor
   weir doctor --json`,
 		Args: cobra.NoArgs,

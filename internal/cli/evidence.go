@@ -25,13 +25,13 @@ type evidenceFlags struct {
 
 func (f *evidenceFlags) register(c *cobra.Command, absent string) {
 	fl := c.Flags()
-	fl.StringArrayVar(&f.files, "records", nil, "file of records, with those put aside when it was full; may be repeated"+absent)
+	fl.StringArrayVar(&f.files, "records", nil, "`FILE` of records, with those put aside when it was full; may be repeated"+absent)
 	registerKeys(c, &f.keys)
 	fl.BoolVar(&f.unverified, "unverified", false, "take records as they are, also those that somebody changed or that were never chained")
 }
 
 func registerKeys(c *cobra.Command, keys *[]string) {
-	c.Flags().StringArrayVar(keys, "key", nil, "file with a server's public key; may be repeated (default: records.pub in this machine's state directory)")
+	c.Flags().StringArrayVar(keys, "key", nil, "`FILE` with a server's public key; may be repeated (default: records.pub in this machine's state directory)")
 }
 
 // evidence is what is known of the records that were read.

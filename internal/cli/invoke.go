@@ -1,5 +1,7 @@
 package cli
 
+// weir invoke: one invocation, for scripts and for trying things out.
+
 import (
 	"context"
 	"encoding/json"
@@ -7,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
@@ -39,9 +42,9 @@ code is 5.`,
 		},
 	}
 	f.register(c)
-	c.Flags().StringVar(&dir, "dir", ".", "the site")
-	c.Flags().StringVar(&event, "event", "", "file with the event as JSON; - for standard input")
-	c.Flags().StringVar(&payload, "payload", "", "the event as JSON (default: {})")
+	c.Flags().StringVar(&dir, "dir", ".", "the folder `DIR` of the site")
+	c.Flags().StringVar(&event, "event", "", "`FILE` with the event as JSON; - for standard input")
+	c.Flags().StringVar(&payload, "payload", "", "the event as `JSON` (default: {})")
 	return c
 }
 
@@ -76,6 +79,9 @@ func runInvoke(ctx context.Context, s *streams, f *siteFlags, dir, name string, 
 		return err
 	}
 	defer closeAll()
+	if known := d.Functions(); !slices.Contains(known, name) {
+		return noFunction(name, known)
+	}
 	res, err := d.Invoke(ctx, weir.Invocation{ID: ulid.Make().String(), Function: name, Event: event})
 	if err != nil {
 		return err

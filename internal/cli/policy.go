@@ -1,5 +1,7 @@
 package cli
 
+// weir policy holds the offline commands; what they share stands here.
+
 import (
 	"errors"
 
@@ -29,7 +31,7 @@ bootstrap files of Intrinsic's functions.`,
 
 // contextFlag adds the flag that says in which of Netlify's deploy contexts bootstrap files are read.
 func contextFlag(c *cobra.Command, context *string) {
-	c.Flags().StringVar(context, "context", "production", "deploy context that Intrinsic's bootstrap files see, such as production or dev")
+	c.Flags().StringVar(context, "context", "production", "deploy context `NAME` that Intrinsic's bootstrap files see, such as production or dev")
 }
 
 // contextVariables are the variables that bootstrap files see in a deploy context.

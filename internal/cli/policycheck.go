@@ -1,5 +1,7 @@
 package cli
 
+// weir policy check: faults and advice, for people and for CI.
+
 import (
 	"bytes"
 	"context"

@@ -1,5 +1,7 @@
 package cli
 
+// weir policy diff: what a change gives away, before it is merged.
+
 import (
 	"bytes"
 	"context"
@@ -38,7 +40,7 @@ which order is no change. What can't be told for sure counts as gained.`,
 		RunE: func(c *cobra.Command, args []string) error { return runPolicyDiff(c.Context(), s, &f, args) },
 	}
 	contextFlag(c, &f.context)
-	c.Flags().StringVar(&f.git, "git", "", "compare with this revision: a branch, a tag or a commit")
+	c.Flags().StringVar(&f.git, "git", "", "compare with this `REVISION`: a branch, a tag or a commit")
 	c.Flags().BoolVar(&f.exitCode, "exit-code", false, "exit with 10 if any privilege is gained")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	c.Flags().BoolVar(&f.markdown, "markdown", false, "print Markdown, for a comment on a pull request")

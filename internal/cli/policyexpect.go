@@ -1,7 +1,10 @@
 package cli
 
+// weir policy test: expectations that stand beside weir.toml, held against the policies.
+
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -37,7 +40,7 @@ Each is written as for weir policy explain. The exit code is 1 if one does not h
 		RunE: func(c *cobra.Command, args []string) error { return runPolicyTest(s, &f, dirArg(args)) },
 	}
 	contextFlag(c, &f.context)
-	c.Flags().StringVar(&f.file, "file", "", "the expectations (default: DIR/"+expect.FileName+")")
+	c.Flags().StringVar(&f.file, "file", "", "`FILE` with the expectations (default: DIR/"+expect.FileName+")")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }
@@ -47,9 +50,9 @@ func runPolicyTest(s *streams, f *testFlags, dir string) error {
 	if file == "" {
 		file = filepath.Join(dir, expect.FileName)
 	}
-	data, err := readFile(file, "--file")
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return &weir.Error{Code: weir.Invalid, Message: "the expectations can't be read", Err: err, Remedy: "write them, or name their file with --file; weir policy test --help has an example"}
 	}
 	expectations, err := tomlpolicy.ParseExpectations(file, data)
 	if err != nil {

@@ -1,5 +1,7 @@
 package cli
 
+// weir policy explain: one question to a policy, answered in the words of a denial.
+
 import (
 	"errors"
 	"fmt"
@@ -39,7 +41,7 @@ The exit code is 0 whatever the answer, since the question was answered; with
 		RunE: func(c *cobra.Command, args []string) error { return runPolicyExplain(s, &f, args) },
 	}
 	contextFlag(c, &f.context)
-	c.Flags().StringVar(&f.function, "function", "", "the function (required)")
+	c.Flags().StringVar(&f.function, "function", "", "the function `NAME` (required)")
 	c.Flags().BoolVar(&f.exitCode, "exit-code", false, "exit with 11 if it is denied")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
@@ -103,6 +105,11 @@ func functionOf(site *sitepolicy.Site, name string) (*policy.Engine, error) {
 		}
 		names = append(names, f.Name)
 	}
+	return nil, noFunction(name, names)
+}
+
+// noFunction is the error for a name that is none of a site's functions.
+func noFunction(name string, names []string) error {
 	remedy := "the site has no functions"
 	if len(names) > 0 {
 		remedy = "the functions are " + strings.Join(names, ", ")
@@ -110,7 +117,7 @@ func functionOf(site *sitepolicy.Site, name string) (*policy.Engine, error) {
 			remedy = fmt.Sprintf("did you mean %s?", near)
 		}
 	}
-	return nil, &weir.Error{Code: weir.NotFound, Message: fmt.Sprintf("there is no function %q", name), Remedy: remedy}
+	return &weir.Error{Code: weir.NotFound, Message: fmt.Sprintf("there is no function %q", name), Remedy: remedy}
 }
 
 func printAnswer(s *streams, a ask.Answer) error {

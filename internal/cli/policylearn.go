@@ -1,5 +1,7 @@
 package cli
 
+// weir policy learn: from records to a weir.toml that a person can read.
+
 import (
 	"context"
 	"errors"
@@ -48,7 +50,7 @@ nobody used are named, never removed.`,
 		},
 	}
 	f.records.register(c, recordsDefault)
-	c.Flags().StringVar(&f.out, "out", "", "write to this file instead of standard output")
+	c.Flags().StringVar(&f.out, "out", "", "write to this `FILE` instead of standard output")
 	c.Flags().BoolVar(&f.force, "force", false, "replace the file that --out names, if there is one")
 	c.Flags().BoolVar(&f.json, "json", false, "print the proposal as JSON")
 	return c

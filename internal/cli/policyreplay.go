@@ -1,5 +1,7 @@
 package cli
 
+// weir policy replay: what a policy would change for calls that are on record.
+
 import (
 	"context"
 	"fmt"
@@ -38,7 +40,7 @@ call that was allowed.`,
 		},
 	}
 	f.records.register(c, recordsDefault)
-	c.Flags().StringVar(&f.policy, "policy", "", "the candidate (default: DIR/weir.toml)")
+	c.Flags().StringVar(&f.policy, "policy", "", "`FILE` with the candidate (default: DIR/weir.toml)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the outcome as JSON")
 	return c
 }

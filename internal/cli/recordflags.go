@@ -33,11 +33,11 @@ func (f *recordFlags) register(c *cobra.Command) {
 	f.maxSize = record.DefaultMaxSize
 	fl := c.Flags()
 	f.given = fl.Changed
-	fl.StringVar(&f.file, "records", "", "append decisions and invocations to this file, one JSON object a line; -: to standard output")
-	fl.Var(&f.maxSize, "records-max-size", "size at which the file of records is put aside and the next one begun")
-	fl.IntVar(&f.keep, "records-keep", record.DefaultKeep, "how many files of records are kept; the oldest is removed")
-	fl.StringVar(&f.webhook, "records-webhook", "", "post records to this URL, too: https, or on this machine")
-	fl.StringVar(&f.secretFile, "records-webhook-secret-file", "", "file with the secret that signs what is posted")
+	fl.StringVar(&f.file, "records", "", "append decisions and invocations to this `FILE`, one JSON object a line; -: to standard output")
+	fl.Var(&f.maxSize, "records-max-size", "`SIZE` at which the file of records is put aside and the next one begun")
+	fl.IntVar(&f.keep, "records-keep", record.DefaultKeep, "keep `N` files of records; the oldest is removed")
+	fl.StringVar(&f.webhook, "records-webhook", "", "post records to this `URL`, too: https, or on this machine")
+	fl.StringVar(&f.secretFile, "records-webhook-secret-file", "", "`FILE` with the secret that signs what is posted")
 }
 
 // minRecords is the smallest file of records: a few lines must fit.

@@ -31,12 +31,12 @@ type siteFlags struct {
 
 func (f *siteFlags) register(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringArrayVar(&f.envFiles, "env-file", nil, "file of NAME=value lines with the site's variables; may be repeated, later ones win (the site's own .env is read first)")
-	fl.StringArrayVar(&f.resolve, "resolve", nil, "HOST[:PORT]=ADDR[:PORT]: connect to ADDR when a function calls HOST; HOST may be *.name; may be repeated")
-	fl.StringArrayVar(&f.upstreamCA, "upstream-ca", nil, "PEM file of certificate authorities to trust besides the system's; may be repeated")
+	fl.StringArrayVar(&f.envFiles, "env-file", nil, "`FILE` of NAME=value lines with the site's variables; may be repeated, later ones win (the site's own .env is read first)")
+	fl.StringArrayVar(&f.resolve, "resolve", nil, "`HOST[:PORT]=ADDR[:PORT]`: connect to ADDR when a function calls HOST; HOST may be *.name; may be repeated")
+	fl.StringArrayVar(&f.upstreamCA, "upstream-ca", nil, "PEM `FILE` of certificate authorities to trust besides the system's; may be repeated")
 	f.records.register(c)
-	fl.StringVar(&f.node, "node", "", "path of the Node.js binary (default: node from the PATH, else one that Weir fetches)")
-	fl.StringVar(&f.identityKey, "identity-key", "", "file with the key that verifies callers' JSON Web Tokens: a PEM public key, or a secret for HS256")
+	fl.StringVar(&f.node, "node", "", "`PATH` of the Node.js binary (default: node from the PATH, else one that Weir fetches)")
+	fl.StringVar(&f.identityKey, "identity-key", "", "`FILE` with the key that verifies callers' JSON Web Tokens: a PEM public key, or a secret for HS256")
 	fl.BoolVar(&f.learn, "learn", false, "let every function do what it does and record it (monitor mode); records go to DIR/"+learnedRecords+" unless --records names a file")
 }
 

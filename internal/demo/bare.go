@@ -47,19 +47,11 @@ func event() json.RawMessage {
 
 // runBare tells the first half. An error means that Node could not be run.
 func runBare(ctx context.Context, node, site string) (*Half, error) {
-	n, err := openInternet()
+	n, dir, leave, err := stage()
 	if err != nil {
 		return nil, err
 	}
-	defer n.close()
-	dir, err := os.MkdirTemp("", "weir-demo-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	if err := furnish(dir, n.ca); err != nil {
-		return nil, err
-	}
+	defer leave()
 	answer, err := os.Create(filepath.Join(dir, "answer"))
 	if err != nil {
 		return nil, err
@@ -89,6 +81,22 @@ func runBare(ctx context.Context, node, site string) (*Half, error) {
 	n.close() // what is on its way arrives first
 	raw, failure := readAnswer(answer.Name())
 	return n.half(raw, failure, strings.Split(strings.TrimSpace(string(out)), "\n"), nil), nil
+}
+
+// stage is what a half plays on: an internet and a home folder, which leave ends.
+func stage() (n *internet, dir string, leave func(), err error) {
+	if n, err = openInternet(); err != nil {
+		return nil, "", nil, err
+	}
+	leave = func() { n.close(); os.RemoveAll(dir) }
+	if dir, err = os.MkdirTemp("", "weir-demo-"); err == nil {
+		err = furnish(dir, n.ca)
+	}
+	if err != nil {
+		leave()
+		return nil, "", nil, err
+	}
+	return n, dir, leave, nil
 }
 
 // furnish puts into dir, the function's home, what a developer's or a server's home holds.

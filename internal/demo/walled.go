@@ -5,7 +5,6 @@ package demo
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,18 +22,13 @@ import (
 // hijacked package calls is routed to the stand-ins and trusted, so that only the policy is in the
 // way. An error means that Weir can't run functions here.
 func runWalled(ctx context.Context, node, site, stateDir string) (*Half, error) {
-	n, err := openInternet()
+	n, dir, leave, err := stage()
 	if err != nil {
 		return nil, err
 	}
-	defer n.close()
-	dir, err := os.MkdirTemp("", "weir-demo-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
+	defer leave()
 	env := filepath.Join(dir, "env")
-	if err := errors.Join(furnish(dir, n.ca), os.WriteFile(env, []byte(strings.Join(variables, "\n")+"\n"), 0o600)); err != nil {
+	if err := os.WriteFile(env, []byte(strings.Join(variables, "\n")+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	overrides, err := n.overrides()

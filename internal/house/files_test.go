@@ -85,6 +85,40 @@ func TestFunctionsStayShort(t *testing.T) {
 	}
 }
 
+// A reader who opens a file learns first why it is there: the package's comment, or one of the file's own.
+func TestFilesOpenWithWhyTheyExist(t *testing.T) {
+	fset := token.NewFileSet()
+	for _, f := range sources(t) {
+		if filepath.Ext(f) != ".go" || strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(fset, f, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !opens(file) {
+			t.Errorf("%s does not say why it exists: open it with a comment, apart from that of its first declaration", strings.TrimPrefix(f, "../../"))
+		}
+	}
+}
+
+// opens tells whether a comment that is prose, and not the first declaration's own, stands before all
+// declarations.
+func opens(file *ast.File) bool {
+	var own *ast.CommentGroup
+	end := file.FileEnd
+	if len(file.Decls) > 0 {
+		end = file.Decls[0].Pos()
+		switch d := file.Decls[0].(type) {
+		case *ast.FuncDecl:
+			own = d.Doc
+		case *ast.GenDecl:
+			own = d.Doc
+		}
+	}
+	return slices.ContainsFunc(file.Comments, func(c *ast.CommentGroup) bool { return c != own && c.End() < end && c.Text() != "" })
+}
+
 func TestNoLeftOvers(t *testing.T) {
 	mark := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X|HA` + `CK)\b`)
 	for _, f := range sources(t) {

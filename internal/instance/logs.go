@@ -5,7 +5,6 @@ package instance
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"sync"
 	"time"
@@ -16,10 +15,9 @@ import (
 )
 
 const (
-	maxLine = 16 << 10 // bytes of one log line; a longer one is cut into several
-	// drainTime bounds how long the next invocation waits for the output of the last one to be
-	// attributed; nearly always there is nothing to wait for.
-	drainTime = 50 * time.Millisecond
+	maxLine   = 16 << 10              // bytes of one log line; a longer one is cut into several
+	pipeSize  = 64 << 10              // bytes that a pipe holds (pipe(7))
+	drainTime = 50 * time.Millisecond // for the last words of a program that has ended
 )
 
 // heapWords are V8's last words when its heap is full.
@@ -39,7 +37,7 @@ type Line struct {
 type logs struct {
 	sink           func(Line)
 	stdout, stderr *os.File // the program's ends, closed once it has them
-	readers        [2]*os.File
+	outputs        [2]*output
 	done           sync.WaitGroup
 
 	mu    sync.Mutex
@@ -49,20 +47,33 @@ type logs struct {
 	heap  bool // V8 has said that its heap is full, or the function has, to nobody's harm
 }
 
+// output is our end of one of them.
+type output struct {
+	stream string
+	pipe   *os.File
+
+	mu  sync.Mutex // held from reading until what was read is handed on
+	buf []byte
+	n   int // bytes of buf that are the beginning of a line
+}
+
 func newLogs(sink func(Line), tag Line, limit int64) (*logs, error) {
 	l := &logs{sink: sink, tag: tag, left: limit, limit: limit}
+	for i, stream := range []string{"stdout", "stderr"} {
+		l.outputs[i] = &output{stream: stream, buf: make([]byte, maxLine)}
+	}
 	var err error
-	if l.readers[0], l.stdout, err = os.Pipe(); err != nil {
+	if l.outputs[0].pipe, l.stdout, err = os.Pipe(); err != nil {
 		return nil, err
 	}
-	if l.readers[1], l.stderr, err = os.Pipe(); err != nil {
-		l.readers[0].Close()
+	if l.outputs[1].pipe, l.stderr, err = os.Pipe(); err != nil {
+		l.outputs[0].pipe.Close()
 		l.stdout.Close()
 		return nil, err
 	}
-	for i, stream := range []string{"stdout", "stderr"} {
+	for _, o := range l.outputs {
 		l.done.Add(1)
-		go l.read(l.readers[i], stream)
+		go l.read(o)
 	}
 	return l, nil
 }
@@ -82,68 +93,84 @@ func (l *logs) begin(request string) {
 	l.mu.Unlock()
 }
 
-// drain waits until what the program has printed so far has been read.
+// drain hands on what the program has printed so far. A program that goes on printing can't hold it up: it
+// reads no more than a pipe holds.
 func (l *logs) drain() {
-	deadline := time.Now().Add(drainTime)
-	for _, r := range l.readers {
-		for pending(r) && time.Now().Before(deadline) {
-			time.Sleep(time.Millisecond)
+	for _, o := range l.outputs {
+		c, err := o.pipe.SyscallConn()
+		if err != nil {
+			continue // closed
 		}
+		c.Control(func(fd uintptr) {
+			for read := 0; read < pipeSize; {
+				n, _ := l.take(o, int(fd))
+				if n <= 0 {
+					return
+				}
+				read += n
+			}
+		})
 	}
-}
-
-// pending tells whether a pipe holds bytes that nobody has read (TIOCINQ, which is FIONREAD).
-func pending(f *os.File) bool {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return false
-	}
-	n := 0
-	c.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-	return err == nil && n > 0
 }
 
 // close ends the reading. The program has ended, so what it printed has been read or is about to
 // be; a reader that something else holds open is cut off.
 func (l *logs) close() {
-	for _, r := range l.readers {
-		r.SetReadDeadline(time.Now().Add(drainTime))
+	for _, o := range l.outputs {
+		o.pipe.SetReadDeadline(time.Now().Add(drainTime))
 	}
 	l.done.Wait()
 }
 
-func (l *logs) read(r *os.File, stream string) {
+// read hands on what is printed, until the program's end of the pipe is closed or time is up.
+func (l *logs) read(o *output) {
 	defer l.done.Done()
-	defer r.Close()
-	buf := make([]byte, maxLine)
-	n := 0
-	for {
-		m, err := r.Read(buf[n:])
-		n += m
-		rest := buf[:n]
-		if !l.wanted(stream, rest) { // that it is lines costs nothing then; V8's words may come in pieces
-			rest = rest[max(0, len(rest)-len(heapWords)):]
-		}
-		for {
-			i := bytes.IndexByte(rest, '\n')
-			if i < 0 {
-				break
-			}
-			l.emit(stream, rest[:i])
-			rest = rest[i+1:]
-		}
-		if len(rest) == len(buf) || (err != nil && len(rest) > 0) {
-			l.emit(stream, rest)
-			rest = nil
-		}
-		n = copy(buf, rest)
-		if err != nil {
-			if err != io.EOF {
-				io.Copy(io.Discard, r)
-			}
-			return
-		}
+	defer o.pipe.Close()
+	c, err := o.pipe.SyscallConn()
+	for n := 1; err == nil && n > 0; {
+		err = c.Read(func(fd uintptr) bool {
+			var again error
+			n, again = l.take(o, int(fd))
+			return again != unix.EAGAIN // else it waits for more
+		})
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.n > 0 {
+		l.emit(o.stream, o.buf[:o.n])
+		o.n = 0
+	}
+}
+
+// take reads once and hands on the lines that are whole. It gives the number of bytes, 0 at the end.
+func (l *logs) take(o *output, fd int) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	m, err := unix.Read(fd, o.buf[o.n:])
+	for err == unix.EINTR {
+		m, err = unix.Read(fd, o.buf[o.n:])
+	}
+	if m <= 0 {
+		return m, err
+	}
+	rest := o.buf[:o.n+m]
+	if !l.wanted(o.stream, rest) { // that it is lines costs nothing then; V8's words may come in pieces
+		rest = rest[max(0, len(rest)-len(heapWords)):]
+	}
+	for {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			break
+		}
+		l.emit(o.stream, rest[:i])
+		rest = rest[i+1:]
+	}
+	if len(rest) == len(o.buf) {
+		l.emit(o.stream, rest)
+		rest = nil
+	}
+	o.n = copy(o.buf, rest)
+	return m, nil
 }
 
 // heapFull tells whether the program's last words were that its heap is full. V8 then aborts, which

@@ -69,6 +69,34 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
+// TestWhatWasPrintedBeforeIsTheLastInvocations: however late its output is read, a line belongs to the
+// invocation that printed it.
+func TestWhatWasPrintedBeforeIsTheLastInvocations(t *testing.T) {
+	var wrong, lines int
+	l, err := newLogs(func(line Line) {
+		lines++
+		if line.Text != line.Request {
+			wrong++
+		}
+	}, Line{}, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 2000
+	for i := range rounds {
+		request := fmt.Sprint("r", i)
+		l.begin(request)
+		if _, err := l.stdout.WriteString(strings.Repeat(request+"\n", 20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.started()
+	l.close()
+	if wrong > 0 || lines != 20*rounds {
+		t.Errorf("of %d lines, %d belong to another invocation", lines, wrong)
+	}
+}
+
 // TestTraceCountsAsOutput: what is logged of an error comes out of the same budget.
 func TestTraceCountsAsOutput(t *testing.T) {
 	var lines []string

@@ -1,5 +1,7 @@
 package policy
 
+// A policy is a value: what front ends make, artifacts keep and the engine asks.
+
 import "github.com/weir-run/weir/internal/weir"
 
 // Mode says what becomes of a request that no rule allows.

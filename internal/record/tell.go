@@ -1,5 +1,7 @@
 package record
 
+// Denials for others than files: told as they come, and as bounded as records are.
+
 // Teller gives denials to a function, the first of equal ones at once and those that follow within
 // the second as one that counts them, so that whoever puts them into words is not flooded either.
 type Teller struct{ agg *aggregator }

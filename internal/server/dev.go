@@ -123,6 +123,16 @@ func (d *Dev) Addr() string { return d.listener.Addr().String() }
 // Functions gives the names of the site's functions, in order.
 func (d *Dev) Functions() []string { return d.current.names() }
 
+// Policed tells whether any function of the site has a policy of its own, be it an empty one.
+func (d *Dev) Policed() bool {
+	for _, p := range d.current.made.policies {
+		if p.Source != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // Reload builds the site anew and swaps it in; requests in flight finish on the old build. On an
 // error, and if nothing has changed that counts, the old build goes on serving. It must not be called
 // twice at a time.

@@ -188,6 +188,18 @@ func kindOf(v any) string {
 	return "a date or time"
 }
 
+// notApplied warns of sections that would change what is served on Netlify and change nothing here: a
+// redirect that nobody follows looks like a page that is missing.
+func (c *config) notApplied() []string {
+	var out []string
+	for _, k := range []string{"redirects", "headers", "edge_functions"} {
+		if c.tree[k] != nil {
+			out = append(out, fmt.Sprintf("%s: %s are not applied by this version yet", c.pos(k), k))
+		}
+	}
+	return out
+}
+
 // unknownKeys warns of keys in [build] and [functions] that Netlify does not know.
 func (c *config) unknownKeys() []string {
 	var out []string

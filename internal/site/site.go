@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -64,7 +65,7 @@ func Load(dir string) (*Site, error) {
 	if err := s.readFunctions(c); err != nil {
 		return nil, err
 	}
-	s.Warnings = append(c.unknownKeys(), s.Warnings...)
+	s.Warnings = slices.Concat(c.unknownKeys(), c.notApplied(), s.Warnings)
 	return s, nil
 }
 
@@ -98,6 +99,11 @@ func (s *Site) readPublish(c *config) error {
 		s.warn("%s: publish names the folder of the project itself, with its configuration and dependencies, so no static files are served; put them into a folder of their own", pos)
 	default:
 		s.Publish = dir
+		for _, name := range []string{"_redirects", "_headers"} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+				s.warn("%s: not applied by this version yet", s.Rel(filepath.Join(dir, name)))
+			}
+		}
 	}
 	return nil
 }

@@ -100,8 +100,9 @@ func TestWarnings(t *testing.T) {
 				`netlify.toml:4:1: unknown key "inclded_files" in [functions]; did you mean "included_files"?`,
 				`netlify.toml:5:1: unknown key "zzz" in [functions]`,
 				`netlify.toml:7:1: unknown key "node_bundlr" in [functions.a]; did you mean "node_bundler"?`}},
-		"other sections": {"-- netlify.toml --\n[[redirects]]\nfrom = \"/x\"\n[[plugins]]\npackage = \"p\"\n[context.production.environment]\nA = \"1\"\n-- netlify/functions/a.js --\n", nil},
-		"no functions":   {"-- netlify.toml --\n", []string{"no functions: there is no folder netlify/functions, and netlify.toml names no other one"}},
+		"other sections": {"-- netlify.toml --\n[[redirects]]\nfrom = \"/x\"\n[[plugins]]\npackage = \"p\"\n[context.production.environment]\nA = \"1\"\n-- netlify/functions/a.js --\n",
+			[]string{"netlify.toml:1:3: redirects are not applied by this version yet"}},
+		"no functions": {"-- netlify.toml --\n", []string{"no functions: there is no folder netlify/functions, and netlify.toml names no other one"}},
 		"same name": {"-- netlify/functions/a.js --\n-- netlify/functions/a.ts --\n-- netlify/functions/a/index.ts --\n",
 			[]string{"netlify/functions/a.js is not served: netlify/functions/a/index.ts has the same name", "netlify/functions/a.ts is not served: netlify/functions/a/index.ts has the same name"}},
 		"bad names": {"-- netlify/functions/a.test.js --\n-- netlify/functions/b c.js --\n-- netlify/functions/d.zip --\n",
@@ -284,6 +285,13 @@ func TestTheRepositoryIsNeverTheHomeFolder(t *testing.T) {
 	s, err = Load(filepath.Join(dir, "code/site"))
 	if err != nil || s.Root != s.Dir {
 		t.Errorf("root %s, error %v", s.Root, err)
+	}
+}
+
+func TestRedirectsBesideThePagesAreNotPassedOverInSilence(t *testing.T) {
+	s := load(t, "-- netlify.toml --\n[build]\npublish = \"dist\"\n-- dist/_redirects --\n-- netlify/functions/a.js --\n")
+	if want := []string{"dist/_redirects: not applied by this version yet"}; !slices.Equal(s.Warnings, want) {
+		t.Errorf("got %q, want %q", s.Warnings, want)
 	}
 }
 

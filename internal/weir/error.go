@@ -1,5 +1,7 @@
 package weir
 
+// Errors have one type, so that every one has a class for programs and words for people.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package weir
 
+// A function is what it consists of (a bundle) and how much it may use (limits).
+
 import (
 	"cmp"
 	"time"

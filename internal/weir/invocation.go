@@ -1,5 +1,7 @@
 package weir
 
+// An invocation and its result are what gateway, dispatcher and instance hand to each other.
+
 import (
 	"encoding/json"
 	"io"

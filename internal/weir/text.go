@@ -1,5 +1,7 @@
 package weir
 
+// Texts of strangers are cut and made harmless in one way everywhere.
+
 import (
 	"fmt"
 	"strings"

@@ -31,13 +31,14 @@ func (u *Usage) of(function string) *usage {
 	return f
 }
 
-// Decided takes a decision. What was denied, in monitor mode too, used no rule.
+// Decided takes a decision. What was denied used no rule. What was let through in monitor mode needs the
+// rule that allows it now: a policy that was learned is made from nothing but such calls.
 func (u *Usage) Decided(d record.Decision) {
 	f := u.of(d.Function)
-	if d.Verdict != record.Allow {
+	if d.Verdict != record.Allow && d.Mode != record.Monitor {
 		return
 	}
-	if written, err := strconv.Unquote(d.Nearest); err == nil {
+	if written, err := strconv.Unquote(d.Nearest); err == nil && d.Verdict == record.Allow {
 		f.rules[d.Kind+" "+written] = true
 	}
 	switch d.Kind {
