@@ -133,6 +133,7 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Read:     hostPaths(eng.Grants(policy.Read)),
 		Write:    cfg.writable(),
 		Shared:   cfg.Shared,
+		Own:      cfg.Own,
 		Ports:    eng.Ports(),
 		Loopback: eng.Loopback(),
 		UDPPorts: eng.UDPPorts(),

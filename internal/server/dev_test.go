@@ -273,6 +273,23 @@ func TestPolicyReachesTheFunction(t *testing.T) {
 	waitFor(t, func() bool { _, body := s.get(t, "/.netlify/functions/env"); return body == "value,," })
 }
 
+// TestNoFunctionWritesTheSitesRules: by a write rule that leads to them, a function would give itself any right.
+func TestNoFunctionWritesTheSitesRules(t *testing.T) {
+	dir, err := os.MkdirTemp("/var/tmp", "weir-server-") // in /tmp a rule means the private one
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := serveStill(t, map[string]string{"netlify.toml": netlify, "weir.toml": fmt.Sprintf("[functions.thief]\nwrite = [\"%s/site/**\"]\n", dir),
+		"functions/thief.js": "exports.handler = async () => ({ statusCode: 200 });\n"})
+	if err := os.Symlink(s.dir, filepath.Join(dir, "site")); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := s.get(t, "/.netlify/functions/thief"); status == http.StatusOK || !strings.Contains(body, "where a function may write") {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
 // TestLogLinesAreAttributed: what functions print at the same time is told apart by invocation.
 func TestLogLinesAreAttributed(t *testing.T) {
 	s := serve(t, map[string]string{"netlify.toml": netlify,
