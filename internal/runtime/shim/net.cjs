@@ -3,6 +3,7 @@
 // reason, so that it comes over the channel, before the error but perhaps not yet read.
 const net = require('node:net');
 const dns = require('node:dns');
+const { domainToASCII } = require('node:url');
 const { like } = require('./like.cjs');
 
 const { apply } = Reflect;
@@ -11,9 +12,12 @@ const turn = setImmediate;
 const refusals = new Set(['ECONNRESET', 'EPIPE', 'ERR_SSL_TLSV1_UNRECOGNIZED_NAME']);
 
 // The numbers of the types that a program can ask for (RFC 1035, section 3.2.2, and the IANA registry), by
-// what Node calls the question.
-const TYPES = { queryA: 1, queryNs: 2, queryCname: 5, querySoa: 6, getHostByAddr: 12, queryPtr: 12, queryMx: 15, queryTxt: 16,
+// what Node calls the question. Who looks up an address asks for both kinds; the last has the last word.
+const TYPES = { getaddrinfo: [28, 1], queryA: 1, queryNs: 2, queryCname: 5, querySoa: 6, getHostByAddr: 12, queryPtr: 12, queryMx: 15, queryTxt: 16,
   queryAaaa: 28, querySrv: 33, queryNaptr: 35, queryTlsa: 52, queryAny: 255, queryCaa: 257 };
+// How a refused question ends: a name that no host can have is not found, and getHostByAddr forgets a refusal
+// when it looks into /etc/hosts.
+const NOES = new Set(['EREFUSED', 'ENOTFOUND', 'EAI_AGAIN']);
 
 function watchRefusals(words) {
   watchSockets(words);
@@ -40,10 +44,10 @@ function watchSockets(words) {
 
 function watchQuestions(words) {
   const explain = (e, then) => {
-    const reverse = e?.syscall === 'getHostByAddr'; // it looks into /etc/hosts when it was refused, and forgets that it was
-    if (!(e?.syscall in TYPES) || e.code !== 'EREFUSED' && !(reverse && e.code === 'ENOTFOUND')) return then();
+    if (!(e?.syscall in TYPES) || !NOES.has(e.code)) return then();
     soon(() => {
-      words.question(e, TYPES[e.syscall], reverse ? arpa(e.hostname) : e.hostname);
+      const name = e.syscall === 'getHostByAddr' ? arpa(e.hostname) : ascii(e.hostname);
+      for (const type of [TYPES[e.syscall]].flat()) words.question(e, type, name);
       then();
     });
   };
@@ -55,6 +59,13 @@ function watchQuestions(words) {
   }
 }
 
+// ascii gives the name as it is asked for: Node translates other letters (UTS 46), and the resolver's library
+// stops at a NUL.
+function ascii(name) {
+  name = String(name).split('\0', 1)[0];
+  return /[^\0-\x7f]|xn--/i.test(name) ? domainToASCII(name) : name;
+}
+
 // arpa gives the name that is asked for an address.
 function arpa(address) {
   if (net.isIPv4(address)) return `${address.split('.').reverse().join('.')}.in-addr.arpa`;
@@ -64,7 +75,7 @@ function arpa(address) {
   return `${[...groups.map((group) => group.padStart(4, '0')).join('')].reverse().join('.')}.ip6.arpa`;
 }
 
-const questions = (object) => Object.getOwnPropertyNames(object).filter((name) => /^(resolve|reverse)/.test(name) && typeof object[name] === 'function');
+const questions = (object) => Object.getOwnPropertyNames(object).filter((name) => /^(resolve|reverse|lookup$)/.test(name) && typeof object[name] === 'function');
 
 function wrapCallback(object, name, explain) {
   const original = object[name];

@@ -107,6 +107,19 @@ test('a question that was refused says why, if it was Weir', async (t) => {
     assert.deepEqual([e.code, e.message, e.hostname], ['EWEIR', '12 refused', address]);
   }
   told = false;
+  for (const [ask, type, name] of [ // as they are asked for
+    [() => dns.promises.resolveSrv('Bücher.test').catch((e) => e), 33, 'xn--bcher-kva.test'], [() => called((done) => dns.resolveTxt('ａ.test', done)), 16, 'a.test'],
+    [() => dns.promises.resolveMx('a.test\0.b').catch((e) => e), 15, 'a.test'], [() => dns.promises.resolve4('xn--a.test').catch((e) => e), 1, ''],
+  ]) {
+    words.heard({ type, name, message: `${name} refused`, tried: name });
+    const e = await ask();
+    assert.deepEqual([e.code, e.message], ['EWEIR', `${name} refused`]);
+  }
+  for (const [ask, types] of [[(done) => dns.lookup('-a.invalid', done), [1, 28]], [(done) => net.connect(1, '-a.invalid').on('error', done), [28]]]) {
+    for (const type of types) words.heard({ type, name: '-a.invalid', message: `${type} refused`, tried: '-a' });
+    const e = await called(ask);
+    assert.deepEqual([e.code, e.message, e.syscall], ['EWEIR', `${types[0]} refused`, 'getaddrinfo']);
+  }
   words.question(new Error(), 16, 'a.test'); // what was heard more than once
   const e = await called((done) => dns.resolveTxt('a.test', done));
   assert.equal(e.code, 'EREFUSED');
