@@ -282,5 +282,6 @@ func hostname(name string) string {
 
 // config starts a configuration with what this machine can do.
 func (m mode) config() *walls.Config {
-	return &walls.Config{CaptureAll: m.captureAll, Procfs: m.procfs, Records: m.records, Sysctls: m.sysctls}
+	return &walls.Config{CaptureAll: m.captureAll, Procfs: m.procfs, Records: m.records, Sysctls: m.sysctls,
+		UDPRecords: m.udpRecords}
 }

@@ -1,6 +1,7 @@
 'use strict';
-// A connection that Weir reset and a DNS question that it refused: their protocols have no words for the
-// reason, so that it comes over the channel, before the error but perhaps not yet read.
+// A connection that Weir reset, a DNS question that it refused and a datagram that the kernel did: their protocols
+// have no words for the reason. That of a connection or a question comes over the channel, before the error but
+// perhaps not yet read.
 const net = require('node:net');
 const dns = require('node:dns');
 const { domainToASCII } = require('node:url');
@@ -22,6 +23,7 @@ const NOES = new Set(['EREFUSED', 'ENOTFOUND', 'EAI_AGAIN']);
 function watchRefusals(words) {
   watchSockets(words);
   watchQuestions(words);
+  watchDatagrams(words);
 }
 
 // soon runs when the channel has been read: that happens in the next turn of the event loop at the latest,
@@ -93,6 +95,31 @@ function wrapPromise(object, name, explain) {
   object[name] = like(original, function (...args) {
     const promise = apply(original, this, args);
     return promise.then(undefined, (e) => new Promise((_, fail) => explain(e, () => fail(e))));
+  });
+}
+
+// What the kernel says of a datagram that no rule lets out (IPv4, IPv6).
+const unsent = new Set(['EPERM', 'EACCES']);
+
+function watchDatagrams(words) {
+  const { Socket } = require('node:dgram');
+  const peers = new WeakMap(); // sockets that are connected: the host as it was named
+  const named = (args) => args.findLast((arg) => typeof arg === 'string');
+  const { connect, send } = Socket.prototype;
+  Socket.prototype.connect = like(connect, function (...args) {
+    peers.set(this, named(args.slice(1)));
+    return apply(connect, this, args);
+  });
+  Socket.prototype.send = like(send, function (...args) {
+    const callback = args[args.length - 1];
+    if (typeof callback === 'function') {
+      const host = named(args.slice(1)) ?? peers.get(this);
+      args[args.length - 1] = (e, ...results) => {
+        if (e?.syscall === 'send' && unsent.has(e.code)) words.datagram(e, host ?? e.address, e.port ?? this.remoteAddress().port);
+        return apply(callback, this, [e, ...results]);
+      };
+    }
+    return apply(send, this, args);
   });
 }
 
