@@ -116,6 +116,9 @@ type Wall struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
+// NetworkCapture is the Name of the wall that catches what a sandbox sends.
+const NetworkCapture = walls.Capture
+
 // The states of a wall.
 const (
 	InForce  = "in force"

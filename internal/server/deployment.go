@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/internal/invoke"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -68,7 +69,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	for _, w := range policies.Unmatched(functionNames(s)) {
 		warnings = append(warnings, w.Error())
 	}
-	d.warn(warnings)
+	d.warn(append(warnings, blindSpots(d.launcher.Walls(), engines)...))
 	dep.made = whatMade(artifact, engines, env)
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()
@@ -89,6 +90,21 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		dep.backends[name] = backend{d.pool(f, engines[name], shared, own, env)}
 	}
 	return dep, nil
+}
+
+// blindSpots says what monitor mode doesn't see on this machine.
+func blindSpots(walls []sandbox.Wall, engines map[string]*policy.Engine) []string {
+	i := slices.IndexFunc(walls, func(w sandbox.Wall) bool { return w.Name == sandbox.NetworkCapture && w.State == sandbox.Fallback })
+	if i < 0 {
+		return nil
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(engines)) {
+		if engines[name].Policy().Mode == policy.Monitor {
+			out = append(out, name+" is monitored, but not all that it tries is seen or let through: network capture: "+walls[i].Detail+"; "+walls[i].Remedy)
+		}
+	}
+	return out
 }
 
 // ownFiles gives the files that decide what the site's functions are and may. A function that could write
