@@ -5,6 +5,7 @@ package egress
 // outside if the policy has a rule for exactly that one.
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -234,8 +235,11 @@ func allowable(req *policy.Request) bool {
 // name has none of that type.
 func (s *Sandbox) lookUpAddress(q dnsmessage.Question, name string) (netip.Addr, dnsmessage.RCode) {
 	host, err := policy.CanonicalHost(name)
-	if _, ip := netip.ParseAddr(host); err != nil || ip == nil {
-		s.deniedQuestion(q, name, "no host can have this name")
+	if _, ip := netip.ParseAddr(host); err == nil && ip == nil {
+		err = errAddressAsked
+	}
+	if err != nil {
+		s.deniedQuestion(q, name, err.Error())
 		return netip.Addr{}, dnsmessage.RCodeNameError
 	}
 	var addr netip.Addr
@@ -244,8 +248,8 @@ func (s *Sandbox) lookUpAddress(q dnsmessage.Question, name string) (netip.Addr,
 	} else {
 		var room bool
 		if addr, room = s.names.address(host, s.function.standing(host)); !room {
-			s.ledger.writeOnce(record.Decision{Kind: "dns", Target: "(further names)",
-				Reason: "this sandbox has asked for too many names that no rule names"})
+			s.refuseQuestion(q, name, record.Decision{Kind: "dns", Target: "(further names)",
+				Reason: "this sandbox has asked for too many names that no rule names"}, "")
 			return netip.Addr{}, dnsmessage.RCodeRefused
 		}
 	}
@@ -259,6 +263,8 @@ func (s *Sandbox) lookUpAddress(q dnsmessage.Question, name string) (netip.Addr,
 	}
 	return v6(addr), dnsmessage.RCodeSuccess
 }
+
+var errAddressAsked = errors.New("an address is no name that has one")
 
 func (s *Sandbox) deniedQuestion(q dnsmessage.Question, name, reason string) {
 	s.refuseQuestion(q, name, record.Decision{Kind: "dns", Reason: reason, Target: asked(policy.DNSType(uint16(q.Type)), name)}, "")
@@ -277,7 +283,7 @@ func asked(typ, name string) string {
 	if len(name) > maxDNSName {
 		name = name[:maxDNSName] + "..."
 	}
-	return typ + " " + shown(name)
+	return typ + " " + cmp.Or(shown(name), ".") // the root has no name at all
 }
 
 // standing tells how the policy knows a name.

@@ -312,11 +312,21 @@ func TestLargeBodies(t *testing.T) {
 		})})
 		sum := sha256.New()
 		io.CopyN(sum, pattern{}, size)
-		resp, err := w.client(two).Post("https://api.test/big", "application/octet-stream", io.LimitReader(pattern{}, size))
+		c := w.client(two)
+		c.Timeout = 0 // a slow machine may take as long as it likes
+		ctx, stop := context.WithCancel(t.Context())
+		moving := &moving{time.AfterFunc(time.Minute, stop)}
+		defer moving.stopped.Stop()
+		req, err := http.NewRequestWithContext(ctx, "POST", "https://api.test/big", moving.of(io.LimitReader(pattern{}, size)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		rd := bufio.NewReader(resp.Body)
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		rd := bufio.NewReader(moving.of(resp.Body))
 		got, err := rd.ReadString(' ')
 		if err != nil || got != fmt.Sprintf("%x ", sum.Sum(nil)) {
 			t.Errorf("the upload: %s %v", got, err)
@@ -335,6 +345,17 @@ func TestLargeBodies(t *testing.T) {
 			t.Errorf("the download differs (%v)", err)
 		}
 	})
+}
+
+// moving ends what stands still for a minute.
+type moving struct{ stopped *time.Timer }
+
+// of gives a reader whose every byte counts as movement.
+func (m *moving) of(r io.Reader) io.Reader { return io.TeeReader(r, m) }
+
+func (m *moving) Write(p []byte) (int, error) {
+	m.stopped.Reset(time.Minute)
+	return len(p), nil
 }
 
 // pattern is an endless body.

@@ -49,6 +49,13 @@ func TestRefusalsAreMarked(t *testing.T) {
 	if !strings.Contains(string(all), "\r\n"+deniedHeader+": "+w.sandbox.Mark()+" {") {
 		t.Errorf("what the server can't parse: %s", all)
 	}
+	for header, why := range map[string]string{"bad header": "is not valid HTTP/1.1", "Host: b\xfccher.test": "malformed Host header; the name of a host outside ASCII is written as in DNS, with xn--"} {
+		c := w.mustDial("evil.test:80")
+		io.WriteString(c, "GET / HTTP/1.1\r\n"+header+"\r\n\r\n")
+		if all, _ := io.ReadAll(c); !strings.Contains(string(all), `"detail":"http://evil.test:80 is refused: `) || !strings.Contains(string(all), why) {
+			t.Errorf("%s: %s", header, all)
+		}
+	}
 	other, err := w.fn.Sandbox("i-2")
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +140,16 @@ func TestRefusalsAreTold(t *testing.T) {
 		if r := take(); len(r) != 1 || r[0].Type != dnsmessage.TypeTXT || r[0].Name != "Data.evil.test" || r[0].Fix != `dns = ["TXT data.evil.test"]` ||
 			!strings.HasPrefix(r[0].Message, "DNS TXT data.evil.test is not allowed: ") {
 			t.Errorf("the question: %+v", r)
+		}
+	}
+	for _, c := range []struct{ name, reason string }{
+		{"-a.test.", `A -a.test is refused: the host has a label that begins or ends with a hyphen`}, {"1.2.3.", "A 1.2.3 is refused: the host is an IPv4 address"},
+		{"192.0.2.1.", "A 192.0.2.1 is refused: an address is no name"}, {".", "A . is refused: the host is empty"},
+		{"b\xfccher.test.", `A "b\xfccher.test" is refused: the host holds a character outside ASCII; its name in DNS begins with xn--`},
+	} {
+		w.ask(c.name, dnsmessage.TypeA)
+		if r := take(); len(r) != 1 || !strings.HasPrefix(r[0].Message, c.reason) {
+			t.Errorf("%s: %+v", c.name, r)
 		}
 	}
 	io.ReadAll(w.mustDial("db.test:5432")) // nobody is there

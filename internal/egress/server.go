@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -157,11 +158,25 @@ func (c *http1Conn) refuse(reply []byte) error {
 			status = n
 		}
 	}
-	const reason = "the request is not valid HTTP/1.1, or its header is too large"
-	c.captured.write(record.Decision{Kind: "http", Target: c.captured.scheme() + "://" + c.captured.authority(), Reason: reason})
-	p := problem{Status: status, Detail: reason, Code: deniedCode}
+	reason, target := whyInvalid(reply), c.captured.scheme()+"://"+c.captured.authority()
+	c.captured.write(record.Decision{Kind: "http", Target: target, Reason: reason})
+	p := problem{Status: status, Detail: target + " is refused: " + reason, Code: deniedCode, Tried: target}
 	body := p.encode()
 	_, err := fmt.Fprintf(c.Conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s: %s\r\nConnection: close\r\n\r\n%s",
 		status, http.StatusText(status), problemType, len(body), deniedHeader, p.header(c.captured.sandbox.mark, body), body)
 	return err
+}
+
+// whyInvalid says what the server could not read, by its reply: its status line may end with a reason.
+func whyInvalid(reply []byte) string {
+	const general = "the request is not valid HTTP/1.1, or its header is too large"
+	line, _, _ := strings.Cut(string(reply), "\r\n")
+	_, why, found := strings.Cut(line, http.StatusText(http.StatusBadRequest)+": ")
+	switch {
+	case !found:
+		return general
+	case strings.Contains(why, "Host header"):
+		return "the request is not valid HTTP/1.1: " + why + "; the name of a host outside ASCII is written as in DNS, with xn--"
+	}
+	return "the request is not valid HTTP/1.1: " + shown(why)
 }

@@ -123,6 +123,18 @@ func (s *Sandbox) flow(in Datagrams, from, to netip.AddrPort) *flow {
 	return f
 }
 
+// RefusedDatagram records a datagram that the kernel refused: no rule names its port, so that it didn't come here.
+func (s *Sandbox) RefusedDatagram(to netip.AddrPort) {
+	to = netip.AddrPortFrom(to.Addr().Unmap().WithZone(""), to.Port())
+	r := record.Decision{Kind: "udp", Target: to.String(), Reason: noName}
+	if hosts, _, known := s.peer(to.Addr()); known {
+		_, req, d := s.decideUDP(hosts, to.Port())
+		r.Target = hostPort(hosts[0], to.Port())
+		r = explained(r, s.function.engine.Explain(&req, d))
+	}
+	s.ledger.writeOnce(r)
+}
+
 // decideUDP decides by whichever name of a host the policy allows, else by the first.
 func (s *Sandbox) decideUDP(hosts []string, port uint16) (host string, req policy.Request, d policy.Decision) {
 	for i := len(hosts) - 1; i >= 0; i-- {

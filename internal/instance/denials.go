@@ -9,6 +9,7 @@ package instance
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -180,7 +181,9 @@ func isCall(s string) bool {
 func (in *instance) words() runtime.Words {
 	eng := in.cfg.Engine
 	w := runtime.Words{Mark: in.egress.Mark(), Intrinsic: eng.Policy().Intrinsic, Files: map[string]runtime.Grant{}}
-	for name, kind := range files {
+	kinds := maps.Clone(files)
+	kinds["udp"] = policy.UDP
+	for name, kind := range kinds {
 		nowhere := policy.Request{Kind: kind}
 		w.Files[name] = runtime.Grant{Rules: in.grants[name], Place: eng.Explain(&nowhere, eng.Decide(&nowhere)).Place}
 	}

@@ -26,6 +26,9 @@ const (
 	maxLooked = 20000 // entries of directories
 )
 
+// maxTold bounds the different messages that are told: file names are in them, which functions make up.
+const maxTold = 100
+
 var errTooMuch = fmt.Errorf("it means more than %d files, or more than %d had to be looked at", maxFound, maxLooked)
 
 // host looks for what a function's policy means on this host.
@@ -33,7 +36,9 @@ type host struct {
 	function string
 	engine   *policy.Engine
 	logger   *slog.Logger
-	told     sync.Map // messages, each told once
+
+	mu   sync.Mutex
+	told map[string]struct{} // messages, each told once
 }
 
 // complete adds to s what the globs of the policy mean now, and has left out what isn't there.
@@ -44,9 +49,19 @@ func (h *host) complete(s *sandbox.Spec) {
 }
 
 func (h *host) warn(message string) {
-	if _, known := h.told.LoadOrStore(message, true); !known {
-		h.logger.Warn("a rule grants nothing here: "+message, "function", h.function)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.told[message]; known || len(h.told) > maxTold {
+		return
 	}
+	if len(h.told) == maxTold {
+		message = "further messages of this kind are not shown"
+	}
+	if h.told == nil {
+		h.told = map[string]struct{}{}
+	}
+	h.told[message] = struct{}{}
+	h.logger.Warn("a rule grants nothing here: "+message, "function", h.function)
 }
 
 // find gives the regular files that the globs of kind k match. Those in a directory that the function

@@ -146,3 +146,16 @@ func TestWhatIsNotThereIsLeftOutAndToldOnce(t *testing.T) {
 		t.Errorf("told %d times:\n%s", n, log)
 	}
 }
+
+// TestWhatIsToldIsBounded: names that a function makes up fill neither the log nor memory.
+func TestWhatIsToldIsBounded(t *testing.T) {
+	h, log := newHost(t)
+	for range 2 {
+		for i := range 2 * maxTold {
+			h.warn(fmt.Sprint("file ", i))
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != maxTold+1 || strings.Count(log.String(), "are not shown") != 1 || len(h.told) != n {
+		t.Errorf("%d lines, %d kept", n, len(h.told))
+	}
+}

@@ -107,6 +107,7 @@ func (in *instance) launch(ctx context.Context) (err error) {
 	in.egress.Serve(in.proc.TCP(), in.proc.DNS(), datagrams(in.proc))
 	go in.reap()
 	go in.denials.follow(in.proc)
+	go in.followDatagrams()
 	if err != nil {
 		in.onEnd = nil
 		in.end()
@@ -133,6 +134,7 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Read:     hostPaths(eng.Grants(policy.Read)),
 		Write:    cfg.writable(),
 		Shared:   cfg.Shared,
+		Own:      cfg.Own,
 		Ports:    eng.Ports(),
 		Loopback: eng.Loopback(),
 		UDPPorts: eng.UDPPorts(),
@@ -150,6 +152,13 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 	}
 	in.grants = map[string][]string{"read": s.Read, "write": s.Write, "exec": s.Exec}
 	return s
+}
+
+// followDatagrams hands on what the kernel says of refused datagrams, until the sandbox ends.
+func (in *instance) followDatagrams() {
+	for to := range in.proc.RefusedDatagrams() {
+		in.egress.RefusedDatagram(to)
+	}
 }
 
 // datagrams gives the sockets for datagrams as the egress sees them.

@@ -32,6 +32,7 @@ type Config struct {
 	Platform map[string]string // variables that every function of the site sees (URL, SITE_NAME …)
 	Node     runtime.Node
 	Shared   []string // what write rules of the site's functions grant
+	Own      []string // the site's own files that decide what its functions are and may: none may write them
 	Launcher *sandbox.Launcher
 	Egress   *egress.Function // closed with the pool
 	Recorder record.Recorder

@@ -147,13 +147,14 @@ func TestWaysOutByRule(t *testing.T) {
 	plain: () => send('stats.test', 8125), connected: () => send('stats.test', 8125, { connect: true }),
 	long: () => send('stats.test', 8125, { text: 'x'.repeat(60000) }),
 	spoofed: () => send('stats.test', 8125, { from: '8.8.8.8' }),
-	other: () => send('evil.test', 8125), quic: () => send('stats.test', 443), metadata: () => send('169.254.169.254', 8125),
+	other: () => send('evil.test', 8125), quic: () => send('stats.test', 443), quicConnected: () => send('other.test', 443, { connect: true }), metadata: () => send('169.254.169.254', 8125),
 	multicast: () => send('224.0.0.251', 8125),
 	txt: () => txt('info.test'), below: () => txt('secret.info.test'), loud: () => txt('INFO.test'),
 	`, map[string]string{"plain": "answered", "connected": "answered", "long": "answered", "spoofed": "answered",
-		"other": "silence", "quic": "EPERM", "metadata": "silence", "multicast": "silence|EPERM|ENETUNREACH|EINVAL",
+		"other": "silence", "quic": "EWEIR", "quicConnected": "EWEIR", "metadata": "silence", "multicast": "silence|EPERM|ENETUNREACH|EINVAL",
 		"txt": "text", "below": "EWEIR", "loud": "text"})
 	for _, want := range [][3]string{{"allow", "udp", "stats.test:8125"}, {"deny", "udp", "evil.test:8125"}, {"deny", "udp", "169.254.169.254:8125"},
+		{"deny", "udp", "stats.test:443"}, {"deny", "udp", "other.test:443"},
 		{"allow", "dns", "TXT info.test"}, {"deny", "dns", "TXT secret.info.test"}} {
 		if !has(got, record.Verdict(want[0]), "", want[1], want[2]) {
 			t.Errorf("no record %v in %+v", want, got)

@@ -54,7 +54,7 @@ type LoadRequest struct {
 type Words struct {
 	Mark      string           `json:"mark"`      // of HTTP responses that are refusals
 	Intrinsic bool             `json:"intrinsic"` // rules are written in that language
-	Files     map[string]Grant `json:"files"`     // of "read", "write" and "exec"
+	Files     map[string]Grant `json:"files"`     // of "read", "write" and "exec", and of "udp", without Rules
 }
 
 // Grant is what a policy has to say about one kind of file.

@@ -24,6 +24,7 @@ var attacks = map[string]string{
 	"socket-raw": "EPROTONOSUPPORT", "socket-raw6": "EPROTONOSUPPORT", "socket-ping": "EPROTONOSUPPORT",
 	"socket-sctp": "EPROTONOSUPPORT", "socket-mptcp": "EPROTONOSUPPORT", "socket-udplite": "EPROTONOSUPPORT",
 	"socket-netfilter": "EPROTONOSUPPORT", "socket-uevent": "EPROTONOSUPPORT", "socketpair-tipc": "EAFNOSUPPORT",
+	"socketpair-dgram": "EPROTONOSUPPORT", "socketpair-raw": "EPROTONOSUPPORT", "socketpair-seqpacket": "ok", "route-add": "EPERM",
 	"netlink-route": "ok", "socketpair-unix": "ok",
 	"udp": "EPERM", "udp-quic": "EPERM", "udp-multicast": "EPERM|ENETUNREACH", "udp-broadcast": "EPERM|ENETUNREACH",
 	"udp6": "EPERM|EACCES", "udp-loopback": "ok", "udp-in-one": "EPERM", "bind-named": "ok",
@@ -34,6 +35,8 @@ var attacks = map[string]string{
 	"execveat": "EPERM", "memfd": "EPERM", "exec-shell": "EPERM", "exec-loader-lib": "EPERM",
 	"ptrace": "EPERM", "process_vm_readv": "EPERM", "process_vm_writev": "EPERM",
 	"pidfd_open": "ENOSYS", "pidfd_getfd": "EPERM", "kcmp": "EPERM", "kill-other": "ESRCH",
+	"tgkill-other": "ESRCH", "queue-other": "ENOSYS", "pidfd_send_signal": "ENOSYS|EPERM", "process_madvise": "EPERM|ENOSYS",
+	"memory-of-other": "ENOENT", "memory-of-1": "ENOENT", "memory-of-real-1": "EACCES|EROFS|ENOENT",
 	"setuid": "EPERM", "setgroups": "EPERM", "capset": "EPERM", "fifo-scheduling": "EPERM",
 	"affinity": "EPERM", "prlimit-other": "EPERM", "core": "EPERM", "nofile": "EPERM",
 	"priority-of-group": "EPERM", "priority-of-user": "EPERM", "read-implies-exec": "EPERM", "pdeathsig": "EPERM", "ptracer": "EPERM", "ambient": "EPERM",
@@ -41,6 +44,7 @@ var attacks = map[string]string{
 	// the kernel
 	"mount": "EPERM", "remount": "EPERM", "umount": "EPERM", "pivot_root": "EPERM", "chroot": "EPERM",
 	"fsopen": "EPERM", "open_tree": "EPERM", "move_mount": "EPERM", "mount_setattr": "EPERM", "statmount": "ENOSYS",
+	"listmount": "ENOSYS", "open_tree_attr": "ENOSYS", "memfd_secret": "ENOSYS|EPERM",
 	"unshare-user": "EPERM", "unshare-net": "EPERM", "setns": "EPERM",
 	"io_uring_setup": "ENOSYS", "io_uring_enter": "ENOSYS", "io_uring_register": "ENOSYS",
 	"bpf": "EPERM", "perf": "EPERM", "userfaultfd": "EPERM", "keyctl": "EPERM", "add_key": "EPERM", "request_key": "EPERM",
@@ -90,10 +94,48 @@ func TestAttacks(t *testing.T) {
 	for _, want := range []string{"fork", "vfork", "clone", "clone(CLONE_NEW…)", "ptrace", "mount", "unshare", "setns",
 		"bpf", "memfd_create", "execve", "process_vm_readv", "pidfd_getfd", "keyctl", "execveat", "userfaultfd",
 		"perf_event_open", "seccomp", "socket(AF_UNIX)", "socket(AF_VSOCK)", "socket(AF_PACKET)",
-		"socket(AF_NETLINK, protocol 12)", "socket(AF_INET, type 3, protocol 1)"} {
+		"socket(AF_NETLINK, protocol 12)", "socketpair(AF_UNIX, type 2)", "socket(AF_INET, type 3, protocol 1)"} {
 		if !got.attempted(want) {
 			t.Errorf("%s is not among the attempts %q", want, got.attempts)
 		}
+	}
+}
+
+// TestUnixSocketsByPair: a socket that is made together with its peer can't talk to a named one of the host's, where
+// a grant shows one. (Datagram sockets can be sent from and connected elsewhere, those of streams can't.)
+func TestUnixSocketsByPair(t *testing.T) {
+	bundle := filepath.Join(outsideTmp(t), "bundle")
+	writeTo(t, bundle+"/index.js", "")
+	listen := map[string]int{"sock": unix.SOCK_DGRAM, "stream": unix.SOCK_STREAM}
+	var dgram int
+	for name, typ := range listen {
+		fd, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		path := filepath.Join(bundle, name)
+		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if typ == unix.SOCK_DGRAM {
+			dgram = fd
+		} else if err := unix.Listen(fd, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := probeSpec(t, "pair-dgram-to-host", "pair-raw-to-host", "pair-stream-to-host")
+	s.Bundle = bundle
+	for name, answer := range run(t, launcher(t, Options{}), s).answers() {
+		if answer == "ok" {
+			t.Errorf("%s went through", name)
+		}
+	}
+	if n, _, err := unix.Recvfrom(dgram, make([]byte, 16), 0); err != unix.EAGAIN {
+		t.Errorf("the host's socket received %d bytes (%v)", n, err)
 	}
 }
 

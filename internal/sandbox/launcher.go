@@ -42,7 +42,7 @@ type Launcher struct {
 }
 
 // mode is what of the walls that have a fallback can be raised.
-type mode struct{ captureAll, procfs, records, sysctls bool }
+type mode struct{ captureAll, procfs, records, sysctls, udpRecords bool }
 
 // known is a program whose parts were found before.
 type known struct {
@@ -55,7 +55,7 @@ type known struct {
 // the wall and the remedy; Diagnose gives the state of all walls from it.
 func NewLauncher(o Options) (*Launcher, error) {
 	l := &Launcher{opts: o, staged: map[stamp]string{}, programs: map[string]known{}, running: map[*Process]bool{}}
-	l.mode = mode{captureAll: !o.AnyPorts, procfs: true, records: true, sysctls: true}
+	l.mode = mode{captureAll: !o.AnyPorts, procfs: true, records: true, sysctls: true, udpRecords: true}
 	l.cgroups = &cgroups{}
 	if !o.NoCgroups {
 		l.cgroups = findCgroups()
@@ -64,7 +64,7 @@ func NewLauncher(o Options) (*Launcher, error) {
 	if o.AnyPorts {
 		found.add(walls.Failure{Wall: walls.Capture, What: "nftables", Text: "not used, as asked for"})
 	}
-	// Each round gives up at least one wall for its fallback, of which there are four.
+	// Each round gives up at least one wall for its fallback, of which there are five.
 	for {
 		report, err := l.probe()
 		if err != nil {
@@ -100,6 +100,8 @@ func (m *mode) giveUp(wall string) bool {
 		b = &m.records
 	case walls.Sysctls:
 		b = &m.sysctls
+	case walls.UDPRecords:
+		b = &m.udpRecords
 	default:
 		return false
 	}

@@ -25,6 +25,17 @@ func (e *linkError) Error() string {
 // resolve gives the path of the host that a clean absolute path leads to, without links. None in one of
 // dirs, which are such paths, too, is followed.
 func resolve(path string, dirs []string) (string, error) {
+	return walkPath(path, func(at string, link bool) error {
+		if link && slices.ContainsFunc(dirs, func(dir string) bool { return within(at, dir) && at != dir }) {
+			return &linkError{at}
+		}
+		return nil
+	})
+}
+
+// walkPath gives the path of the host that a clean absolute path leads to, without links. visit sees each step on
+// the way, without links but the last, before a link is followed; its error ends the walk.
+func walkPath(path string, visit func(at string, link bool) error) (string, error) {
 	real, rest, links := "/", strings.TrimPrefix(path, "/"), 0
 	for rest != "" {
 		var name string
@@ -34,12 +45,12 @@ func resolve(path string, dirs []string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if err := visit(next, to != ""); err != nil {
+			return "", err
+		}
 		if to == "" {
 			real = next
 			continue
-		}
-		if slices.ContainsFunc(dirs, func(dir string) bool { return within(next, dir) && next != dir }) {
-			return "", &linkError{next}
 		}
 		if links++; links > maxLinks {
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: syscall.ELOOP}

@@ -93,37 +93,3 @@ func TestLinksOfAnotherFunction(t *testing.T) {
 	expect(t, tries(t, &Spec{Read: []string{filepath.Join(dir, "shared/true")}, Shared: []string{all}},
 		[]try{{"true", "fs.readFileSync('" + filepath.Join(dir, "shared/true") + "')"}}), map[string]string{"true": ""})
 }
-
-// TestProgramsThatAFunctionMayChange: who can write a program decides what runs with another's rights.
-func TestProgramsThatAFunctionMayChange(t *testing.T) {
-	dir := outsideTmp(t)
-	if err := os.Mkdir(filepath.Join(dir, "shared"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	copyFile(t, "/bin/true", filepath.Join(dir, "shared/tool"))
-	if err := os.Symlink("/bin/true", filepath.Join(dir, "shared/link")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("shared/tool", filepath.Join(dir, "way")); err != nil {
-		t.Fatal(err)
-	}
-	all, tool := filepath.Join(dir, "shared/**"), filepath.Join(dir, "shared/tool")
-	for name, s := range map[string]*Spec{
-		"another's":      {Exec: []string{tool}, Shared: []string{all}},
-		"its own":        {Exec: []string{tool}, Write: []string{all}},
-		"the file alone": {Exec: []string{tool}, Shared: []string{tool}},
-		"a link there":   {Exec: []string{filepath.Join(dir, "shared/link")}, Shared: []string{all}},
-		"a link to it":   {Exec: []string{filepath.Join(dir, "way")}, Shared: []string{all}},
-	} {
-		n := nodeSpec(t, "")
-		s.Name, s.Argv, s.Programs, s.Env = n.Name, n.Argv, n.Programs, n.Env
-		p, err := launcher(t, Options{}).Start(context.Background(), s)
-		if err == nil {
-			p.Kill()
-			p.Wait()
-		}
-		if weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), "where a function may write") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}

@@ -20,6 +20,7 @@ type received struct {
 	dns     []net.PacketConn
 	udp     []*Datagrams
 	records *os.File
+	refused *os.File // tells of refused datagrams
 }
 
 // add takes one descriptor. It owns it from then on.
@@ -62,6 +63,8 @@ func (r *received) add(kind string, fd int) error {
 		r.udp[len(r.udp)-1].raw = f
 	case walls.FDRecords:
 		r.records = f
+	case walls.FDRefused:
+		r.refused = f
 	default:
 		f.Close()
 		return fmt.Errorf("unknown descriptor %q", kind)
@@ -79,7 +82,9 @@ func (r *received) close() {
 	for _, c := range r.udp {
 		c.Close()
 	}
-	if r.records != nil {
-		r.records.Close()
+	for _, f := range []*os.File{r.records, r.refused} {
+		if f != nil {
+			f.Close()
+		}
 	}
 }

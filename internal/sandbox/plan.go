@@ -38,7 +38,8 @@ type planner struct {
 	id       identity
 	limits   weir.Limits
 	cfg      *walls.Config
-	dirs     []string // of the host that functions may write, without links
+	dirs     []string  // of the host that functions may write, without links
+	written  []written // the same and single files, by rule
 }
 
 // plan makes the configuration.
@@ -60,7 +61,8 @@ func (l *Launcher) plan(s *Spec, id identity) (*walls.Config, error) {
 		p.cfg.Content = append(p.cfg.Content, walls.File{Path: path, Data: data})
 	}
 	p.dirs = s.writable()
-	for _, step := range []func() error{p.addPrograms, p.addBundle, p.addGrants} {
+	p.written = s.written(p.dirs)
+	for _, step := range []func() error{p.checkOwn, p.addPrograms, p.addBundle, p.addGrants} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -104,7 +106,7 @@ func (p *planner) check() error {
 // addPrograms binds the program and those it may start, with their libraries.
 func (p *planner) addPrograms() error {
 	for _, path := range p.spec.Programs {
-		if err := p.addProgram(path, true); err != nil {
+		if err := p.addProgram("program "+path, path, true); err != nil {
 			return err
 		}
 	}
@@ -114,11 +116,7 @@ func (p *planner) addPrograms() error {
 			e.Remedy = "install the program on the host"
 			return e
 		}
-		err := p.changeable(path)
-		if err == nil {
-			err = p.addProgram(path, false)
-		}
-		if err != nil {
+		if err := p.addProgram("exec rule "+path, path, false); err != nil {
 			if err = p.leaveOut(err); err != nil {
 				return err
 			}
@@ -127,25 +125,6 @@ func (p *planner) addPrograms() error {
 		p.cfg.Fork = true
 	}
 	return nil
-}
-
-// changeable refuses a program that lies, or leads by links, where a function may write: it would be
-// whatever that function makes of it.
-func (p *planner) changeable(path string) error {
-	source, err := resolve(path, p.dirs)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // told with its remedy by who looks for it
-	}
-	written := slices.Concat(p.dirs, p.spec.Write, p.spec.Shared) // the rules for the sake of those for one file
-	if err == nil && !slices.ContainsFunc(written, func(w string) bool { return within(path, w) || within(source, w) }) {
-		return nil
-	}
-	e := invalid("exec rule %s: the program lies where a function may write", path)
-	e.Remedy = "install it elsewhere, or let no function write there"
-	if err != nil && !errors.As(err, new(*linkError)) {
-		e.Message, e.Err, e.Remedy = "exec rule "+path, err, ""
-	}
-	return e
 }
 
 // leaveOut takes the error of a grant, and gives it back if the grant can't be left out.
@@ -157,8 +136,11 @@ func (p *planner) leaveOut(err error) error {
 	return nil
 }
 
-// addProgram binds one program. stage copies what the sandbox's user can't reach.
-func (p *planner) addProgram(path string, stage bool) error {
+// addProgram binds one program, which what asks for. stage copies what the sandbox's user can't reach.
+func (p *planner) addProgram(what, path string, stage bool) error {
+	if err := p.unwritten(what, path); err != nil { // before anything in it is believed
+		return err
+	}
 	prog, err := p.launcher.program(path)
 	if err != nil {
 		e := &weir.Error{Code: weir.Invalid, Message: "program " + path, Err: err}
@@ -166,6 +148,9 @@ func (p *planner) addProgram(path string, stage bool) error {
 			e.Remedy = "install it, or correct the path"
 		}
 		return e
+	}
+	if err := p.unwrittenParts(what, prog.parts); err != nil {
+		return err
 	}
 	for _, part := range prog.parts {
 		if err := p.addPart(part, stage); err != nil {
@@ -221,7 +206,11 @@ func (p *planner) addBundle() error {
 		if prog.loader == nil {
 			break
 		}
-		for _, part := range addonParts(a, dir, prog.loader) {
+		parts := addonParts(a, dir, prog.loader)
+		if err := p.unwrittenParts("native library "+a, parts); err != nil {
+			return err
+		}
+		for _, part := range parts {
 			if err := p.addPart(part, false); err != nil {
 				return err
 			}
@@ -293,5 +282,6 @@ func hostname(name string) string {
 
 // config starts a configuration with what this machine can do.
 func (m mode) config() *walls.Config {
-	return &walls.Config{CaptureAll: m.captureAll, Procfs: m.procfs, Records: m.records, Sysctls: m.sysctls}
+	return &walls.Config{CaptureAll: m.captureAll, Procfs: m.procfs, Records: m.records, Sysctls: m.sysctls,
+		UDPRecords: m.udpRecords}
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
@@ -22,6 +23,7 @@ type Process struct {
 	forks    bool // it may have children
 	received received
 	attempts *attempts
+	refused  *refused
 	watchers sync.WaitGroup
 
 	ended      chan struct{} // closed when the program has ended
@@ -40,6 +42,9 @@ func (p *Process) follow(ended func(*Process)) {
 	} else {
 		close(p.attempts.out)
 	}
+	p.refused = &refused{out: make(chan netip.AddrPort, attemptBuffer)}
+	p.refused.fd, p.received.refused = p.received.refused, nil
+	p.watchers.Go(p.refused.follow)
 	go func() {
 		p.reap()
 		ended(p)
@@ -61,6 +66,7 @@ func (p *Process) reap() {
 	}
 	p.used = Usage{CPU: time.Duration(ru.Utime.Nano() + ru.Stime.Nano())}
 	p.received.close()
+	p.refused.stop()
 	p.attempts.stop()
 	p.watchers.Wait()
 	p.group.remove()
@@ -78,6 +84,11 @@ func (p *Process) DNS() []net.PacketConn { return p.received.dns }
 // UDP gives the sockets at which other datagrams arrive, as far as the Spec has them captured. They are
 // closed when the sandbox ends.
 func (p *Process) UDP() []*Datagrams { return p.received.udp }
+
+// RefusedDatagrams gives where datagrams were sent to that the kernel refused because no port of UDPPorts is
+// theirs, up to a hundred in a second. It is closed when the sandbox ends, and at once where the kernel doesn't
+// tell. What nobody takes in time is dropped.
+func (p *Process) RefusedDatagrams() <-chan netip.AddrPort { return p.refused.out }
 
 // Attempts gives the system calls that the kernel refused. It is closed when the sandbox ends,
 // and at once where the kernel doesn't tell. What nobody takes in time is dropped.

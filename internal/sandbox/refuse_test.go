@@ -47,6 +47,7 @@ var machines = map[string]broken{
 	"no procfs":        {unix.SYS_MOUNT, 3, bpf.JumpEqual, unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, unix.EPERM},
 	"no IPv6":          {unix.SYS_SOCKET, 0, bpf.JumpEqual, unix.AF_INET6, unix.EAFNOSUPPORT},
 	"no sysctls":       {unix.SYS_OPENAT, 2, bpf.JumpEqual, unix.O_WRONLY | unix.O_TRUNC | unix.O_CLOEXEC, unix.EROFS},
+	"no log":           {unix.SYS_SETSOCKOPT, 1, bpf.JumpEqual, unix.SOL_NETLINK, unix.ENOPROTOOPT},
 	"no notifications": {unix.SYS_SECCOMP, 1, bpf.JumpEqual, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, unix.EBUSY},
 }
 
@@ -178,7 +179,7 @@ func TestRefusal(t *testing.T) {
 func TestFallback(t *testing.T) {
 	node(t)
 	for name, wall := range map[string]string{"no nftables": "network capture", "no transparent": "network capture",
-		"no procfs": "procfs", "no notifications": "system call records", "no sysctls": "kernel memory", "no IPv6": ""} {
+		"no procfs": "procfs", "no notifications": "system call records", "no sysctls": "kernel memory", "no log": "datagram records", "no IPv6": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := onMachine(t, name)

@@ -58,6 +58,9 @@ type Spec struct {
 	// Shared are grants like those in Write that others have. Links in what anybody may write are not
 	// followed.
 	Shared []string
+	// Own are files of the host that decide what runs here and what it may: where one of them lies, or
+	// would lie, no function may write.
+	Own []string
 	// LeftOut, if set, is told of each grant in Exec, Read and Write that can't be held because
 	// nothing fitting is there: it is left out then. Without it, the start fails.
 	LeftOut func(error)
@@ -112,6 +115,9 @@ type Wall struct {
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy,omitempty"`
 }
+
+// NetworkCapture is the Name of the wall that catches what a sandbox sends.
+const NetworkCapture = walls.Capture
 
 // The states of a wall.
 const (

@@ -67,7 +67,7 @@ func (s *survey) walls() []Wall {
 			w.State, w.Detail = Missing, "not tried"
 		case w.State == Missing:
 		case r.name == walls.Capture:
-			s.fallback(&w, walls.Capture, "only DNS, ports 80 and 443 and those that rules name are caught, others are refused")
+			s.fallback(&w, walls.Capture, "only DNS, ports 80 and 443 and those that rules name are caught; others are refused without a record, in monitor mode, too")
 		case r.name == walls.Landlock:
 			w.Detail = fmt.Sprintf("ABI %d", s.report.Landlock)
 		}
@@ -81,6 +81,11 @@ func (s *survey) walls() []Wall {
 		sysctls := Wall{Name: walls.Sysctls, State: InForce, Detail: "buffers of connections and watches of files are bounded"}
 		s.fallback(&sysctls, walls.Sysctls, "files can't be watched, and only the host's tcp_rmem and tcp_wmem bound what connections hold")
 		out = append(out, procfs, records, sysctls)
+		if _, ok := s.failures[walls.Capture]; !ok {
+			datagrams := Wall{Name: walls.UDPRecords, State: InForce, Detail: "refused datagrams are recorded"}
+			s.fallback(&datagrams, walls.UDPRecords, "datagrams to ports that no udp rule names are refused, but not recorded")
+			out = append(out, datagrams)
+		}
 	}
 	return append(out, s.cgroups.walls()...)
 }
@@ -168,6 +173,8 @@ func remedy(f walls.Failure) string {
 		return "use a kernel with CONFIG_SECCOMP_FILTER; in a container, allow the seccomp call"
 	case walls.Records:
 		return "use Linux 5.9 or later, and no outer sandbox that listens to system calls itself"
+	case walls.UDPRecords:
+		return "load nft_log, nft_limit and nfnetlink_log, or use a kernel that has them"
 	case walls.Sysctls:
 		return "mount /proc/sys writable (docker run --security-opt systempaths=unconfined)"
 	case walls.Grants, walls.Program:

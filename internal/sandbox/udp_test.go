@@ -74,6 +74,29 @@ func TestDatagramsToNamedPorts(t *testing.T) {
 	}
 }
 
+// TestRefusedDatagramsAreToldOf: where to, each time, before the sandbox has ended, and of no others; without
+// nftables, of none.
+func TestRefusedDatagramsAreToldOf(t *testing.T) {
+	for _, anyPorts := range []bool{false, true} {
+		s := nodeSpec(t, "const PLACES = [['203.0.113.9', 443, false], ['2001:db8::9', 9999, true], ['127.0.0.1', 9999, false], ['203.0.113.9', 8125, false]], TEXT = 'x'.repeat(5000);"+datagrams)
+		s.UDPPorts = []uint16{8125}
+		p := start(t, launcher(t, Options{AnyPorts: anyPorts}), s)
+		echoUDP(p)
+		p.finish(t)
+		var got []string
+		for to := range p.RefusedDatagrams() {
+			got = append(got, to.String())
+		}
+		want := "203.0.113.9:443 [2001:db8::9]:9999"
+		if anyPorts {
+			want = ""
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("anyports %t: %q", anyPorts, got)
+		}
+	}
+}
+
 // TestDatagramsToAllPorts is for monitoring. A function's own servers on loopback addresses stay its own.
 func TestDatagramsToAllPorts(t *testing.T) {
 	got := sendDatagrams(t, launcher(t, Options{}), udpPlaces, "'x'.repeat(40000)", func(s *Spec) { s.UDPPorts, s.UDPAll = []uint16{8125}, true })

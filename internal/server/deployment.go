@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/weir-run/weir/internal/invoke"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -67,7 +69,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	for _, w := range policies.Unmatched(functionNames(s)) {
 		warnings = append(warnings, w.Error())
 	}
-	d.warn(warnings)
+	d.warn(append(warnings, blindSpots(d.launcher.Walls(), engines)...))
 	dep.made = whatMade(artifact, engines, env)
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()
@@ -77,6 +79,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	for _, eng := range engines {
 		shared = append(shared, eng.Grants(policy.Write)...)
 	}
+	own := d.ownFiles(s)
 	for _, f := range artifact.Functions {
 		name := f.Bundle.Function
 		if f.Err != nil {
@@ -84,9 +87,36 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 			dep.backends[name] = broken{f.Err}
 			continue
 		}
-		dep.backends[name] = backend{d.pool(f, engines[name], shared, env)}
+		dep.backends[name] = backend{d.pool(f, engines[name], shared, own, env)}
 	}
 	return dep, nil
+}
+
+// blindSpots says what monitor mode doesn't see on this machine.
+func blindSpots(walls []sandbox.Wall, engines map[string]*policy.Engine) []string {
+	i := slices.IndexFunc(walls, func(w sandbox.Wall) bool { return w.Name == sandbox.NetworkCapture && w.State == sandbox.Fallback })
+	if i < 0 {
+		return nil
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(engines)) {
+		if engines[name].Policy().Mode == policy.Monitor {
+			out = append(out, name+" is monitored, but not all that it tries is seen or let through: network capture: "+walls[i].Detail+"; "+walls[i].Remedy)
+		}
+	}
+	return out
+}
+
+// ownFiles gives the files that decide what the site's functions are and may. A function that could write
+// one would have, after the reload, whatever rights it likes.
+func (d *Dev) ownFiles(s *site.Site) []string {
+	own := []string{filepath.Join(s.Dir, "netlify.toml"), filepath.Join(s.Dir, sitepolicy.FileName), filepath.Join(s.Dir, ".env")}
+	for _, f := range s.Functions {
+		if f.Main != "" {
+			own = append(own, f.Main)
+		}
+	}
+	return own
 }
 
 // warn tells the site's author what the last build did not give cause to.
@@ -128,7 +158,7 @@ func (dep *deployment) close() {
 }
 
 // pool prepares the instances of one function.
-func (d *Dev) pool(f build.Function, eng *policy.Engine, shared []string, env map[string]string) *instance.Pool {
+func (d *Dev) pool(f build.Function, eng *policy.Engine, shared, own []string, env map[string]string) *instance.Pool {
 	name := f.Bundle.Function
 	return instance.NewPool(instance.Config{
 		Function: name,
@@ -138,6 +168,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, shared []string, env ma
 		Platform: d.platform(),
 		Node:     d.node,
 		Shared:   shared,
+		Own:      own,
 		Launcher: d.launcher,
 		Egress:   d.egress.Function(name, eng),
 		Recorder: d.recorder,

@@ -16,6 +16,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/weir-run/weir/internal/instance"
+	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/sandbox"
 )
@@ -271,6 +272,48 @@ func TestPolicyReachesTheFunction(t *testing.T) {
 	}
 	s.write(t, "weir.toml", "[functions.env]\nenv = [\"KEY\"]\n")
 	waitFor(t, func() bool { _, body := s.get(t, "/.netlify/functions/env"); return body == "value,," })
+}
+
+// TestMonitorModeSaysWhatItDoesNotSee: where only some ports are caught, records hold less than they seem to.
+func TestMonitorModeSaysWhatItDoesNotSee(t *testing.T) {
+	engines := map[string]*policy.Engine{}
+	for name, mode := range map[string]policy.Mode{"held": policy.Enforce, "watched": policy.Monitor} {
+		eng, err := policy.Compile(&policy.Policy{Function: name, Mode: mode})
+		if err != nil {
+			t.Fatal(err)
+		}
+		engines[name] = eng
+	}
+	l, err := sandbox.NewLauncher(sandbox.Options{AnyPorts: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := blindSpots(l.Walls(), engines)
+	if len(got) != 1 || !strings.HasPrefix(got[0], "watched is monitored, ") || !strings.Contains(got[0], "ports 80 and 443") || !strings.Contains(got[0], "modprobe") {
+		t.Errorf("%q", got)
+	}
+	whole := []sandbox.Wall{{Name: sandbox.NetworkCapture, State: sandbox.InForce}, {Name: "procfs", State: sandbox.Fallback}}
+	if got := blindSpots(whole, engines); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestNoFunctionWritesTheSitesRules: by a write rule that leads to them, a function would give itself any right.
+func TestNoFunctionWritesTheSitesRules(t *testing.T) {
+	dir, err := os.MkdirTemp("/var/tmp", "weir-server-") // in /tmp a rule means the private one
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := serveStill(t, map[string]string{"netlify.toml": netlify, "weir.toml": fmt.Sprintf("[functions.thief]\nwrite = [\"%s/site/**\"]\n", dir),
+		"functions/thief.js": "exports.handler = async () => ({ statusCode: 200 });\n"})
+	if err := os.Symlink(s.dir, filepath.Join(dir, "site")); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := s.get(t, "/.netlify/functions/thief"); status == http.StatusOK || !strings.Contains(body, "where a function may write") {
+		t.Errorf("%d %s", status, body)
+	}
 }
 
 // TestLogLinesAreAttributed: what functions print at the same time is told apart by invocation.

@@ -122,7 +122,8 @@ func TestDenialsReadWell(t *testing.T) {
 		"aws":         {`http = ["GET https://s3.eu-west-1.amazonaws.com/b/k"]`, 0, 1},
 		"pg":          {`tcp = ["db.test:5432"]`, 0, 1},
 		"pgTLS":       {`tcp = ["db-tls.test:5432"]`, 0, 1},
-		"stripe":      {`http = ["POST https://api.stripe.com/v1/charges"]`, 1, 3}, // it retries what has no answer
+		"stripe":      {`http = ["POST https://api.stripe.com/v1/charges"]`, 1, 3}, // it retries what has no answer, whatever the error
+		"stripeOnce":  {`http = ["POST https://once.stripe.test/v1/charges"]`, 1, 1},
 	} {
 		said := got[name]
 		if len(said) <= want.depth {

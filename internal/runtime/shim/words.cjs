@@ -14,6 +14,7 @@ const kept = 100; // refusals that no error has come for yet
 const fresh = 10_000; // ms that one may wait for its error: ports are used again
 
 const plain = /^\/[ -)+->@-Z\\^-z|~]{1,1000}$/; // a path of printable ASCII without the characters of patterns
+const sendable = /^[a-z0-9_.:-]{1,253}$/; // a host in the spelling of rules
 const sealed = /^\/(var\/task|tmp|proc|sys|dev)(\/|$)/; // where no program can be started
 
 class Words {
@@ -62,6 +63,15 @@ class Words {
     const found = this.#waiting.get(key);
     this.#waiting.delete(key);
     if (found && now() < found.until) this.dress(e, found.said);
+  }
+
+  // datagram puts into words why a datagram was not sent: no rule names its port, or it would have been.
+  datagram(e, host, port) {
+    const tried = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    const fix = sendable.test(host) ? this.#intrinsic ? `policy.outboundNet.allowUdp('${host}', ${port})` : `udp = [${stringify(tried)}]` : undefined;
+    let message = `udp://${tried} is not allowed: no udp rule names this port`;
+    if (fix) message += `; to allow it, add to ${this.#files.udp?.place}: ${fix}`;
+    this.dress(e, { message, tried, fix });
   }
 
   // file adds to the error of a file or program that no rule allows what would allow it. What the kernel

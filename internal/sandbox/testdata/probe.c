@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -107,6 +108,16 @@ static int udp6(const char *ip, int port) {
 	return r;
 }
 
+// pair_to sends to a named socket by one that was made with its peer.
+static int pair_to(const char *path, int type) {
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	strncpy(a.sun_path, path, sizeof a.sun_path - 1);
+	int f[2];
+	if (socketpair(AF_UNIX, type, 0, f)) return -1;
+	int sent = sendto(f[0], "out", 3, 0, (void *)&a, sizeof a), connected = connect(f[1], (void *)&a, sizeof a);
+	return connected < 0 ? sent : connected;
+}
+
 static int bind4(int type, const char *ip, int port) {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
 	inet_pton(AF_INET, ip, &a.sin_addr);
@@ -116,6 +127,19 @@ static int bind4(int type, const char *ip, int port) {
 	int r = bind(s, (void *)&a, sizeof a);
 	close(s);
 	return r;
+}
+
+// route_add asks netlink, which is open for questions, for a change (rtnetlink(7)).
+static int route_add(void) {
+	struct { struct nlmsghdr h; struct rtmsg r; char rest[64]; } q = {.h = {.nlmsg_type = RTM_NEWROUTE, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE},
+		.r = {.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_type = RTN_BLACKHOLE, .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_protocol = 4}};
+	q.h.nlmsg_len = NLMSG_LENGTH(sizeof q.r);
+	struct { struct nlmsghdr h; struct nlmsgerr e; char rest[256]; } a;
+	int s = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	if (s < 0 || send(s, &q, q.h.nlmsg_len, 0) < 0 || recv(s, &a, sizeof a, 0) < 0) return -1;
+	close(s);
+	errno = -a.e.error;
+	return errno ? -1 : 0;
 }
 
 static int option(int level, int name) {
@@ -243,6 +267,12 @@ static void sockets(void) {
 	T("socket-uevent", socket(AF_NETLINK, SOCK_RAW, 15));
 	T("netlink-route", socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
 	T("socketpair-unix", ({ int f[2]; socketpair(AF_UNIX, SOCK_STREAM, 0, f); }));
+	T("socketpair-dgram", ({ int f[2]; socketpair(AF_UNIX, SOCK_DGRAM, 0, f); }));
+	T("socketpair-raw", ({ int f[2]; socketpair(AF_UNIX, SOCK_RAW | SOCK_CLOEXEC, 0, f); })); // a datagram socket by another name
+	T("socketpair-seqpacket", ({ int f[2]; socketpair(AF_UNIX, SOCK_SEQPACKET, 0, f); }));
+	S("pair-dgram-to-host", pair_to("/var/task/sock", SOCK_DGRAM));
+	S("pair-raw-to-host", pair_to("/var/task/sock", SOCK_RAW));
+	S("pair-stream-to-host", ({ int r = pair_to("/var/task/stream", SOCK_STREAM); r < 0 ? r : -1; }));
 	T("socketpair-tipc", ({ int f[2]; socketpair(30, SOCK_SEQPACKET, 0, f); }));
 	T("udp", udp("203.0.113.9", 9999));
 	T("udp-quic", udp("203.0.113.9", 443));
@@ -286,6 +316,13 @@ static void processes(void) {
 	T("pidfd_getfd", syscall(438, 0, 0, 0));
 	T("kcmp", syscall(SYS_kcmp, 1, 1, 0, 0, 0));
 	T("kill-other", kill(2, 9));
+	T("tgkill-other", syscall(SYS_tgkill, 2, 2, 9));
+	T("queue-other", syscall(SYS_rt_sigqueueinfo, 2, 9, stack));
+	T("pidfd_send_signal", syscall(424, 0, 9, 0, 0));
+	T("process_madvise", syscall(440, 0, 0, 0, 0, 0));
+	T("memory-of-other", open("/proc/2/mem", O_RDWR));
+	T("memory-of-1", open("/proc/1/mem", O_RDONLY));
+	T("memory-of-real-1", open("/.proc/1/mem", O_WRONLY));
 	T("setuid", setuid(0));
 	T("setgroups", syscall(SYS_setgroups, 0, 0));
 	T("capset", syscall(SYS_capset, 0, 0));
@@ -328,6 +365,10 @@ static void kernel(void) {
 	T("unshare-user", unshare(CLONE_NEWUSER));
 	T("unshare-net", unshare(CLONE_NEWNET));
 	T("setns", setns(0, 0));
+	T("listmount", syscall(458, stack, stack, 8, 0));
+	T("open_tree_attr", syscall(467, AT_FDCWD, "/", 1, 0, 0));
+	T("memfd_secret", syscall(447, 0));
+	T("route-add", route_add());
 	T("io_uring_setup", syscall(425, 8, stack));
 	T("io_uring_enter", syscall(426, 0, 0, 0, 0, 0));
 	T("io_uring_register", syscall(427, 0, 0, 0, 0));

@@ -93,6 +93,9 @@ func (c *capturer) departure() {
 	}
 	c.rule(out, protocol(unix.IPPROTO_ICMP), accept)
 	c.rule(out, protocol(unix.IPPROTO_ICMPV6), accept)
+	if c.cfg.UDPRecords {
+		c.rule(out, udp, logged())
+	}
 	c.rule(out, udp, match{
 		&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}})
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Loopback   []uint16 // ports to catch on loopback addresses too
 	UDPPorts   []uint16 // ports to take datagrams at, besides 53
 	UDPAll     bool     // with CaptureAll: take datagrams to every port
+	UDPRecords bool     // with CaptureAll: the supervisor is told of datagrams that are refused
 
 	Binds   []Bind // parents before what lies in them
 	Content []File
@@ -120,6 +121,7 @@ const (
 	FDAll6    = "all6"
 	FDRaw     = "raw" // answers those
 	FDRecords = "records"
+	FDRefused = "refused" // tells of refused datagrams: see ParseRefused
 )
 
 // maxReport bounds a Report on the wire, in bytes.

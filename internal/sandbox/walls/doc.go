@@ -25,5 +25,6 @@ const (
 	Seccomp    = "seccomp"
 	Records    = "system call records"
 	Sysctls    = "kernel memory" // bounded by sysctls of the sandbox's own namespaces
+	UDPRecords = "datagram records"
 	Program    = "program"
 )

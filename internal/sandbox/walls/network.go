@@ -39,11 +39,25 @@ func (r *raiser) network() *Failure {
 		}
 	}
 	if r.cfg.CaptureAll {
-		if err := capture(r.report.IPv6, r.cfg); err != nil {
-			return failure(Capture, "nftables rules", err)
+		if f := r.capture(); f != nil {
+			return f
 		}
 	}
 	return r.listen()
+}
+
+// capture installs the rules. If only that fails by which refused datagrams are told of, it says so.
+func (r *raiser) capture() *Failure {
+	err := capture(r.report.IPv6, r.cfg)
+	if err == nil {
+		return nil
+	}
+	if plain := *r.cfg; plain.UDPRecords {
+		if plain.UDPRecords = false; capture(r.report.IPv6, &plain) == nil {
+			return failure(UDPRecords, "nftables rules with a log", err)
+		}
+	}
+	return failure(Capture, "nftables rules", err)
 }
 
 func (r *raiser) families() []int {
@@ -96,6 +110,11 @@ func (r *raiser) listen() *Failure {
 			h.add(FDTCP, fd)
 		}
 		if f := r.listenUDP(&h, family); f != nil {
+			return f
+		}
+	}
+	if r.cfg.CaptureAll && r.cfg.UDPRecords {
+		if f := r.listenRefused(&h); f != nil {
 			return f
 		}
 	}

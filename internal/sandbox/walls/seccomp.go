@@ -154,7 +154,7 @@ func verdicts(l latitude) map[int]body {
 func argumentRules(t map[int]body, l latitude) {
 	t[unix.SYS_CLONE] = cloneBody(l)
 	t[unix.SYS_SOCKET] = socketBody(l.notable)
-	t[unix.SYS_SOCKETPAIR] = onlyValues(0, []uint32{unix.AF_UNIX}, refuse(unix.EAFNOSUPPORT))
+	t[unix.SYS_SOCKETPAIR] = socketpairBody(l.notable)
 	t[unix.SYS_IOCTL] = onlyValues(1, ioctls, refuse(unix.ENOTTY))
 	t[unix.SYS_PRCTL] = onlyValues(0, prctls, refuse(unix.EPERM))
 	t[unix.SYS_PRLIMIT64] = onlyValues(0, []uint32{0}, refuse(unix.EPERM))           // its own limits only
@@ -276,6 +276,22 @@ func socketBody(notable func(unix.Errno) bpf.RetConstant) body {
 	return p
 }
 
+// socketpairBody allows pairs of unix sockets that stay with each other. One for datagrams, of which raw is another
+// name, could be sent from or connected to a named socket of the host's (unix(7)).
+func socketpairBody(notable func(unix.Errno) bpf.RetConstant) body {
+	return body{
+		argument(0),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipTrue: 1},
+		refuse(unix.EAFNOSUPPORT),
+		argument(1),
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xf},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_STREAM, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_SEQPACKET, SkipTrue: 1},
+		notable(unix.EPROTONOSUPPORT),
+		allow[0],
+	}
+}
+
 // Refusal gives the name of a call that the filter handed to the supervisor, with the telling
 // argument, and the error to answer with: the same that the filter gives by itself.
 func Refusal(nr int, args [6]uint64) (name string, errno unix.Errno) {
@@ -295,6 +311,8 @@ func Refusal(nr int, args [6]uint64) (name string, errno unix.Errno) {
 			return "clone(CLONE_NEW…)", unix.EPERM
 		}
 		return "clone", forkErrno
+	case unix.SYS_SOCKETPAIR:
+		return fmt.Sprintf("socketpair(AF_UNIX, type %d)", args[1]&0xf), unix.EPROTONOSUPPORT
 	case unix.SYS_SOCKET:
 		switch family := uint32(args[0]); family {
 		case unix.AF_INET, unix.AF_INET6:

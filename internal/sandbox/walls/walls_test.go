@@ -1,6 +1,7 @@
 package walls
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
@@ -236,4 +238,31 @@ func TestLinksSince(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+}
+
+// FuzzParseRefused: what a program sends is in these messages.
+func FuzzParseRefused(f *testing.F) {
+	v4 := append([]byte{0x46, 12: 10, 16: 203, 17: 0, 18: 113, 19: 9, 23: 0}, 0, 1, 0x1f, 0xbd)
+	v6 := append([]byte{0x60, 6: 17, 39: 1}, 0, 1, 0x1f, 0xbd)
+	f.Add(v4, "203.0.113.9:8125")
+	f.Add(v6, "[::1]:8125")
+	f.Add([]byte{0x4f}, "")
+	f.Fuzz(func(t *testing.T, packet []byte, want string) {
+		attr := nl.NewRtAttr(nfulaPayload, packet).Serialize()
+		m := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+nl.SizeofNfgenmsg+len(attr)))
+		m = binary.NativeEndian.AppendUint16(m, nfulnlPacket)
+		m = append(append(m, make([]byte, unix.SizeofNlMsghdr-6+nl.SizeofNfgenmsg)...), attr...)
+		ParseRefused(packet)
+		got := ParseRefused(m)
+		if len(got) > 1 || len(got) == 1 && !got[0].IsValid() {
+			t.Error(got)
+		}
+		if want == "203.0.113.9:8125" || want == "[::1]:8125" {
+			if bytes.Equal(packet, v4) || bytes.Equal(packet, v6) {
+				if len(got) != 1 || got[0].String() != want {
+					t.Errorf("%v, want %s", got, want)
+				}
+			}
+		}
+	})
 }

@@ -7,12 +7,13 @@ const net = require('node:net');
 const { Words } = require('../words.cjs');
 
 const shape = (o) => Object.fromEntries(Object.getOwnPropertyNames(o).filter((k) => typeof o[k] === 'function').map((k) => [k, [o[k].name, o[k].length]]));
-const places = [dns, dns.promises, dns.Resolver.prototype, dns.promises.Resolver.prototype, net.Socket.prototype];
+const places = [dns, dns.promises, dns.Resolver.prototype, dns.promises.Resolver.prototype, net.Socket.prototype, { send: dgram.Socket.prototype.send, connect: dgram.Socket.prototype.connect }];
 const before = places.map(shape);
 const words = new Words({ mark: 'MARK' });
 require('../net.cjs').watchRefusals(words);
 
 test('functions keep their looks', () => {
+  Object.assign(places.at(-1), { send: dgram.Socket.prototype.send, connect: dgram.Socket.prototype.connect });
   assert.deepEqual(places.map(shape), before);
   assert.equal(require('node:dns/promises'), dns.promises);
 });
@@ -107,7 +108,35 @@ test('a question that was refused says why, if it was Weir', async (t) => {
     assert.deepEqual([e.code, e.message, e.hostname], ['EWEIR', '12 refused', address]);
   }
   told = false;
+  for (const [ask, type, name] of [ // as they are asked for
+    [() => dns.promises.resolveSrv('Bücher.test').catch((e) => e), 33, 'xn--bcher-kva.test'], [() => called((done) => dns.resolveTxt('ａ.test', done)), 16, 'a.test'],
+    [() => dns.promises.resolveMx('a.test\0.b').catch((e) => e), 15, 'a.test'], [() => dns.promises.resolve4('xn--a.test').catch((e) => e), 1, ''],
+  ]) {
+    words.heard({ type, name, message: `${name} refused`, tried: name });
+    const e = await ask();
+    assert.deepEqual([e.code, e.message], ['EWEIR', `${name} refused`]);
+  }
+  for (const [ask, types] of [[(done) => dns.lookup('-a.invalid', done), [1, 28]], [(done) => net.connect(1, '-a.invalid').on('error', done), [28]]]) {
+    for (const type of types) words.heard({ type, name: '-a.invalid', message: `${type} refused`, tried: '-a' });
+    const e = await called(ask);
+    assert.deepEqual([e.code, e.message, e.syscall], ['EWEIR', `${types[0]} refused`, 'getaddrinfo']);
+  }
   words.question(new Error(), 16, 'a.test'); // what was heard more than once
   const e = await called((done) => dns.resolveTxt('a.test', done));
   assert.equal(e.code, 'EREFUSED');
+});
+
+test('a datagram that the kernel refused says why', async (t) => {
+  const udp = dgram.createSocket('udp4');
+  t.after(() => udp.close());
+  const told = new Words({ mark: 'MARK', files: { udp: { place: '[functions.f] in weir.toml' } } });
+  const refused = () => Object.assign(new Error('send EPERM 192.0.2.1:443'), { syscall: 'send', code: 'EPERM', errno: -1, address: '192.0.2.1', port: 443 });
+  for (const [host, fix] of [['api.test', 'udp = ["api.test:443"]'], ['2001:db8::1', 'udp = ["[2001:db8::1]:443"]'], ['bücher.test', undefined]]) {
+    const e = refused();
+    told.datagram(e, host, 443);
+    assert.deepEqual([e.code, e.weir.fix, e.message.includes(fix ?? 'to allow it')], ['EWEIR', fix, fix !== undefined]);
+  }
+  // 255.255.255.255 needs SO_BROADCAST: the kernel says EACCES as of a refused datagram
+  const e = await new Promise((resolve) => udp.send('x', 9, '255.255.255.255', resolve));
+  assert.deepEqual([e.code, e.weir.tried], ['EWEIR', '255.255.255.255:9']);
 });

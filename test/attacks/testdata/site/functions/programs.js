@@ -1,7 +1,7 @@
 // A program that a rule names may run; it stands behind the same walls, and no other may.
 const { answer } = require('../lib/try.js');
 const cp = require('child_process');
-const out = (r) => { if (r.error) throw r.error; if (r.status) throw new Error('status ' + r.status + ' ' + r.stderr); return r.stdout.toString(); };
+const out = (r) => { if (r.error) throw r.error; if (r.status !== 0) throw new Error('status ' + (r.signal ?? r.status) + ' ' + r.stderr); return r.stdout.toString(); };
 
 exports.handler = answer((event) => ({
   allowed: () => 'blocked: (the rule allows this one) ' + out(cp.spawnSync('/usr/bin/sort', { input: 'b\na\n' })).replace(/\n/g, ''),

@@ -19,6 +19,7 @@ const calls = {
   aws: () => new S3Client({ region: 'eu-west-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' } }).send(new GetObjectCommand({ Bucket: 'b', Key: 'k' })),
   pg: () => new Client({ host: 'db.test', port: 5432, user: 'u', database: 'd' }).connect(),
   pgTLS: () => new Client({ host: 'db-tls.test', port: 5432, user: 'u', database: 'd', ssl: true }).connect(),
+  stripeOnce: () => new Stripe('sk_test_1', { host: 'once.stripe.test', maxNetworkRetries: 0 }).charges.create({ amount: 100, currency: 'usd' }),
   stripe: () => new Stripe('sk_test_1').charges.create({ amount: 100, currency: 'usd' }),
 };
 
