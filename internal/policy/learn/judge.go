@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weir-run/weir/internal/policy"
@@ -43,6 +44,7 @@ type call struct {
 	port    uint16
 	path    string // files, programs, variables
 	various bool
+	widens  bool
 	known   bool // the function's policy names this host already
 	of      int  // invocations of the function
 	*evidence
@@ -70,6 +72,9 @@ func (j *judge) reasons(c *call) []string {
 		}
 		return why
 	case policy.Addon:
+		if c.once() && c.imported == 0 {
+			why = append(why, fmt.Sprintf("in one of %d invocations only, and not while the function was imported", c.of))
+		}
 		return why
 	}
 	return append(why, j.network(c)...)
@@ -91,10 +96,31 @@ func (j *judge) network(c *call) []string {
 	if c.various && c.distinct < wideVariety {
 		why = append(why, "many different paths in few invocations")
 	}
-	if j.namedBy(c) != "" {
-		return why
+	if c.widens {
+		why = append(why, "wider than what the other invocations did, and one alone did it")
 	}
-	return append(why, j.stranger(c)...)
+	switch {
+	case j.namedBy(c) == "":
+		why = append(append(why, odd(c)...), j.stranger(c)...)
+	case c.once() && !(j.sources != nil && j.sources.Word(strconv.Itoa(int(c.port)))):
+		why = append(why, odd(c)...) // the host is the site's, but who says what is spoken with it
+	}
+	return why
+}
+
+// once tells whether one invocation of several alone tried it.
+func (c *call) once() bool { return c.alone() && c.of > 1 }
+
+// odd judges how a host is spoken with.
+func odd(c *call) []string {
+	var why []string
+	if !usualPort(c) {
+		why = append(why, fmt.Sprintf("port %d is not a usual one", c.port))
+	}
+	if c.scheme == "http" || c.scheme == "ws" {
+		why = append(why, "it is not encrypted")
+	}
+	return why
 }
 
 // stranger judges a host that the site itself doesn't name.
@@ -117,12 +143,6 @@ func (j *judge) stranger(c *call) []string {
 	}
 	if c.kind == policy.DNS && c.typ == "TXT" {
 		why = append(why, "questions for texts can carry data both ways")
-	}
-	if !usualPort(c) {
-		why = append(why, fmt.Sprintf("port %d is not a usual one", c.port))
-	}
-	if c.scheme == "http" || c.scheme == "ws" {
-		why = append(why, "it is not encrypted")
 	}
 	if c.allowed > 0 {
 		return why

@@ -84,11 +84,12 @@ func TestLearnedPolicyFits(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		run := newRun()
 		for range 1 + r.IntN(60) {
-			i := run.invocation("f")
+			i, again := run.invocation("f"), run.invocation("f") // what one alone does may be a comment
 			for range 1 + r.IntN(4) {
 				d := randomCall(r)
 				d.Verdict, d.Mode = record.Deny, record.Monitor
 				i.record(d)
+				again.record(d)
 			}
 		}
 		eng := learned(t, propose(t, run.set, Options{Sources: everything{}}))["f"]
@@ -152,7 +153,7 @@ func TestTreesKeepEverything(t *testing.T) {
 			if strings.Contains(path, "//") {
 				continue
 			}
-			if s.insert(f, tr, path) != nil {
+			if s.insert(f, tr, path, r.Uint64()) != nil {
 				kept = append(kept, path)
 			}
 		}

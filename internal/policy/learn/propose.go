@@ -57,9 +57,10 @@ type Rule struct {
 	NamedBy     string    `json:"named_by,omitempty"`
 	Why         []string  `json:"second_look,omitempty"` // not empty: proposed as a comment only
 
-	rule policy.Rule
-	host string
-	port uint16
+	rule  policy.Rule
+	host  string
+	port  uint16
+	alone bool // no more than one invocation tried it
 }
 
 // Live tells whether the rule is proposed as one, not as a comment.
@@ -92,7 +93,7 @@ func (s *Set) Propose(o Options) (*Proposal, error) {
 		p.Grants = append(p.Grants, f.grants(name, eng)...)
 		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, OverBudget: f.overBudget, Lost: f.lost,
 			Rules: f.rules(j, eng)}
-		if err := settle(have, out.Rules); err != nil {
+		if err := errors.Join(settle(have, out.Rules), spare(have, out.Rules)); err != nil {
 			return nil, err
 		}
 		slices.SortStableFunc(out.Rules, func(a, b Rule) int {
@@ -166,21 +167,17 @@ func (f *function) rules(j *judge, eng *policy.Engine) []Rule {
 	have := eng.Policy().Source != ""
 	var out []Rule
 	f.each(func(t *tried) {
-		d := eng.Decide(&t.request)
-		if d.Allow || t.allow && have {
+		if eng.Decide(&t.request).Allow || t.allow && have {
 			return
 		}
 		c := call{kind: t.rule.Kind, scheme: t.request.URL.Scheme, typ: t.request.Type, host: t.request.Host, port: t.request.Port,
-			path: t.rule.Pattern, various: t.various, of: f.invocations, evidence: t.evidence}
+			path: t.rule.Pattern, various: t.various, widens: t.widens, of: f.invocations, evidence: t.evidence}
 		if t.rule.Kind == policy.HTTP || t.rule.Kind == policy.WS {
 			c.host, c.port = t.request.URL.Host, t.request.URL.Port
 		}
 		c.known = c.host != "" && names(eng, c.host)
 		r := newRule(j, &c, t.rule)
-		r.Example = t.example
-		if d.Reason == policy.OtherQuery {
-			r.Why = append(r.Why, "a rule of the policy has this URL with a query, and this one would allow any query")
-		}
+		r.Example, r.alone = t.example, t.alone()
 		out = add(out, r)
 	})
 	return out
@@ -193,18 +190,37 @@ type tried struct {
 	allow   bool           // a rule of the time allowed it
 	example string
 	various bool
+	widens  bool // it is wider than what other invocations did, and one alone tried it
 	*evidence
+}
+
+// widens tells whether a path that one invocation tried is wider than what others did at the same
+// place, whether a rule of the time allowed them or not.
+func widens(paths map[place][]found, p place, f *found) bool {
+	if f.example == "" {
+		return false
+	}
+	for _, p.allow = range []bool{true, false} {
+		if slices.ContainsFunc(paths[p], func(o found) bool { return o.path != f.path && f.widens(&o) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // each calls do for all that the function did, in order.
 func (f *function) each(do func(*tried)) {
+	paths := map[place][]found{}
+	for p, t := range f.places {
+		paths[p] = t.patterns()
+	}
 	for _, p := range slices.SortedFunc(maps.Keys(f.places), comparePlaces) {
-		for _, found := range f.places[p].patterns() {
+		for _, found := range paths[p] {
 			path := found.path
 			if found.example != "" {
 				path = strings.ReplaceAll(path, "*", "0")
 			}
-			do(&tried{rule: p.rule(found.path), allow: p.allow, example: found.example, various: found.various, evidence: &found.evidence,
+			do(&tried{rule: p.rule(found.path), allow: p.allow, example: found.example, various: found.various, widens: widens(paths, p, &found), evidence: &found.evidence,
 				request: policy.Request{Kind: p.kind, Method: p.method, URL: policy.URL{Scheme: p.scheme, Host: p.host, Port: p.port, Path: path, Query: unknownQuery}}})
 		}
 	}
@@ -309,6 +325,42 @@ func settle(have *policy.Policy, rules []Rule) error {
 				continue
 			}
 			r.Why = append(r.Why, "the function speaks HTTP and another protocol there, and one host and port is either http or tcp")
+		}
+	}
+	return nil
+}
+
+// spare makes comments of the live rules that would allow more of what rules of the policy are about:
+// another query, or, if one invocation alone asks for it, other paths.
+func spare(have *policy.Policy, rules []Rule) error {
+	if have == nil {
+		return nil
+	}
+	p := &policy.Policy{Rules: slices.Clone(have.Rules)}
+	var live []*Rule
+	for i := range rules {
+		if r := &rules[i]; r.Live() && r.Key == "http" {
+			p.Rules, live = append(p.Rules, r.rule), append(live, r)
+		}
+	}
+	eng, err := policy.Compile(p)
+	if err != nil {
+		return err
+	}
+	c := policy.NewCoverage(eng)
+	for n, r := range live {
+		i := len(have.Rules) + n
+		for _, j := range c.Near(i, c) {
+			wider := r.alone && r.Example != ""
+			if j >= len(have.Rules) || !wider && p.Rules[j].Query == nil || !c.Overlap(i, j) {
+				continue
+			}
+			if p.Rules[j].Query != nil {
+				r.Why = append(r.Why, "a rule of the policy has this URL with a query, and this one would allow any query")
+			} else {
+				r.Why = append(r.Why, "wider than a rule of the policy, and one invocation alone did it")
+			}
+			break
 		}
 	}
 	return nil

@@ -89,7 +89,6 @@ type evidence struct {
 	requests    [manyRequests]uint64 // the first different invocations
 	distinct    int                  // how many of them
 	named       string               // the site's variable that names the host
-	nearest     bool                 // a rule for the same host was near
 	long        bool                 // a value in the path was long enough to carry data away
 }
 
@@ -132,8 +131,9 @@ func (s *Set) Decided(d record.Decision) {
 	if allow && d.Rule == "" {
 		return // no rule allowed it: every sandbox may
 	}
-	if e := s.find(f, &r, allow); e != nil {
-		e.add(&d, maphash.String(s.seed, d.Request))
+	invocation := maphash.String(s.seed, d.Request) // all that was tried outside of any counts as one
+	if e := s.find(f, &r, allow, invocation); e != nil {
+		e.add(&d, invocation)
 		return
 	}
 	s.lost++
@@ -200,7 +200,7 @@ func validName(name string) bool {
 }
 
 // find gives the evidence that a request belongs to, made if it isn't there; nil if there is no room.
-func (s *Set) find(f *function, r *policy.Request, allow bool) *evidence {
+func (s *Set) find(f *function, r *policy.Request, allow bool, invocation uint64) *evidence {
 	if r.Kind == policy.HTTP || r.Kind == policy.WS {
 		p := place{allow, r.Kind, r.Method, r.URL.Scheme, r.URL.Host, r.URL.Port}
 		root := f.places[p]
@@ -211,7 +211,7 @@ func (s *Set) find(f *function, r *policy.Request, allow bool) *evidence {
 			root = &tree{}
 			f.places[p] = root
 		}
-		return s.insert(f, root, r.URL.Path)
+		return s.insert(f, root, r.URL.Path, invocation)
 	}
 	key := flat{allow, r.Kind, patternOf(r)}
 	e := f.flat[key]
@@ -234,7 +234,7 @@ func (s *Set) room(f *function) bool {
 	return true
 }
 
-func (e *evidence) add(d *record.Decision, request uint64) {
+func (e *evidence) add(d *record.Decision, invocation uint64) {
 	n := calls(d)
 	e.calls += n
 	switch {
@@ -249,11 +249,10 @@ func (e *evidence) add(d *record.Decision, request uint64) {
 	if d.Named != "" {
 		e.named = d.Named
 	}
-	e.nearest = e.nearest || d.Verdict == record.Deny && d.Nearest != ""
 	e.seen(d.Time)
 	e.seen(d.Last)
 	if d.Request != "" {
-		e.requested(request)
+		e.requested(invocation)
 	}
 }
 
@@ -281,6 +280,14 @@ func (e *evidence) requested(request uint64) {
 	}
 }
 
+// alone tells whether no more than one invocation, or nothing but imports, tried it.
+func (e *evidence) alone() bool { return e.distinct <= 1 }
+
+// holds tells whether e, which is alone, knows all invocations that o tells of.
+func (e *evidence) holds(o *evidence) bool {
+	return (o.imported == 0 || e.imported > 0) && (o.distinct == 0 || o.distinct == 1 && e.distinct == 1 && o.requests[0] == e.requests[0])
+}
+
 // merge adds what o says.
 func (e *evidence) merge(o *evidence) {
 	e.calls += o.calls
@@ -295,7 +302,6 @@ func (e *evidence) merge(o *evidence) {
 	if o.named != "" {
 		e.named = o.named
 	}
-	e.nearest = e.nearest || o.nearest
 	e.long = e.long || o.long
 }
 
