@@ -362,6 +362,9 @@ func spare(have *policy.Policy, rules []Rule) error {
 			}
 			break
 		}
+		if c.Unsure() && r.Live() {
+			r.Why = append(r.Why, "there are too many rules to tell whether it is wider than one of the policy")
+		}
 	}
 	return nil
 }
