@@ -83,7 +83,7 @@ func runPolicyLearn(s *streams, f *learnFlags) error {
 	if o.Existing, err = existing(pol, set.Functions()); err != nil {
 		return err
 	}
-	if o.Sources, err = ownFiles(s, f.dir); err != nil {
+	if o.Sources, err = ownCode(s, f.dir); err != nil {
 		return err
 	}
 	p, err := set.Propose(o)
@@ -163,17 +163,23 @@ func existing(pol *sitepolicy.Site, functions []string) (map[string]*policy.Poli
 	return out, nil
 }
 
-// ownFiles gives what the site's own files name; nil if the folder is no site with functions.
-func ownFiles(s *streams, dir string) (learn.Sources, error) {
+// ownCode gives what the functions' own code names; nil if the folder is no site with functions.
+func ownCode(s *streams, dir string) (func(function string) learn.Sources, error) {
 	st, err := site.Load(dir)
 	if err != nil {
 		return nil, err
 	}
 	if len(st.Functions) == 0 {
-		fmt.Fprintf(s.err, "%s has no functions, so nobody can tell which hosts the site's own files name\n", dir)
+		fmt.Fprintf(s.err, "%s has no functions, so nobody can tell which hosts their own code names\n", dir)
 		return nil, nil
 	}
-	return st.Names(), nil
+	return func(function string) learn.Sources {
+		i := slices.IndexFunc(st.Functions, func(f site.Function) bool { return f.Name == function })
+		if i < 0 {
+			return &site.Names{} // names nothing
+		}
+		return st.Names(st.Functions[i])
+	}, nil
 }
 
 func exists(path string) bool {

@@ -92,7 +92,7 @@ func TestLearnedPolicyFits(t *testing.T) {
 				again.record(d)
 			}
 		}
-		eng := learned(t, propose(t, run.set, Options{Sources: everything{}}))["f"]
+		eng := learned(t, propose(t, run.set, Options{Sources: all(everything{})}))["f"]
 		decide := func(d record.Decision) bool {
 			req, ok := requestOf(&d)
 			return ok && eng.Decide(&req).Allow
@@ -201,7 +201,7 @@ func TestFloods(t *testing.T) {
 	if s.nodes > maxAllNodes || len(s.functions) > maxFunctions || s.lost == 0 {
 		t.Errorf("%d nodes, %d functions, %d lost", s.nodes, len(s.functions), s.lost)
 	}
-	p := propose(t, s, Options{Sources: own})
+	p := propose(t, s, Options{Sources: all(own)})
 	text, err := p.Edit("weir.toml", "", nil)
 	if err != nil {
 		t.Fatal(err)

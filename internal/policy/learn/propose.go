@@ -19,7 +19,9 @@ import (
 
 // Options says what is known beside the records. All may be zero.
 type Options struct {
-	Sources  Sources                   // nil: the site's files are not there to be asked
+	// Sources gives what the own code of a function names, nothing if the site has no such function. nil: the
+	// site's files are not there to be asked.
+	Sources  func(function string) Sources
 	Exists   func(path string) bool    // tells whether a file is there; nil: nobody knows
 	Existing map[string]*policy.Policy // what each function may do now; no entry: it has no policy
 }
@@ -85,6 +87,7 @@ func (s *Set) Propose(o Options) (*Proposal, error) {
 	j := s.judge(o)
 	for _, name := range slices.Sorted(maps.Keys(s.functions)) {
 		f := s.functions[name]
+		j.about(name)
 		have := o.Existing[name]
 		eng, err := policy.Compile(have)
 		if err != nil {
@@ -122,15 +125,16 @@ func live(r Rule) int {
 	return 0
 }
 
-// judge ranks all hosts: those that the site names, then by calls.
+// judge ranks all hosts: those that functions name, then by calls.
 func (s *Set) judge(o Options) *judge {
-	j := &judge{sources: o.Sources, exists: o.Exists, rank: map[string]int{}}
+	j := &judge{of: o.Sources, known: map[string]Sources{}, exists: o.Exists, rank: map[string]int{}}
 	calls, named := map[string]int{}, map[string]bool{}
 	note := func(kind policy.Kind, host string, e *evidence) {
 		calls[host] += e.calls
 		named[host] = named[host] || e.allowed > 0 || j.namedBy(&call{kind: kind, host: host, evidence: e}) != ""
 	}
-	for _, f := range s.functions {
+	for name, f := range s.functions {
+		j.about(name)
 		for p, t := range f.places {
 			t.each(func(e *evidence) { note(p.kind, p.host, e) })
 		}

@@ -23,6 +23,6 @@ func TestAnOptionalQueryIsNotKnown(t *testing.T) {
 	}
 	r := newRun()
 	r.invocation("pay").tried("http", "GET", "https://api.pay.test/v1/items")
-	want(t, propose(t, r.set, Options{Sources: own, Existing: map[string]*policy.Policy{"pay": have}}),
+	want(t, propose(t, r.set, Options{Sources: all(own), Existing: map[string]*policy.Policy{"pay": have}}),
 		"? pay http GET https://api.pay.test/v1/items")
 }

@@ -30,14 +30,14 @@ func TestWordsOfOneInvocationAreNoVariety(t *testing.T) {
 	for n := range 40 {
 		i.tried("http", "GET", "https://api.pay.test/v1/"+letters(n))
 	}
-	p := propose(t, r.set, Options{Sources: oneHost{}})
+	p := propose(t, r.set, Options{Sources: all(oneHost{})})
 	if n := len(p.Functions[0].Rules); n != 41 {
 		t.Errorf("%d rules: %v", n, lines(p))
 	}
 	for n := range 11 {
 		r.invocation("f").tried("http", "GET", "https://api.pay.test/v1/new"+letters(n))
 	}
-	want(t, propose(t, r.set, Options{Sources: oneHost{}}), "f http GET https://api.pay.test/v1/*")
+	want(t, propose(t, r.set, Options{Sources: all(oneHost{})}), "f http GET https://api.pay.test/v1/*")
 }
 
 // TestOneInvocationWidensNothing: whatever it tries, wherever among the others, a rule that is new with
@@ -61,9 +61,9 @@ func TestOneInvocationWidensNothing(t *testing.T) {
 				alone.record(d)
 			}
 		}
-		before := liveRules(propose(t, honest.set, Options{Sources: oneHost{}}))
-		of := lines(propose(t, own.set, Options{Sources: oneHost{}}))
-		for text, rule := range liveRules(propose(t, both.set, Options{Sources: oneHost{}})) {
+		before := liveRules(propose(t, honest.set, Options{Sources: all(oneHost{})}))
+		of := lines(propose(t, own.set, Options{Sources: all(oneHost{})}))
+		for text, rule := range liveRules(propose(t, both.set, Options{Sources: all(oneHost{})})) {
 			if _, was := before[text]; was {
 				continue
 			}
@@ -131,7 +131,7 @@ func TestOneInvocationWidensNoPolicy(t *testing.T) {
 		have := &policy.Policy{Function: "f", Source: "weir.toml", Rules: []policy.Rule{bound}}
 		r := newRun()
 		r.invocation("f").tried("http", "GET", "https://api.pay.test/v1/charges/12345")
-		want(t, propose(t, r.set, Options{Sources: oneHost{}, Existing: map[string]*policy.Policy{"f": have}}),
+		want(t, propose(t, r.set, Options{Sources: all(oneHost{}), Existing: map[string]*policy.Policy{"f": have}}),
 			"? f http GET https://api.pay.test/v1/charges/*")
 	}
 }
@@ -144,7 +144,7 @@ func TestOddPortsOfOneInvocation(t *testing.T) {
 	}
 	r.invocation("f").tried("tcp", "", "api.pay.test:22").tried("tcp", "", "api.pay.test:25060").tried("http", "GET", "http://api.pay.test/v2").
 		tried("addon", "", "/var/task/x.node")
-	want(t, propose(t, r.set, Options{Sources: oneHost{files{"25060": "functions/pay.js"}}}), "f http GET http://api.pay.test/v1",
+	want(t, propose(t, r.set, Options{Sources: all(oneHost{files{"25060": "functions/pay.js"}})}), "f http GET http://api.pay.test/v1",
 		"? f http GET http://api.pay.test/v2", "f tcp api.pay.test:15432", "f tcp api.pay.test:25060", "? f tcp api.pay.test:22", "? f addons true")
 }
 
@@ -154,7 +154,7 @@ func TestImportsAreOneInvocation(t *testing.T) {
 	for n := range 40 {
 		r.importing("f").tried("http", "GET", "https://api.pay.test/v1/"+letters(n))
 	}
-	if p := propose(t, r.set, Options{Sources: oneHost{}}); len(p.Functions[0].Rules) != 40 {
+	if p := propose(t, r.set, Options{Sources: all(oneHost{})}); len(p.Functions[0].Rules) != 40 {
 		t.Error(fmt.Sprint(lines(p)))
 	}
 }
