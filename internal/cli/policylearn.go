@@ -253,8 +253,8 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 		if f.OverBudget > 0 {
 			line += fmt.Sprintf("; calls beyond the budget of their rule: %d", f.OverBudget)
 		}
-		if f.Lost > 0 {
-			line += fmt.Sprintf("; records that found no room: %d", f.Lost)
+		if left := f.LeftOut(); left != "" {
+			line += "; " + left
 		}
 		fmt.Fprintln(s.err, line)
 	}
@@ -265,6 +265,9 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 	parts := []string{fmt.Sprintf("in all: %d new, %d for a second look, %d unused", rules, doubts, len(unused))}
 	if out != "" {
 		parts = append(parts, "written to "+out)
+	}
+	if p.Lost > 0 {
+		parts = append(parts, fmt.Sprintf("records left out for want of room: %d", p.Lost))
 	}
 	if p.Records == 0 {
 		parts = append(parts, "no decisions in the records: were the functions called?")

@@ -179,7 +179,7 @@ func (d *document) notes(f *Function) {
 	if start < 0 || f.Lost == 0 {
 		return
 	}
-	d.lines = slices.Insert(d.lines, start+1, fmt.Sprintf("# %s found no room: too many different things were tried", count(f.Lost, "record")))
+	d.lines = slices.Insert(d.lines, start+1, "# "+f.LeftOut())
 }
 
 func (d *document) cannot(name string) error {

@@ -222,3 +222,43 @@ func letters(n int) string {
 	}
 	return s
 }
+
+// TestWhatIsLeftOutIsTold: deep paths, many segments of one host and many files of many functions are
+// bounded, for each function and in all, and what finds no room is said where the proposal is read.
+func TestWhatIsLeftOutIsTold(t *testing.T) {
+	s := NewSet()
+	tried := func(function, kind, target string) {
+		s.Decided(record.Decision{Time: start, Verdict: record.Deny, Mode: record.Monitor, Function: function, Kind: kind, Method: "GET", Target: target, Fix: "x"})
+	}
+	for i := range 600 {
+		tried("segments", "http", "https://api.pay.test/"+letters(i))
+		for j := range 30 {
+			tried(fmt.Sprint("files", j), "read", fmt.Sprintf("/srv/%d", i))
+		}
+	}
+	for range 3 {
+		tried("deep", "http", "https://api.pay.test"+strings.Repeat("/a", maxDepth+1))
+	}
+	tried("deep", "http", "https://api.pay.test/a")
+	if s.flat > maxAllFlat {
+		t.Errorf("%d files and so on are kept", s.flat)
+	}
+	p := propose(t, s, Options{Sources: all(everything{})})
+	text, err := p.Edit("weir.toml", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "# records that found no room: 3 (paths of more than 16 segments)"; !strings.Contains(text, want) {
+		t.Errorf("%q is not told", want)
+	}
+	lost := 0
+	for _, f := range p.Functions {
+		lost += f.Lost
+		if f.Name == "segments" && f.LeftOut() != fmt.Sprintf("records that found no room: %d (too many different things were tried)", 600-(maxPlaceNodes)) {
+			t.Errorf("%s: %s", f.Name, f.LeftOut())
+		}
+	}
+	if lost != p.Lost {
+		t.Errorf("%d left out of functions, %d in all", lost, p.Lost)
+	}
+}

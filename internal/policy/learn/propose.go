@@ -43,7 +43,8 @@ type Function struct {
 	Rules      []Rule `json:"rules"`               // live ones first
 	Unnameable int    `json:"unnameable,omitempty"`
 	OverBudget int    `json:"over_budget,omitempty"` // calls beyond the budget of a rule there is
-	Lost       int    `json:"lost,omitempty"`
+	Lost       int    `json:"lost,omitempty"`        // records that found no room
+	TooDeep    int    `json:"too_deep,omitempty"`    // … of them since their path has more than 16 segments
 }
 
 // Rule is one proposed rule.
@@ -94,7 +95,7 @@ func (s *Set) Propose(o Options) (*Proposal, error) {
 			return nil, err
 		}
 		p.Grants = append(p.Grants, f.grants(name, eng)...)
-		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, OverBudget: f.overBudget, Lost: f.lost,
+		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, OverBudget: f.overBudget, Lost: f.lost, TooDeep: f.deep,
 			Rules: f.rules(j, eng)}
 		if err := errors.Join(settle(have, out.Rules), spare(have, out.Rules)); err != nil {
 			return nil, err
@@ -387,6 +388,22 @@ func boolInt(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// LeftOut says what of the records the proposal is not about, "" if it is about all.
+func (f *Function) LeftOut() string {
+	if f.Lost == 0 {
+		return ""
+	}
+	s := "records that found no room: " + strconv.Itoa(f.Lost)
+	switch many := f.Lost - f.TooDeep; {
+	case many == 0:
+		return s + fmt.Sprintf(" (paths of more than %d segments)", maxDepth)
+	case f.TooDeep == 0:
+		return s + " (too many different things were tried)"
+	default:
+		return s + fmt.Sprintf(" (%d of paths of more than %d segments, %d since too many different things were tried)", f.TooDeep, maxDepth, many)
+	}
 }
 
 // evidence in words, for a comment.

@@ -16,9 +16,9 @@ const (
 	// invocation counts once: one that was hijacked widens nothing, however much it tries.
 	variety = 10
 	// maxDepth bounds the segments of a path that is learned.
-	maxDepth = 32
-	// maxPlaceNodes bounds the segments of one place.
-	maxPlaceNodes = 1000
+	maxDepth = 16
+	// maxPlaceNodes bounds the different segments of one place.
+	maxPlaceNodes = 500
 )
 
 // tree is all paths of one place.
@@ -40,6 +40,7 @@ type node struct {
 func (s *Set) insert(f *function, t *tree, path string, invocation uint64) *evidence {
 	segs := strings.Split(path[1:], "/")
 	if len(segs) > maxDepth {
+		f.deep++
 		return nil
 	}
 	n, long := &t.node, false
@@ -59,7 +60,7 @@ func (s *Set) insert(f *function, t *tree, path string, invocation uint64) *evid
 			if n.children == nil {
 				n.children = map[string]*node{}
 			}
-			n.children[key] = child
+			n.children[strings.Clone(key)] = child // not all of the record
 			if n.isVarious() {
 				child = n.collapse()
 			}
