@@ -77,7 +77,7 @@ func (fs *Findings) Policy(e *policy.Engine) {
 		if p.Intrinsic { // enforce in weir.toml would not undo it
 			remedy = `once the records show nothing unexpected, remove .enableMonitorMode(), or where weir.toml says so, its mode = "monitor"`
 		}
-		fs.add(p, Finding{ID: Monitor, Pos: weir.Position{File: p.Source}, Text: "the mode is monitor: whatever is tried is recorded and let through", Remedy: remedy})
+		fs.add(p, Finding{ID: Monitor, Pos: p.At("mode"), Text: "the mode is monitor: whatever is tried is recorded and let through", Remedy: remedy})
 	}
 	for i := range p.Rules {
 		for _, f := range about(&p.Rules[i]) {
