@@ -74,9 +74,11 @@ func take(to *[2]policy.Policy, key, line string) {
 // sectionName gives the function of a header "[functions.NAME]", "" if it is none.
 func sectionName(line string) string {
 	line, _, _ = strings.Cut(line, "#")
-	name, ok := strings.CutPrefix(strings.TrimSpace(line), "[functions.")
-	if name, ok = strings.CutSuffix(name, "]"); !ok {
+	line = strings.TrimSpace(line)
+	name, ok := strings.CutPrefix(line, "[functions.")
+	if !ok || !strings.HasSuffix(name, "]") {
 		return ""
 	}
+	name = strings.TrimSuffix(name, "]")
 	return strings.Trim(name, `"'`)
 }
