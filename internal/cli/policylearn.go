@@ -84,7 +84,7 @@ func runPolicyLearn(ctx context.Context, s *streams, f *learnFlags) error {
 	if o.Existing, err = existing(pol, set.Functions()); err != nil {
 		return err
 	}
-	if o.Sources, err = ownFiles(s, f.dir); err != nil {
+	if o.Sources, err = ownCode(s, f.dir); err != nil {
 		return err
 	}
 	p, err := set.Propose(o)
@@ -135,17 +135,23 @@ func existing(pol *sitepolicy.Site, functions []string) (map[string]*policy.Poli
 	return out, nil
 }
 
-// ownFiles gives what the site's own files name; nil if the folder is no site with functions.
-func ownFiles(s *streams, dir string) (learn.Sources, error) {
+// ownCode gives what the functions' own code names; nil if the folder is no site with functions.
+func ownCode(s *streams, dir string) (func(function string) learn.Sources, error) {
 	st, err := site.Load(dir)
 	if err != nil {
 		return nil, err
 	}
 	if len(st.Functions) == 0 {
-		fmt.Fprintf(s.err, "%s has no functions, so nobody can tell which hosts the site's own files name\n", dir)
+		fmt.Fprintf(s.err, "%s has no functions, so nobody can tell which hosts their own code names\n", dir)
 		return nil, nil
 	}
-	return st.Names(), nil
+	return func(function string) learn.Sources {
+		i := slices.IndexFunc(st.Functions, func(f site.Function) bool { return f.Name == function })
+		if i < 0 {
+			return &site.Names{} // names nothing
+		}
+		return st.Names(st.Functions[i])
+	}, nil
 }
 
 func exists(path string) bool {
@@ -219,8 +225,8 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 		if f.OverBudget > 0 {
 			line += fmt.Sprintf("; calls beyond the budget of their rule: %d", f.OverBudget)
 		}
-		if f.Lost > 0 {
-			line += fmt.Sprintf("; records that found no room: %d", f.Lost)
+		if left := f.LeftOut(); left != "" {
+			line += "; " + left
 		}
 		fmt.Fprintln(s.err, line)
 	}
@@ -231,6 +237,9 @@ func summarize(s *streams, p *learn.Proposal, out string) {
 	parts := []string{fmt.Sprintf("in all: %d new, %d for a second look, %d unused", rules, doubts, len(unused))}
 	if out != "" {
 		parts = append(parts, "written to "+out)
+	}
+	if p.Lost > 0 {
+		parts = append(parts, fmt.Sprintf("records left out for want of room: %d", p.Lost))
 	}
 	if p.Records == 0 {
 		parts = append(parts, "no decisions in the records: were the functions called?")

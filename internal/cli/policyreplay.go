@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +47,7 @@ call that was allowed.`,
 }
 
 func runPolicyReplay(ctx context.Context, s *streams, f *replayFlags) error {
-	candidate, err := f.candidate()
+	candidate, text, err := f.candidate()
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func runPolicyReplay(ctx context.Context, s *streams, f *replayFlags) error {
 			return nil, err
 		}
 		return policy.Compile(p)
-	})
+	}, text)
 	known, err := f.records.read(ctx, s, f.dir, r)
 	if err != nil {
 		return err
@@ -80,19 +81,25 @@ func runPolicyReplay(ctx context.Context, s *streams, f *replayFlags) error {
 	return err
 }
 
-func (f *replayFlags) candidate() (*sitepolicy.File, error) {
+// candidate reads the candidate, and gives its text, too.
+func (f *replayFlags) candidate() (*sitepolicy.File, string, error) {
 	if f.policy != "" {
 		b, err := readFile(f.policy, "--policy")
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return sitepolicy.ParseFile(f.policy, b)
+		file, err := sitepolicy.ParseFile(f.policy, b)
+		return file, string(b), err
 	}
 	file, err := sitepolicy.ReadFile(f.dir)
-	if err == nil && file.Empty() {
-		err = &weir.Error{Code: weir.NotFound, Message: f.dir + " has no " + sitepolicy.FileName, Remedy: "name the candidate with --policy"}
+	if err != nil {
+		return nil, "", err
 	}
-	return file, err
+	if file.Empty() {
+		return nil, "", &weir.Error{Code: weir.NotFound, Message: f.dir + " has no " + sitepolicy.FileName, Remedy: "name the candidate with --policy"}
+	}
+	b, err := readFile(filepath.Join(f.dir, sitepolicy.FileName), "DIR")
+	return file, string(b), err
 }
 
 func printReplay(s *streams, r *learn.Replay, changes []learn.Change) error {
@@ -116,6 +123,7 @@ func printReplay(s *streams, r *learn.Replay, changes []learn.Change) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(s.out, "calls newly denied: %d, newly allowed: %d, as before: %d, can't be told: %d\n", r.Denied, r.Allowed, r.Same, r.Unknown)
+	_, err := fmt.Fprintf(s.out, "calls newly denied: %d, newly allowed: %d, left commented for review: %d, as before: %d, can't be told: %d\n",
+		r.Denied, r.Allowed, r.Waiting, r.Same, r.Unknown)
 	return err
 }

@@ -220,8 +220,9 @@ func alphabet(list ...*automaton) []string {
 }
 
 // within tells whether everything that a accepts is accepted by one of list. If not, text is the
-// shortest that isn't; it is empty if the comparison was given up.
-func (a *automaton) within(list []*automaton) (ok bool, text string) {
+// shortest that isn't; it is empty if the comparison was given up, which it is, too, when the effort is
+// spent. What was spent is taken from it.
+func (a *automaton) within(list []*automaton, effort *int) (ok bool, text string) {
 	type node struct {
 		state  int
 		others []int // where list can be
@@ -235,7 +236,8 @@ func (a *automaton) within(list []*automaton) (ok bool, text string) {
 		first.others[i] = i
 	}
 	nodes, seen := []node{first}, map[string]bool{key(0, first.others): true}
-	work := 0
+	work := len(u.edges)
+	defer func() { *effort -= work }()
 	for i := 0; i < len(nodes); i++ {
 		n := nodes[i]
 		if a.accepts(n.state) && !u.accepts(n.others...) {
@@ -258,7 +260,7 @@ func (a *automaton) within(list []*automaton) (ok bool, text string) {
 				}
 			}
 		}
-		if len(nodes) > maxSteps || work > maxWork {
+		if len(nodes) > maxSteps || work > min(maxWork, *effort) {
 			return false, ""
 		}
 	}
@@ -286,12 +288,14 @@ func stranger(symbols []string) string {
 	return " "
 }
 
-// meets tells whether a and b accept a text in common, also if the comparison was given up.
-func (a *automaton) meets(b *automaton) bool {
+// meets tells whether a and b accept a text in common, also if the comparison was given up. What was
+// spent is taken from the effort.
+func (a *automaton) meets(b *automaton, effort *int) bool {
 	type pair struct{ a, b int }
 	symbols := alphabet(a, b)
 	pairs, seen := []pair{{}}, map[pair]bool{{}: true}
 	for i := 0; i < len(pairs) && len(pairs) <= maxSteps; i++ {
+		*effort -= len(symbols)
 		p := pairs[i]
 		if a.accepts(p.a) && b.accepts(p.b) {
 			return true

@@ -12,11 +12,11 @@ import (
 
 // Coverage compares the rules of policies as sets of requests. Where patterns can't be compared in
 // bounded time, and across kinds of rules, it says that something is not covered: never the opposite.
-// Budgets are not looked at.
+// Budgets are not looked at. It must not be used by several goroutines at once.
 type Coverage struct {
 	rules  []covered
-	byHost map[string][]int // rules about hosts, by the exact one; "" for those with a wildcard
-	files  []int            // the others
+	index  index
+	effort int // what is left of maxEffort
 }
 
 // covered is one rule as a set: for rules about hosts, the places to which it leads.
@@ -39,35 +39,17 @@ type place struct {
 
 // NewCoverage compares the rules of the engine's policy.
 func NewCoverage(e *Engine) *Coverage {
-	c := &Coverage{byHost: map[string][]int{}}
+	c := &Coverage{effort: maxEffort}
 	for i := range e.policy.Rules {
-		r := newCovered(&e.policy.Rules[i])
-		c.rules = append(c.rules, r)
-		if r.places == nil {
-			c.files = append(c.files, i)
-		} else {
-			c.byHost[r.host.exact] = append(c.byHost[r.host.exact], i)
-		}
+		c.rules = append(c.rules, newCovered(&e.policy.Rules[i]))
 	}
+	c.index = newIndex(c.rules)
 	return c
 }
 
-// near gives the rules of which some may allow what r allows, those with the same exact host first.
-func (c *Coverage) near(r *covered) []int {
-	switch {
-	case r.places == nil:
-		return c.files
-	case r.host.exact != "":
-		return slices.Concat(c.byHost[r.host.exact], c.byHost[""])
-	}
-	list := slices.Clone(c.byHost[""])
-	for host, rules := range c.byHost {
-		if host != "" && r.host.match(host) {
-			list = append(list, rules...)
-		}
-	}
-	return list
-}
+// Unsure tells whether there were too many rules to compare them all, so that some may be covered, or
+// apart, that this Coverage says are not.
+func (c *Coverage) Unsure() bool { return c.effort < 0 }
 
 // newCovered reads a rule that Compile has taken.
 func newCovered(r *Rule) covered {
@@ -107,8 +89,20 @@ func newCovered(r *Rule) covered {
 	return c
 }
 
-// Near gives the rules of by of which some may allow something that rule i allows: no others can.
-func (c *Coverage) Near(i int, by *Coverage) []int { return by.near(&c.rules[i]) }
+// Near gives, in order, the rules of by of which some may allow something that rule i allows: no others
+// can.
+func (c *Coverage) Near(i int, by *Coverage) []int {
+	r := &c.rules[i]
+	var out []int
+	if r.places == nil {
+		out = by.index.nearFiles(r, &c.effort)
+	}
+	for _, p := range r.places {
+		out = append(out, by.index.near(r, p, &c.effort)...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
 // Gap is what keeps a rule from being covered.
 type Gap struct {
@@ -124,21 +118,47 @@ type Gap struct {
 // if not, what is missing.
 func (c *Coverage) Covered(i int, by *Coverage, among func(j int) bool) (bool, Gap) {
 	r := &c.rules[i]
-	var list []int
-	for _, j := range by.near(r) {
-		if among(j) {
-			list = append(list, j)
-		}
-	}
 	if r.places == nil {
-		return r.coveredFile(by, list), Gap{}
+		return r.coveredFile(by, slices.DeleteFunc(by.index.nearFiles(r, &c.effort), func(j int) bool { return !among(j) })), Gap{}
 	}
 	for _, p := range r.places {
-		if ok, gap := r.coveredPlace(p, by, list); !ok {
-			return false, gap
+		list := slices.DeleteFunc(by.index.near(r, p, &c.effort), func(j int) bool { return !among(j) })
+		ok, example := r.coveredPlace(p, by, list, &c.effort)
+		if !ok {
+			return false, Gap{Example: example}
+		}
+		if r.host.exact != "" && p.kind != DNS && !c.named(r.host.exact, p, by, among) {
+			return false, Gap{Private: true}
 		}
 	}
 	return true, Gap{}
+}
+
+// CoveredBy tells whether all that rule i allows is allowed by rule j of by.
+func (c *Coverage) CoveredBy(i int, by *Coverage, j int) bool {
+	r, o := &c.rules[i], &by.rules[j]
+	if c.effort--; r.places == nil {
+		return r.coveredFile(by, []int{j})
+	}
+	for _, p := range r.places {
+		if ok, _ := r.coveredPlace(p, by, []int{j}, &c.effort); !ok || r.host.exact != "" && p.kind != DNS && !o.names(r.host.exact, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// named tells whether a rule of by that among takes names a host and the port of a place.
+func (c *Coverage) named(host string, p place, by *Coverage, among func(j int) bool) bool {
+	for _, j := range by.index.named[nameKey{host, p.port, p.kind == UDP}] {
+		if c.effort--; c.effort < 0 {
+			return false
+		}
+		if among(j) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *covered) coveredFile(by *Coverage, list []int) bool {
@@ -158,30 +178,40 @@ func (r *covered) coveredFile(by *Coverage, list []int) bool {
 	return false
 }
 
-func (r *covered) coveredPlace(p place, by *Coverage, list []int) (bool, Gap) {
-	named := r.host.exact == "" || p.kind == DNS
+// coveredPlace tells whether the rules of list allow what r does at a place, private addresses aside; if
+// not, it gives an example, if it can.
+func (r *covered) coveredPlace(p place, by *Coverage, list []int, effort *int) (bool, string) {
 	var patterns []*automaton
+	literal := r.host.exact != "" && (r.url == nil || r.url.segs == nil)
 	for _, j := range list {
 		o := &by.rules[j]
-		named = named || o.names(r.host.exact, p)
-		if !slices.Contains(o.places, p) || !o.takesQueryOf(r) {
-			continue
-		}
-		if o.rule.Pattern == r.rule.Pattern && o.rule.Globs == r.rule.Globs {
-			return true, Gap{} // and it names the host if r does
-		}
-		if !o.apart(r) {
+		switch {
+		case !slices.Contains(o.places, p) || !o.takesQueryOf(r):
+		case o.rule.Pattern == r.rule.Pattern && o.rule.Globs == r.rule.Globs, literal && o.takes(r):
+			return true, ""
+		case !literal && !o.apart(r):
 			patterns = append(patterns, o.automaton())
 		}
 	}
-	ok, text := r.automaton().within(patterns)
-	switch {
-	case ok:
-		return named, Gap{Private: !named}
-	case text == "" || r.url == nil:
-		return false, Gap{}
+	if literal && r.url == nil || *effort < 0 {
+		return false, ""
 	}
-	return false, Gap{Example: exampleURL(p, text, r.url.query)}
+	if literal {
+		return false, exampleURL(p, r.host.exact+r.url.literal, r.url.query)
+	}
+	ok, text := r.automaton().within(patterns, effort)
+	if ok || text == "" || r.url == nil {
+		return ok, ""
+	}
+	return false, exampleURL(p, text, r.url.query)
+}
+
+// takes tells whether o takes the one host and path of r.
+func (o *covered) takes(r *covered) bool {
+	if !o.host.match(r.host.exact) {
+		return false
+	}
+	return o.url == nil || o.url.segs == nil && o.url.literal == r.url.literal || o.url.segs != nil && matchPath(o.url.segs, r.url.literal)
 }
 
 // names tells whether o names this very host and the port of p, so that it may lead to a private address.
@@ -249,12 +279,12 @@ func exampleURL(p place, text string, query []QueryParam) string {
 }
 
 // Overlap tells whether rules i and j, both of them about hosts, may allow a request in common, queries
-// aside.
+// aside; also if there were too many to compare them all.
 func (c *Coverage) Overlap(i, j int) bool {
 	a, b := &c.rules[i], &c.rules[j]
 	if a.host.exact != "" && b.host.exact != "" && a.host.exact != b.host.exact || a.url != nil && b.url != nil && a.apart(b) {
 		return false
 	}
 	return slices.ContainsFunc(a.places, func(p place) bool { return slices.Contains(b.places, p) }) &&
-		a.automaton().meets(b.automaton())
+		(c.Unsure() || a.automaton().meets(b.automaton(), &c.effort))
 }

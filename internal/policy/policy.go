@@ -22,11 +22,22 @@ type Policy struct {
 	Addons   bool // native libraries of the bundle may be loaded
 	Limits   weir.Limits
 	Running  weir.Running
+	// Settings says where "mode", "addons" and limits ("limits.timeout") are written; what has its default
+	// is not in it.
+	Settings map[string]weir.Position
 	// Sections names, for a kind of rule (HTTP for WS, too), the section of weir.toml that its rules come
 	// from, if that is a glob's: a rule added to a section of the function's own would replace them.
 	Sections map[Kind]string
 	// Intrinsic marks a policy of the Intrinsic front end: fixes are then worded as its calls.
 	Intrinsic bool
+}
+
+// At gives the place of a setting (see Settings), that of all the policy if it isn't written.
+func (p *Policy) At(setting string) weir.Position {
+	if pos, written := p.Settings[setting]; written {
+		return pos
+	}
+	return weir.Position{File: p.Source}
 }
 
 // Kind is the kind of a rule and of the request that it is about.

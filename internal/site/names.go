@@ -1,27 +1,27 @@
 package site
 
-// Whoever judges what a function did wants to know what the site's own files name: a host that stands
-// in the author's code is another thing than one that only a package knows.
+// Whoever judges what a function did wants to know what its own code names: a host that stands in the
+// author's code is another thing than one that only a package knows.
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
 )
 
-// Bounds of what is looked at, in bytes and files. A site with more is looked at in part.
+// Bounds of what is looked at for one function, in bytes and files. What is beyond names nothing.
 const (
 	maxNamedFile  = 2 << 20
 	maxNamedTotal = 64 << 20
 	maxNamedFiles = 20_000
 )
 
-// Names is what the site's own files name: its code and settings, without packages, lock files, hidden
-// files, the published folder and weir.toml, which says what was learned before.
+// Names is what a function's own code names: its file and what that imports, from file to file, by paths
+// that begin with a dot. Packages are not its own, nor are comments.
 type Names struct {
 	hosts map[string]string // by host, the file
 	below map[string]string // by what follows a part that is put in at run time: ".example.com"
@@ -29,44 +29,82 @@ type Names struct {
 	paths map[string]bool
 }
 
-// Names reads the site's own files. What can't be read names nothing.
-func (s *Site) Names() *Names {
+// Names reads the code of a function. What can't be read, or not told from comments, names nothing.
+func (s *Site) Names(f Function) *Names {
 	n := &Names{hosts: map[string]string{}, below: map[string]string{}, words: map[string]bool{}, paths: map[string]bool{}}
-	files, total := 0, int64(0)
-	filepath.WalkDir(s.Base, func(path string, e fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return nil
-		case e.IsDir():
-			if path != s.Base && (e.Name() == "node_modules" || e.Name()[0] == '.' || path == s.Publish) {
-				return filepath.SkipDir
+	total := 0
+	todo := []string{f.Main}
+	seen := map[string]bool{f.Main: true}
+	for len(todo) > 0 && total <= maxNamedTotal {
+		file := todo[0]
+		todo = todo[1:]
+		text, size := s.own(file)
+		total += size
+		n.add(s.Rel(file), text)
+		if filepath.Ext(file) == ".json" {
+			continue
+		}
+		for _, m := range imports.FindAllStringSubmatch(text, -1) {
+			to := resolve(filepath.Dir(file), m[1]+m[2])
+			if to != "" && !seen[to] && len(seen) < maxNamedFiles {
+				seen[to] = true
+				todo = append(todo, to)
 			}
-			return nil
-		case !e.Type().IsRegular() || !isOwnText(e.Name()):
-			return nil
 		}
-		info, err := e.Info()
-		if err != nil || info.Size() > maxNamedFile {
-			return nil
-		}
-		if files++; files > maxNamedFiles || total+info.Size() > maxNamedTotal {
-			return filepath.SkipAll
-		}
-		total += info.Size()
-		if b, err := os.ReadFile(path); err == nil {
-			n.add(s.Rel(path), string(b))
-		}
-		return nil
-	})
+	}
 	return n
 }
 
-func isOwnText(name string) bool {
-	switch name {
-	case "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "weir.toml":
-		return false
+// own gives the code of a file, "" if it is not one of the site's own, and how many bytes were read.
+func (s *Site) own(file string) (text string, read int) {
+	real, err := filepath.EvalSymlinks(file)
+	if err != nil || !within(s.Root, real) || slices.Contains(strings.Split(real[len(s.Root):], "/"), "node_modules") {
+		return "", 0
 	}
-	return name[0] != '.' && slices.Contains([]string{".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".json", ".toml", ".yaml", ".yml"}, filepath.Ext(name))
+	info, err := os.Stat(real)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxNamedFile {
+		return "", 0
+	}
+	b, err := os.ReadFile(real)
+	if err != nil {
+		return "", 0
+	}
+	if filepath.Ext(real) == ".json" {
+		return string(b), len(b)
+	}
+	text, _ = code(string(b))
+	return text, len(b)
+}
+
+// imports finds what code imports from files beside it.
+var imports = regexp.MustCompile(`\b(?:from|import|require)\s*\(?\s*(?:'(\.\.?(?:/[^'\n]*)?)'|"(\.\.?(?:/[^"\n]*)?)")`)
+
+// codeExtensions are tried in this order, as bundlers do.
+var codeExtensions = []string{".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".json"}
+
+// resolve gives the file that an import leads to, "" if there is none.
+func resolve(dir, to string) string {
+	path := filepath.Join(dir, filepath.FromSlash(to))
+	ext := filepath.Ext(path)
+	tries := []string{}
+	if slices.Contains(codeExtensions, ext) {
+		tries = append(tries, path)
+	}
+	if slices.Contains([]string{".js", ".jsx", ".mjs", ".cjs"}, ext) { // TypeScript names what it becomes
+		base := strings.TrimSuffix(path, ext)
+		tries = append(tries, base+".ts", base+".tsx", base+".mts", base+".cts")
+	}
+	for _, name := range []string{path, filepath.Join(path, "index")} {
+		for _, e := range codeExtensions {
+			tries = append(tries, name+e)
+		}
+	}
+	for _, t := range tries {
+		if isRegular(t) {
+			return t
+		}
+	}
+	return ""
 }
 
 // Host gives the file that names a host, in a text or an address, or what follows the part of it that is

@@ -135,7 +135,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		of    any
 		known string
 	}{
-		{policy.Policy{}, "Function Source Mode Rules Addons Limits Sections Intrinsic"},
+		{policy.Policy{}, "Function Source Mode Rules Addons Limits Settings Sections Intrinsic"},
 		{policy.Rule{}, "Kind Pattern Query Globs Budget Pos"},
 		{policy.Budget{}, "MaxCalls MaxBytes Per"},
 		{weir.Limits{}, "Timeout Memory CPU Tmp Processes Files Request Response Log"},
@@ -320,5 +320,36 @@ func TestManyRules(t *testing.T) {
 	}
 	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %s", took)
+	}
+}
+
+// TestTooManyRulesAreGains: what is not compared counts as gained, with the reason; what stays as it was
+// does not.
+func TestTooManyRulesAreGains(t *testing.T) {
+	p := &policy.Policy{Function: "f", Source: "weir.toml"}
+	for i := range 3000 {
+		p.Rules = append(p.Rules, policy.Rule{Kind: policy.HTTP, Pattern: fmt.Sprintf("GET https://a.test/*x%d", i)})
+	}
+	after := *p
+	after.Rules = nil
+	for i := range p.Rules {
+		r := p.Rules[i]
+		if i > 0 {
+			r.Pattern += "y"
+		}
+		after.Rules = append(after.Rules, r)
+	}
+	r, err := Compare(map[string]*policy.Policy{"f": p}, map[string]*policy.Policy{"f": &after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := ""
+	for _, c := range r.Changes {
+		if c.Gained {
+			why = c.Why
+		}
+	}
+	if r.Gains() != 2999 || !strings.Contains(why, "too many rules") {
+		t.Errorf("%d gains, %q", r.Gains(), why)
 	}
 }

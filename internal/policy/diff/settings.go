@@ -43,23 +43,23 @@ func count(n float64) string { return strconv.Itoa(int(n)) }
 func settings(before, after *policy.Policy, tell func(gain bool, c Change)) {
 	if before.Mode != after.Mode {
 		monitors := after.Mode == policy.Monitor
-		c := Change{Kind: "mode", What: "monitor, was enforce", Why: "nothing is denied any more", Pos: weir.Position{File: after.Source}}
+		c := Change{Kind: "mode", What: "monitor, was enforce", Why: "nothing is denied any more", Pos: after.At("mode")}
 		if !monitors {
-			c = Change{Kind: "mode", What: "enforce, was monitor", Pos: weir.Position{File: before.Source}}
+			c = Change{Kind: "mode", What: "enforce, was monitor", Pos: before.At("mode")}
 		}
 		tell(monitors, c)
 	}
 	if before.Addons != after.Addons {
-		c := Change{Kind: "addons", What: "native libraries may be loaded", Pos: weir.Position{File: after.Source}}
+		c := Change{Kind: "addons", What: "native libraries may be loaded", Pos: after.At("addons")}
 		if before.Addons {
-			c.Pos.File = before.Source
+			c.Pos = before.At("addons")
 		}
 		tell(after.Addons, c)
 	}
 	a, b := before.Limits.WithDefaults(), after.Limits.WithDefaults()
 	for _, l := range limits {
 		if was, is := l.get(a), l.get(b); was != is {
-			c := Change{Kind: "limit", What: fmt.Sprintf("%s = %s, was %s", l.name, l.text(is), l.text(was)), Pos: weir.Position{File: after.Source}}
+			c := Change{Kind: "limit", What: fmt.Sprintf("%s = %s, was %s", l.name, l.text(is), l.text(was)), Pos: after.At("limits." + l.name)}
 			tell(is > was, c)
 		}
 	}

@@ -112,7 +112,7 @@ func (e *evaluator) enableMonitorMode(call goja.FunctionCall) {
 		return
 	}
 	e.inTime()
-	e.out.Monitor = true
+	e.out.Monitor, e.out.MonitorAt = true, e.here()
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)

@@ -53,6 +53,7 @@ type task struct {
 type evaluation struct {
 	Rules       []rule
 	Monitor     bool
+	MonitorAt   place
 	Problems    []problem
 	Warnings    []problem
 	HandlerFile string // as the script said it

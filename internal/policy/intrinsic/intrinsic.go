@@ -78,7 +78,7 @@ func Load(path string, env map[string]string) (*Bootstrap, error) {
 	}
 	b := &Bootstrap{HandlerName: out.HandlerName, Policy: &policy.Policy{Source: path, Intrinsic: true}}
 	if out.Monitor {
-		b.Policy.Mode = policy.Monitor
+		b.Policy.Mode, b.Policy.Settings = policy.Monitor, map[string]weir.Position{"mode": l.at(out.MonitorAt)}
 	}
 	for _, w := range out.Warnings {
 		b.Warnings = append(b.Warnings, l.error(w))

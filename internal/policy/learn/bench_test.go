@@ -34,7 +34,7 @@ func BenchmarkLearn(b *testing.B) {
 				most = m
 			}
 		}
-		if _, err := s.Propose(Options{Sources: everything{}}); err != nil {
+		if _, err := s.Propose(Options{Sources: all(everything{})}); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(most.Sys)/(1<<20), "MB")

@@ -145,8 +145,8 @@ func (d *document) function(f *Function, have *policy.Policy) error {
 		}
 		start := d.section(f.Name)
 		if start < 0 {
-			if d.elsewhere(f.Name) {
-				return d.cannot(f.Name)
+			if line := d.elsewhere(f.Name); line > 0 {
+				return d.cannot(f.Name, line)
 			}
 			d.gap()
 			d.lines = append(d.lines, header)
@@ -179,11 +179,12 @@ func (d *document) notes(f *Function) {
 	if start < 0 || f.Lost == 0 {
 		return
 	}
-	d.lines = slices.Insert(d.lines, start+1, fmt.Sprintf("# %s found no room: too many different things were tried", count(f.Lost, "record")))
+	d.lines = slices.Insert(d.lines, start+1, "# "+f.LeftOut())
 }
 
-func (d *document) cannot(name string) error {
-	return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: d.name}, Message: "nothing can be added to the section of " + name,
+// cannot says that a section is written, at a line from 1, in a form that can't be added to.
+func (d *document) cannot(name string, line int) error {
+	return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: d.name, Line: line}, Message: "nothing can be added to the section of " + name,
 		Remedy: fmt.Sprintf("write it as [functions.%s] with each key on a line of its own", bare(name))}
 }
 
@@ -206,10 +207,11 @@ func (d *document) section(name string) int {
 	})
 }
 
-// elsewhere tells whether the function's privileges are written without a header of its own.
-func (d *document) elsewhere(name string) bool {
+// elsewhere gives the line, from 1, on which the function's privileges are written without a header of its
+// own, 0 if they aren't.
+func (d *document) elsewhere(name string) int {
 	in := ""
-	for _, l := range d.lines {
+	for i, l := range d.lines {
 		l = strings.TrimSpace(l)
 		if strings.HasPrefix(l, "[") && strings.HasSuffix(l, "]") {
 			in = l
@@ -218,10 +220,10 @@ func (d *document) elsewhere(name string) bool {
 		key = strings.Trim(strings.TrimSpace(key), `"'`)
 		if assigned && !strings.HasPrefix(l, "#") && (in == "[functions]" && (key == name || strings.HasPrefix(key, name+".")) ||
 			in == "" && (key == "functions" || strings.HasPrefix(key, "functions."+name))) {
-			return true
+			return i + 1
 		}
 	}
-	return false
+	return 0
 }
 
 // key puts rules under a key of the section that begins at start.
@@ -324,7 +326,7 @@ func (r *Rule) remark() string {
 	if r.Live() {
 		return r.evidence()
 	}
-	return "second look: " + strings.Join(r.Why, "; ") + " (" + r.evidence() + ")"
+	return secondLook + strings.Join(r.Why, "; ") + " (" + r.evidence() + ")"
 }
 
 func comments(text, indent, rule string) []string {

@@ -61,7 +61,7 @@ env = ["A"]
 			tried("udp", "", "stats.pay.test:8125")
 		r.invocation("report").tried("http", "GET", "https://api.pay.test/v1/reports")
 		r.set.Invoked(record.Invocation{Time: start.Add(40 * 24 * time.Hour), Function: "charge", Request: "last"})
-		return propose(t, r.set, Options{Sources: everything{}, Existing: have})
+		return propose(t, r.set, Options{Sources: all(everything{}), Existing: have})
 	}
 	p := learnIt(have)
 	golden(t, "edited.toml", p, text, have)
@@ -116,7 +116,7 @@ func TestForms(t *testing.T) {
 		have := policies(t, text, "f", "g")
 		r := newRun()
 		r.invocation("f").tried("http", "GET", "https://new.test/x").tried("exec", "", "/bin/sh")
-		p := propose(t, r.set, Options{Sources: everything{}, Existing: have})
+		p := propose(t, r.set, Options{Sources: all(everything{}), Existing: have})
 		got, err := p.Edit("weir.toml", text, have)
 		if err != nil {
 			t.Errorf("%s: %v", list, err)
@@ -137,7 +137,7 @@ func TestFormsThatCannotBeAddedTo(t *testing.T) {
 		have := policies(t, text, "f")
 		r := newRun()
 		r.invocation("f").tried("http", "GET", "https://new.test/x")
-		p := propose(t, r.set, Options{Sources: everything{}, Existing: have})
+		p := propose(t, r.set, Options{Sources: all(everything{}), Existing: have})
 		if _, err := p.Edit("weir.toml", text, have); err == nil || !strings.Contains(err.Error(), "[functions.f]") {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -149,7 +149,7 @@ func TestIntrinsic(t *testing.T) {
 	r := newRun()
 	r.invocation("f").record(record.Decision{Verdict: record.Deny, Mode: record.Monitor, Kind: "http", Method: "GET", Target: "https://api.pay.test/x",
 		Fix: "policy.outboundHttp.allowGet('https://api.pay.test/x')"})
-	text, err := propose(t, r.set, Options{Sources: everything{}}).Edit("weir.toml", "", nil)
+	text, err := propose(t, r.set, Options{Sources: all(everything{})}).Edit("weir.toml", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

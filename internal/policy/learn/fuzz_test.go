@@ -38,7 +38,7 @@ func FuzzEdit(f *testing.F) {
 		r := newRun()
 		r.invocation("f").tried("http", "GET", "https://new.test/x").tried("exec", "", "/bin/sh").record(record.Decision{Verdict: record.Allow, Kind: "http",
 			Method: "GET", Target: "https://a.test/", Nearest: `"GET https://a.test/"`, Rule: "weir.toml:1"})
-		p, err := r.set.Propose(Options{Sources: everything{}, Existing: have})
+		p, err := r.set.Propose(Options{Sources: all(everything{}), Existing: have})
 		if err != nil {
 			t.Skip()
 		}

@@ -1,19 +1,20 @@
 package learn
 
 // What deserves a second look. Calls of a hijacked package stand in the records beside the function's
-// own; what tells them apart is who names the host: the site's own files and variables, or nobody but a
+// own; what tells them apart is who names the host: the function's own code and variables, or nobody but a
 // package. The other signs are those that thieves left in past attacks.
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weir-run/weir/internal/policy"
 )
 
-// Sources says what the site's own files name; files of packages are not the site's own.
+// Sources says what a function's own code names; packages are not its own.
 type Sources interface {
 	// Host gives the file that names a host, "" if none does.
 	Host(host string) string
@@ -25,10 +26,25 @@ type Sources interface {
 
 // judge knows what is common to all functions.
 type judge struct {
-	sources Sources
+	of      func(function string) Sources // nil: there are none to be asked
+	sources Sources                       // of the function that is judged
+	known   map[string]Sources
 	exists  func(path string) bool
 	hosts   []string // the best known first
 	rank    map[string]int
+}
+
+// about turns to another function.
+func (j *judge) about(function string) {
+	if j.of == nil {
+		return
+	}
+	s, known := j.known[function]
+	if !known {
+		s = j.of(function)
+		j.known[function] = s
+	}
+	j.sources = s
 }
 
 // wideVariety is in how many invocations words that were many must have been seen.
@@ -43,6 +59,7 @@ type call struct {
 	port    uint16
 	path    string // files, programs, variables
 	various bool
+	widens  bool
 	known   bool // the function's policy names this host already
 	of      int  // invocations of the function
 	*evidence
@@ -66,10 +83,13 @@ func (j *judge) reasons(c *call) []string {
 		return append(why, j.file(c)...)
 	case policy.Env:
 		if j.sources != nil && !j.sources.Word(c.path) {
-			why = append(why, "only packages read it: no file of the site's own names it")
+			why = append(why, "only packages read it: no file of the function's own names it")
 		}
 		return why
 	case policy.Addon:
+		if c.once() && c.imported == 0 {
+			why = append(why, fmt.Sprintf("in one of %d invocations only, and not while the function was imported", c.of))
+		}
 		return why
 	}
 	return append(why, j.network(c)...)
@@ -91,13 +111,34 @@ func (j *judge) network(c *call) []string {
 	if c.various && c.distinct < wideVariety {
 		why = append(why, "many different paths in few invocations")
 	}
-	if j.namedBy(c) != "" {
-		return why
+	if c.widens {
+		why = append(why, "wider than what the other invocations did, and one alone did it")
 	}
-	return append(why, j.stranger(c)...)
+	switch {
+	case j.namedBy(c) == "":
+		why = append(append(why, odd(c)...), j.stranger(c)...)
+	case c.once() && !(j.sources != nil && j.sources.Word(strconv.Itoa(int(c.port)))):
+		why = append(why, odd(c)...) // the host is the function's, but who says what is spoken with it
+	}
+	return why
 }
 
-// stranger judges a host that the site itself doesn't name.
+// once tells whether one invocation of several alone tried it.
+func (c *call) once() bool { return c.alone() && c.of > 1 }
+
+// odd judges how a host is spoken with.
+func odd(c *call) []string {
+	var why []string
+	if !usualPort(c) {
+		why = append(why, fmt.Sprintf("port %d is not a usual one", c.port))
+	}
+	if c.scheme == "http" || c.scheme == "ws" {
+		why = append(why, "it is not encrypted")
+	}
+	return why
+}
+
+// stranger judges a host that the function's own code doesn't name.
 func (j *judge) stranger(c *call) []string {
 	var why []string
 	trusted := j.hosts[:min(len(j.hosts), j.rank[c.host])]
@@ -118,12 +159,6 @@ func (j *judge) stranger(c *call) []string {
 	if c.kind == policy.DNS && c.typ == "TXT" {
 		why = append(why, "questions for texts can carry data both ways")
 	}
-	if !usualPort(c) {
-		why = append(why, fmt.Sprintf("port %d is not a usual one", c.port))
-	}
-	if c.scheme == "http" || c.scheme == "ws" {
-		why = append(why, "it is not encrypted")
-	}
 	if c.allowed > 0 {
 		return why
 	}
@@ -131,8 +166,10 @@ func (j *judge) stranger(c *call) []string {
 	case c.known:
 		why = append(why, "the policy names this host, but not this use of it")
 	case policy.WellKnown(c.host):
+	case c.named != "":
+		why = append(why, "only the variable "+c.named+" names this host, and no file of the function's own reads it")
 	case j.sources != nil:
-		why = append(why, "no file or variable of the site's own names this host")
+		why = append(why, "no file or variable of the function's own names this host")
 	}
 	if c.distinct == 1 && c.of > 1 && !policy.WellKnown(c.host) {
 		why = append(why, fmt.Sprintf("in one of %d invocations only", c.of))
@@ -140,9 +177,10 @@ func (j *judge) stranger(c *call) []string {
 	return why
 }
 
-// namedBy says which file or variable of the site names the host, "" if none does.
+// namedBy says which file of the function's own, or variable that such a file reads, names the host, "" if
+// none does.
 func (j *judge) namedBy(c *call) string {
-	if c.named != "" {
+	if c.named != "" && (j.sources == nil || j.sources.Word(c.named)) {
 		return "the variable " + c.named
 	}
 	host := c.host
@@ -212,7 +250,7 @@ func (j *judge) file(c *call) []string {
 	}
 	switch {
 	case j.sources != nil && !j.sources.Path(c.path):
-		why = append(why, "no file of the site's own names it")
+		why = append(why, "no file of the function's own names it")
 	case j.sources == nil && c.distinct == 1 && c.of > 1:
 		why = append(why, fmt.Sprintf("in one of %d invocations only", c.of))
 	}

@@ -59,12 +59,15 @@ func (i *inv) record(d record.Decision) *inv {
 	return i
 }
 
-// files stands for the site's own files: what they name.
+// files stands for a function's own code: what it names.
 type files map[string]string
 
 func (f files) Host(host string) string { return f[host] }
 func (f files) Word(name string) bool   { return f[name] != "" }
 func (f files) Path(path string) bool   { return f[path] != "" }
+
+// all gives every function the same sources.
+func all(s Sources) func(string) Sources { return func(string) Sources { return s } }
 
 func propose(t *testing.T, s *Set, o Options) *Proposal {
 	t.Helper()
@@ -135,7 +138,7 @@ func TestProposal(t *testing.T) {
 			tried("env", "", "PAY_API_KEY").
 			tried("addon", "", "/var/task/sharp.node")
 	}
-	own := files{"api.pay.test": "functions/charge.js", "stream.pay.test": "functions/charge.js", "stats.pay.test": "lib/stats.js", "PAY_API_KEY": "x", "/srv/prices/eu.csv": "x"}
+	own := files{"api.pay.test": "functions/charge.js", "stream.pay.test": "functions/charge.js", "stats.pay.test": "lib/stats.js", "PAY_API_KEY": "x", "DATABASE_URL": "x", "/srv/prices/eu.csv": "x"}
 	for i := range r.all {
 		if r.all[i].Kind == "tcp" || r.all[i].Kind == "dns" {
 			r.all[i].Named = "DATABASE_URL"
@@ -145,7 +148,7 @@ func TestProposal(t *testing.T) {
 	for _, d := range r.all {
 		s.Decided(d)
 	}
-	p := propose(t, s, Options{Sources: own, Exists: func(string) bool { return true }})
+	p := propose(t, s, Options{Sources: all(own), Exists: func(string) bool { return true }})
 	want(t, p,
 		"charge http POST https://api.pay.test/v1/charges",
 		"charge http GET https://api.pay.test/v1/customers/*",
@@ -189,6 +192,6 @@ func TestOneServiceForAHostAndPort(t *testing.T) {
 	r.invocation("f").tried("http", "GET", "https://api.pay.test/v1").tried("tcp", "", "api.pay.test:443").tried("tcp", "", "db.pay.test:5432").
 		tried("http", "GET", "http://old.pay.test/x")
 	have := map[string]*policy.Policy{"f": {Source: "weir.toml", Rules: []policy.Rule{{Kind: policy.TCP, Pattern: "old.pay.test:80"}}}}
-	want(t, propose(t, r.set, Options{Sources: everything{}, Existing: have}),
+	want(t, propose(t, r.set, Options{Sources: all(everything{}), Existing: have}),
 		"f http GET https://api.pay.test/v1", "? f http GET http://old.pay.test/x", "f tcp db.pay.test:5432", "? f tcp api.pay.test:443")
 }

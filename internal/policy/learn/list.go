@@ -15,11 +15,11 @@ func (d *document) extend(function string, line, at int, rules []Rule) error {
 		at++
 	}
 	if !strings.HasPrefix(d.lines[line][at:], "[") {
-		return d.cannot(function)
+		return d.cannot(function, line+1)
 	}
 	last, end := d.closing(line, at)
 	if end.line < 0 {
-		return d.cannot(function)
+		return d.cannot(function, line+1)
 	}
 	before, after := d.lines[end.line][:end.at], d.lines[end.line][end.at:]
 	comma := last.char != ',' && last.char != '['

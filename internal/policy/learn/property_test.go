@@ -84,14 +84,15 @@ func TestLearnedPolicyFits(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		run := newRun()
 		for range 1 + r.IntN(60) {
-			i := run.invocation("f")
+			i, again := run.invocation("f"), run.invocation("f") // what one alone does may be a comment
 			for range 1 + r.IntN(4) {
 				d := randomCall(r)
 				d.Verdict, d.Mode = record.Deny, record.Monitor
 				i.record(d)
+				again.record(d)
 			}
 		}
-		eng := learned(t, propose(t, run.set, Options{Sources: everything{}}))["f"]
+		eng := learned(t, propose(t, run.set, Options{Sources: all(everything{})}))["f"]
 		decide := func(d record.Decision) bool {
 			req, ok := requestOf(&d)
 			return ok && eng.Decide(&req).Allow
@@ -152,7 +153,7 @@ func TestTreesKeepEverything(t *testing.T) {
 			if strings.Contains(path, "//") {
 				continue
 			}
-			if s.insert(f, tr, path) != nil {
+			if s.insert(f, tr, path, r.Uint64()) != nil {
 				kept = append(kept, path)
 			}
 		}
@@ -200,7 +201,7 @@ func TestFloods(t *testing.T) {
 	if s.nodes > maxAllNodes || len(s.functions) > maxFunctions || s.lost == 0 {
 		t.Errorf("%d nodes, %d functions, %d lost", s.nodes, len(s.functions), s.lost)
 	}
-	p := propose(t, s, Options{Sources: own})
+	p := propose(t, s, Options{Sources: all(own)})
 	text, err := p.Edit("weir.toml", "", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -220,4 +221,44 @@ func letters(n int) string {
 		n /= 26
 	}
 	return s
+}
+
+// TestWhatIsLeftOutIsTold: deep paths, many segments of one host and many files of many functions are
+// bounded, for each function and in all, and what finds no room is said where the proposal is read.
+func TestWhatIsLeftOutIsTold(t *testing.T) {
+	s := NewSet()
+	tried := func(function, kind, target string) {
+		s.Decided(record.Decision{Time: start, Verdict: record.Deny, Mode: record.Monitor, Function: function, Kind: kind, Method: "GET", Target: target, Fix: "x"})
+	}
+	for i := range 600 {
+		tried("segments", "http", "https://api.pay.test/"+letters(i))
+		for j := range 30 {
+			tried(fmt.Sprint("files", j), "read", fmt.Sprintf("/srv/%d", i))
+		}
+	}
+	for range 3 {
+		tried("deep", "http", "https://api.pay.test"+strings.Repeat("/a", maxDepth+1))
+	}
+	tried("deep", "http", "https://api.pay.test/a")
+	if s.flat > maxAllFlat {
+		t.Errorf("%d files and so on are kept", s.flat)
+	}
+	p := propose(t, s, Options{Sources: all(everything{})})
+	text, err := p.Edit("weir.toml", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "# records that found no room: 3 (paths of more than 16 segments)"; !strings.Contains(text, want) {
+		t.Errorf("%q is not told", want)
+	}
+	lost := 0
+	for _, f := range p.Functions {
+		lost += f.Lost
+		if f.Name == "segments" && f.LeftOut() != fmt.Sprintf("records that found no room: %d (too many different things were tried)", 600-(maxPlaceNodes)) {
+			t.Errorf("%s: %s", f.Name, f.LeftOut())
+		}
+	}
+	if lost != p.Lost {
+		t.Errorf("%d left out of functions, %d in all", lost, p.Lost)
+	}
 }

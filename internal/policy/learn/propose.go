@@ -19,7 +19,9 @@ import (
 
 // Options says what is known beside the records. All may be zero.
 type Options struct {
-	Sources  Sources                   // nil: the site's files are not there to be asked
+	// Sources gives what the own code of a function names, nothing if the site has no such function. nil: the
+	// site's files are not there to be asked.
+	Sources  func(function string) Sources
 	Exists   func(path string) bool    // tells whether a file is there; nil: nobody knows
 	Existing map[string]*policy.Policy // what each function may do now; no entry: it has no policy
 }
@@ -41,7 +43,8 @@ type Function struct {
 	Rules      []Rule `json:"rules"`               // live ones first
 	Unnameable int    `json:"unnameable,omitempty"`
 	OverBudget int    `json:"over_budget,omitempty"` // calls beyond the budget of a rule there is
-	Lost       int    `json:"lost,omitempty"`
+	Lost       int    `json:"lost,omitempty"`        // records that found no room
+	TooDeep    int    `json:"too_deep,omitempty"`    // … of them since their path has more than 16 segments
 }
 
 // Rule is one proposed rule.
@@ -57,9 +60,10 @@ type Rule struct {
 	NamedBy     string    `json:"named_by,omitempty"`
 	Why         []string  `json:"second_look,omitempty"` // not empty: proposed as a comment only
 
-	rule policy.Rule
-	host string
-	port uint16
+	rule  policy.Rule
+	host  string
+	port  uint16
+	alone bool // no more than one invocation tried it
 }
 
 // Live tells whether the rule is proposed as one, not as a comment.
@@ -84,15 +88,16 @@ func (s *Set) Propose(o Options) (*Proposal, error) {
 	j := s.judge(o)
 	for _, name := range slices.Sorted(maps.Keys(s.functions)) {
 		f := s.functions[name]
+		j.about(name)
 		have := o.Existing[name]
 		eng, err := policy.Compile(have)
 		if err != nil {
 			return nil, err
 		}
 		p.Grants = append(p.Grants, f.grants(name, eng)...)
-		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, OverBudget: f.overBudget, Lost: f.lost,
+		out := Function{Name: name, Intrinsic: f.intrinsic || have != nil && have.Intrinsic, Unnameable: f.unnameable, OverBudget: f.overBudget, Lost: f.lost, TooDeep: f.deep,
 			Rules: f.rules(j, eng)}
-		if err := settle(have, out.Rules); err != nil {
+		if err := errors.Join(settle(have, out.Rules), spare(have, out.Rules)); err != nil {
 			return nil, err
 		}
 		slices.SortStableFunc(out.Rules, func(a, b Rule) int {
@@ -121,15 +126,16 @@ func live(r Rule) int {
 	return 0
 }
 
-// judge ranks all hosts: those that the site names, then by calls.
+// judge ranks all hosts: those that functions name, then by calls.
 func (s *Set) judge(o Options) *judge {
-	j := &judge{sources: o.Sources, exists: o.Exists, rank: map[string]int{}}
+	j := &judge{of: o.Sources, known: map[string]Sources{}, exists: o.Exists, rank: map[string]int{}}
 	calls, named := map[string]int{}, map[string]bool{}
 	note := func(kind policy.Kind, host string, e *evidence) {
 		calls[host] += e.calls
 		named[host] = named[host] || e.allowed > 0 || j.namedBy(&call{kind: kind, host: host, evidence: e}) != ""
 	}
-	for _, f := range s.functions {
+	for name, f := range s.functions {
+		j.about(name)
 		for p, t := range f.places {
 			t.each(func(e *evidence) { note(p.kind, p.host, e) })
 		}
@@ -166,21 +172,17 @@ func (f *function) rules(j *judge, eng *policy.Engine) []Rule {
 	have := eng.Policy().Source != ""
 	var out []Rule
 	f.each(func(t *tried) {
-		d := eng.Decide(&t.request)
-		if d.Allow || t.allow && have {
+		if eng.Decide(&t.request).Allow || t.allow && have {
 			return
 		}
 		c := call{kind: t.rule.Kind, scheme: t.request.URL.Scheme, typ: t.request.Type, host: t.request.Host, port: t.request.Port,
-			path: t.rule.Pattern, various: t.various, of: f.invocations, evidence: t.evidence}
+			path: t.rule.Pattern, various: t.various, widens: t.widens, of: f.invocations, evidence: t.evidence}
 		if t.rule.Kind == policy.HTTP || t.rule.Kind == policy.WS {
 			c.host, c.port = t.request.URL.Host, t.request.URL.Port
 		}
 		c.known = c.host != "" && names(eng, c.host)
 		r := newRule(j, &c, t.rule)
-		r.Example = t.example
-		if d.Reason == policy.OtherQuery {
-			r.Why = append(r.Why, "a rule of the policy has this URL with a query, and this one would allow any query")
-		}
+		r.Example, r.alone = t.example, t.alone()
 		out = add(out, r)
 	})
 	return out
@@ -193,18 +195,37 @@ type tried struct {
 	allow   bool           // a rule of the time allowed it
 	example string
 	various bool
+	widens  bool // it is wider than what other invocations did, and one alone tried it
 	*evidence
+}
+
+// widens tells whether a path that one invocation tried is wider than what others did at the same
+// place, whether a rule of the time allowed them or not.
+func widens(paths map[place][]found, p place, f *found) bool {
+	if f.example == "" {
+		return false
+	}
+	for _, p.allow = range []bool{true, false} {
+		if slices.ContainsFunc(paths[p], func(o found) bool { return o.path != f.path && f.widens(&o) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // each calls do for all that the function did, in order.
 func (f *function) each(do func(*tried)) {
+	paths := map[place][]found{}
+	for p, t := range f.places {
+		paths[p] = t.patterns()
+	}
 	for _, p := range slices.SortedFunc(maps.Keys(f.places), comparePlaces) {
-		for _, found := range f.places[p].patterns() {
+		for _, found := range paths[p] {
 			path := found.path
 			if found.example != "" {
 				path = strings.ReplaceAll(path, "*", "0")
 			}
-			do(&tried{rule: p.rule(found.path), allow: p.allow, example: found.example, various: found.various, evidence: &found.evidence,
+			do(&tried{rule: p.rule(found.path), allow: p.allow, example: found.example, various: found.various, widens: widens(paths, p, &found), evidence: &found.evidence,
 				request: policy.Request{Kind: p.kind, Method: p.method, URL: policy.URL{Scheme: p.scheme, Host: p.host, Port: p.port, Path: path, Query: unknownQuery}}})
 		}
 	}
@@ -314,6 +335,45 @@ func settle(have *policy.Policy, rules []Rule) error {
 	return nil
 }
 
+// spare makes comments of the live rules that would allow more of what rules of the policy are about:
+// another query, or, if one invocation alone asks for it, other paths.
+func spare(have *policy.Policy, rules []Rule) error {
+	if have == nil {
+		return nil
+	}
+	p := &policy.Policy{Rules: slices.Clone(have.Rules)}
+	var live []*Rule
+	for i := range rules {
+		if r := &rules[i]; r.Live() && r.Key == "http" {
+			p.Rules, live = append(p.Rules, r.rule), append(live, r)
+		}
+	}
+	eng, err := policy.Compile(p)
+	if err != nil {
+		return err
+	}
+	c := policy.NewCoverage(eng)
+	for n, r := range live {
+		i := len(have.Rules) + n
+		for _, j := range c.Near(i, c) {
+			wider := r.alone && r.Example != ""
+			if j >= len(have.Rules) || !wider && p.Rules[j].Query == nil || !c.Overlap(i, j) {
+				continue
+			}
+			if p.Rules[j].Query != nil {
+				r.Why = append(r.Why, "a rule of the policy has this URL with a query, and this one would allow any query")
+			} else {
+				r.Why = append(r.Why, "wider than a rule of the policy, and one invocation alone did it")
+			}
+			break
+		}
+		if c.Unsure() && r.Live() {
+			r.Why = append(r.Why, "there are too many rules to tell whether it is wider than one of the policy")
+		}
+	}
+	return nil
+}
+
 func comparePlaces(a, b place) int {
 	return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.port, b.port), cmp.Compare(a.scheme, b.scheme), cmp.Compare(a.method, b.method),
 		cmp.Compare(a.kind, b.kind), boolInt(b.allow)-boolInt(a.allow))
@@ -328,6 +388,22 @@ func boolInt(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// LeftOut says what of the records the proposal is not about, "" if it is about all.
+func (f *Function) LeftOut() string {
+	if f.Lost == 0 {
+		return ""
+	}
+	s := "records that found no room: " + strconv.Itoa(f.Lost)
+	switch many := f.Lost - f.TooDeep; {
+	case many == 0:
+		return s + fmt.Sprintf(" (paths of more than %d segments)", maxDepth)
+	case f.TooDeep == 0:
+		return s + " (too many different things were tried)"
+	default:
+		return s + fmt.Sprintf(" (%d of paths of more than %d segments, %d since too many different things were tried)", f.TooDeep, maxDepth, many)
+	}
 }
 
 // evidence in words, for a comment.

@@ -16,13 +16,13 @@ func TestAnOptionalQueryIsNotKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replay := NewReplay(func(string) (*policy.Engine, error) { return eng, nil })
+	replay := NewReplay(func(string) (*policy.Engine, error) { return eng, nil }, "")
 	replay.Decided(record.Decision{Verdict: record.Allow, Function: "pay", Kind: "http", Method: "GET", Target: "https://api.pay.test/v1/items"})
 	if replay.Unknown != 1 || replay.Same != 0 {
 		t.Errorf("%+v", replay)
 	}
 	r := newRun()
 	r.invocation("pay").tried("http", "GET", "https://api.pay.test/v1/items")
-	want(t, propose(t, r.set, Options{Sources: own, Existing: map[string]*policy.Policy{"pay": have}}),
+	want(t, propose(t, r.set, Options{Sources: all(own), Existing: map[string]*policy.Policy{"pay": have}}),
 		"? pay http GET https://api.pay.test/v1/items")
 }

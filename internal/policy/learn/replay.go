@@ -15,15 +15,20 @@ import (
 // maxChanges bounds how many different changes of one function are told apart; the others are counted.
 const maxChanges = 1000
 
+// maxAllChanges bounds those of all functions.
+const maxAllChanges = 20_000
+
 // Replay asks a candidate about recorded calls. It is a record.Recorder for one goroutine.
 type Replay struct {
 	Same    int `json:"same"`    // calls that the candidate decides as they were decided
 	Unknown int `json:"unknown"` // calls whose record does not hold what the candidate asks for: a query, or a text that was cut
 	Denied  int `json:"newly_denied"`
 	Allowed int `json:"newly_allowed"`
+	Waiting int `json:"left_commented"` // calls let through in monitor mode that only a rule in a comment would allow
 
 	candidate func(function string) (*policy.Engine, error)
 	engines   map[string]*policy.Engine
+	comments  map[string][]*policy.Engine // what rules in comments would allow, by function
 	changes   map[change]*Change
 	perName   map[string]int
 	err       error
@@ -50,9 +55,10 @@ type Change struct {
 }
 
 // NewReplay makes a Replay; candidate gives what the candidate lets a function do, nil if its policy
-// is none of the candidate's business.
-func NewReplay(candidate func(function string) (*policy.Engine, error)) *Replay {
-	return &Replay{candidate: candidate, engines: map[string]*policy.Engine{}, changes: map[change]*Change{}, perName: map[string]int{}}
+// is none of the candidate's business. text is that of the candidate, with the rules that learning left in
+// comments.
+func NewReplay(candidate func(function string) (*policy.Engine, error), text string) *Replay {
+	return &Replay{candidate: candidate, comments: commented(text), engines: map[string]*policy.Engine{}, changes: map[change]*Change{}, perName: map[string]int{}}
 }
 
 // Invoked does nothing: invocations are not decided on.
@@ -72,6 +78,8 @@ func (r *Replay) Decided(d record.Decision) {
 	switch {
 	case dec.Reason == policy.OtherQuery:
 		r.Unknown += n
+	case !dec.Allow && d.Verdict == record.Deny && d.Mode == record.Monitor && r.waits(&d, &req):
+		r.Waiting += n
 	case dec.Allow == (d.Verdict == record.Allow):
 		r.Same += n
 	case dec.Allow:
@@ -81,6 +89,11 @@ func (r *Replay) Decided(d record.Decision) {
 		r.Denied += n
 		r.note(&d, record.Deny, eng.Explain(&req, dec))
 	}
+}
+
+// waits tells whether a rule in a comment would allow a call, its query aside.
+func (r *Replay) waits(d *record.Decision, req *policy.Request) bool {
+	return slices.ContainsFunc(r.comments[d.Function], func(e *policy.Engine) bool { return e.Decide(req).Allow })
 }
 
 func (r *Replay) engine(d *record.Decision) *policy.Engine {
@@ -102,7 +115,7 @@ func (r *Replay) note(d *record.Decision, v record.Verdict, x policy.Explanation
 	k := change{d.Function, d.Kind, d.Method, d.Target, v}
 	c := r.changes[k]
 	if c == nil {
-		if r.perName[d.Function] >= maxChanges {
+		if r.perName[d.Function] >= maxChanges || len(r.changes) >= maxAllChanges {
 			k.kind, k.method, k.target = "", "", "(others)"
 			x = policy.Explanation{}
 		}

@@ -14,20 +14,22 @@ import (
 )
 
 // Bounds of what is kept, whatever the records say. Each function has its own, so that none crowds
-// out the others.
+// out the others; all together have one, too, since there may be many functions.
 const (
 	maxFunctions = 1000
-	maxPlaces    = 1000   // hosts with method and port, of one function
-	maxFlat      = 1000   // files, programs, variables and so on, of one function
-	maxNodes     = 20_000 // segments of paths, of one function
-	maxAllNodes  = 200_000
+	maxPlaces    = 1000 // hosts with method and port, of one function
+	maxFlat      = 1000 // files, programs, variables and so on, of one function
+	maxUsed      = 1000 // rules that were in use, of one function
+	maxNodes     = 5000 // hosts and segments of paths, of one function
+	maxAllNodes  = 50_000
+	maxAllFlat   = 10_000 // flat things and rules in use, of all functions
 )
 
 // Set is what records say, summed up. It is a record.Recorder; unlike others it must not be used by
 // several goroutines at once.
 type Set struct {
 	functions   map[string]*function
-	nodes       int
+	nodes, flat int // kept, of all functions
 	first, last time.Time
 	records     int
 	lost        int // records that found no room
@@ -44,7 +46,8 @@ type function struct {
 	used        map[grant]*use
 	unnameable  int // denied calls that no rule can allow
 	overBudget  int // denied calls that went beyond the budget of their rule
-	lost        int
+	lost        int // records that found no room
+	deep        int // … of them for the depth of their path
 }
 
 // grant is a rule of the policy of the time, by its text as records give it.
@@ -89,7 +92,6 @@ type evidence struct {
 	requests    [manyRequests]uint64 // the first different invocations
 	distinct    int                  // how many of them
 	named       string               // the site's variable that names the host
-	nearest     bool                 // a rule for the same host was near
 	long        bool                 // a value in the path was long enough to carry data away
 }
 
@@ -119,7 +121,7 @@ func (s *Set) Decided(d record.Decision) {
 		switch {
 		case ok && d.Verdict == record.Deny && strings.HasPrefix(d.Reason, policy.OverBudget.String()):
 			f.overBudget += calls(&d)
-			f.use(grant{r.Kind, d.Nearest}, &d) // who uses up a budget needs its rule
+			s.use(f, grant{r.Kind, d.Nearest}, &d) // who uses up a budget needs its rule
 		case d.Verdict == record.Deny:
 			f.unnameable += calls(&d)
 		}
@@ -127,13 +129,14 @@ func (s *Set) Decided(d record.Decision) {
 	}
 	allow := d.Verdict == record.Allow
 	if allow {
-		f.use(grant{r.Kind, d.Nearest}, &d)
+		s.use(f, grant{r.Kind, d.Nearest}, &d)
 	}
 	if allow && d.Rule == "" {
 		return // no rule allowed it: every sandbox may
 	}
-	if e := s.find(f, &r, allow); e != nil {
-		e.add(&d, maphash.String(s.seed, d.Request))
+	invocation := maphash.String(s.seed, d.Request) // all that was tried outside of any counts as one
+	if e := s.find(f, &r, allow, invocation); e != nil {
+		e.add(&d, invocation)
 		return
 	}
 	s.lost++
@@ -147,13 +150,14 @@ func ofIntrinsic(d *record.Decision) bool {
 	return strings.HasPrefix(d.Fix, "policy.") || file != "" && !strings.HasSuffix(file, ".toml")
 }
 
-func (f *function) use(g grant, d *record.Decision) {
+func (s *Set) use(f *function, g grant, d *record.Decision) {
 	u := f.used[g]
 	if u == nil {
-		if len(f.used) >= maxFlat {
+		if len(f.used) >= maxUsed || s.flat >= maxAllFlat {
 			return
 		}
-		u = &use{}
+		s.flat++
+		u, g.text = &use{}, strings.Clone(g.text)
 		f.used[g] = u
 	}
 	u.calls += calls(d)
@@ -200,7 +204,7 @@ func validName(name string) bool {
 }
 
 // find gives the evidence that a request belongs to, made if it isn't there; nil if there is no room.
-func (s *Set) find(f *function, r *policy.Request, allow bool) *evidence {
+func (s *Set) find(f *function, r *policy.Request, allow bool, invocation uint64) *evidence {
 	if r.Kind == policy.HTTP || r.Kind == policy.WS {
 		p := place{allow, r.Kind, r.Method, r.URL.Scheme, r.URL.Host, r.URL.Port}
 		root := f.places[p]
@@ -208,18 +212,19 @@ func (s *Set) find(f *function, r *policy.Request, allow bool) *evidence {
 			if len(f.places) >= maxPlaces || !s.room(f) {
 				return nil
 			}
-			root = &tree{}
+			root, p.host, p.method = &tree{}, strings.Clone(p.host), strings.Clone(p.method)
 			f.places[p] = root
 		}
-		return s.insert(f, root, r.URL.Path)
+		return s.insert(f, root, r.URL.Path, invocation)
 	}
 	key := flat{allow, r.Kind, patternOf(r)}
 	e := f.flat[key]
 	if e == nil {
-		if len(f.flat) >= maxFlat {
+		if len(f.flat) >= maxFlat || s.flat >= maxAllFlat {
 			return nil
 		}
-		e = &evidence{}
+		s.flat++
+		e, key.pattern = &evidence{}, strings.Clone(key.pattern)
 		f.flat[key] = e
 	}
 	return e
@@ -234,7 +239,7 @@ func (s *Set) room(f *function) bool {
 	return true
 }
 
-func (e *evidence) add(d *record.Decision, request uint64) {
+func (e *evidence) add(d *record.Decision, invocation uint64) {
 	n := calls(d)
 	e.calls += n
 	switch {
@@ -249,11 +254,10 @@ func (e *evidence) add(d *record.Decision, request uint64) {
 	if d.Named != "" {
 		e.named = d.Named
 	}
-	e.nearest = e.nearest || d.Verdict == record.Deny && d.Nearest != ""
 	e.seen(d.Time)
 	e.seen(d.Last)
 	if d.Request != "" {
-		e.requested(request)
+		e.requested(invocation)
 	}
 }
 
@@ -281,6 +285,14 @@ func (e *evidence) requested(request uint64) {
 	}
 }
 
+// alone tells whether no more than one invocation, or nothing but imports, tried it.
+func (e *evidence) alone() bool { return e.distinct <= 1 }
+
+// holds tells whether e, which is alone, knows all invocations that o tells of.
+func (e *evidence) holds(o *evidence) bool {
+	return (o.imported == 0 || e.imported > 0) && (o.distinct == 0 || o.distinct == 1 && e.distinct == 1 && o.requests[0] == e.requests[0])
+}
+
 // merge adds what o says.
 func (e *evidence) merge(o *evidence) {
 	e.calls += o.calls
@@ -295,7 +307,6 @@ func (e *evidence) merge(o *evidence) {
 	if o.named != "" {
 		e.named = o.named
 	}
-	e.nearest = e.nearest || o.nearest
 	e.long = e.long || o.long
 }
 

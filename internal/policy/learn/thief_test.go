@@ -52,7 +52,7 @@ func TestThieves(t *testing.T) {
 				r := newRun()
 				ordinary(r)
 				steal(r, calls, times)
-				p := propose(t, r.set, Options{Sources: own, Exists: func(string) bool { return true }})
+				p := propose(t, r.set, Options{Sources: all(own), Exists: func(string) bool { return true }})
 				onlyOwn(t, p)
 			})
 		}
@@ -115,13 +115,13 @@ func TestOtherUsesOfAKnownHost(t *testing.T) {
 		i.record(record.Decision{Verdict: record.Allow, Kind: "http", Method: "POST", Target: "https://api.stripe.com/v1/charges", Nearest: `"POST https://api.stripe.com/v1/charges"`, Rule: "weir.toml:2"})
 		i.tried("http", "POST", "https://api.stripe.com/v1/refunds").tried("http", "GET", "https://api.stripe.com/v1/customers")
 	}
-	p := propose(t, r.set, Options{Sources: files{}, Existing: have})
+	p := propose(t, r.set, Options{Sources: all(files{}), Existing: have})
 	want(t, p, "? pay http GET https://api.stripe.com/v1/customers", "? pay http POST https://api.stripe.com/v1/refunds")
 	if why := p.Functions[0].Rules[0].Why; !strings.Contains(strings.Join(why, ";"), "the policy names this host") {
 		t.Error(why)
 	}
 	// Without a policy, an API that everybody knows is taken for what it is.
-	want(t, propose(t, r.set, Options{Sources: files{}}), "pay http POST https://api.stripe.com/v1/charges",
+	want(t, propose(t, r.set, Options{Sources: all(files{})}), "pay http POST https://api.stripe.com/v1/charges",
 		"pay http GET https://api.stripe.com/v1/customers", "pay http POST https://api.stripe.com/v1/refunds")
 }
 
@@ -132,7 +132,7 @@ func TestDeniedCalls(t *testing.T) {
 		record(record.Decision{Verdict: record.Deny, Kind: "http", Method: "POST", Target: "https://api.pay.test/v1/charges"})
 	r.set.Decided(record.Decision{Time: start, Verdict: record.Deny, Mode: record.Monitor, Function: "pay", Kind: "http", Method: "POST",
 		Target: "https://api.pay.test/v1/charges", Reason: "the Host header differs"})
-	p := propose(t, r.set, Options{Sources: own})
+	p := propose(t, r.set, Options{Sources: all(own)})
 	want(t, p, "? pay http POST https://api.pay.test/v1/charges")
 	if p.Functions[0].Unnameable != 1 {
 		t.Errorf("%+v", p.Functions[0])
@@ -148,7 +148,7 @@ func TestCallsBeyondABudget(t *testing.T) {
 		Reason: "the budget of its rule is used up (10 calls per minute)", Count: 2})
 	have := &policy.Policy{Function: "pay", Source: "weir.toml", Rules: []policy.Rule{{Kind: policy.HTTP, Pattern: "POST https://api.pay.test/v1/events",
 		Budget: &policy.Budget{MaxCalls: 10, Per: policy.PerMinute}}}}
-	p := propose(t, r.set, Options{Sources: own, Existing: map[string]*policy.Policy{"pay": have}})
+	p := propose(t, r.set, Options{Sources: all(own), Existing: map[string]*policy.Policy{"pay": have}})
 	if len(p.Functions) != 1 || p.Functions[0].OverBudget != 2 || p.Functions[0].Unnameable != 0 || len(p.Unused()) != 0 {
 		t.Errorf("%+v, unused: %+v", p.Functions, p.Unused())
 	}
@@ -170,7 +170,7 @@ func TestNothingHostileIsWritten(t *testing.T) {
 	for _, name := range []string{"../x", "a]\n[functions.b", strings.Repeat("x", 300), ""} {
 		r.invocation(name).tried("http", "GET", "https://api.pay.test/")
 	}
-	p := propose(t, r.set, Options{Sources: own})
+	p := propose(t, r.set, Options{Sources: all(own)})
 	text, err := p.Edit("weir.toml", "", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -188,4 +188,19 @@ func TestNothingHostileIsWritten(t *testing.T) {
 			t.Errorf("a live line: %s", l)
 		}
 	}
+}
+
+// TestWhatAnotherFunctionNames: a host, or a variable that holds it, is known only to the function whose
+// own code names it.
+func TestWhatAnotherFunctionNames(t *testing.T) {
+	of := map[string]Sources{"pay": files{"api.pay.test": "functions/pay.js", "DATABASE_URL": "functions/pay.js"}, "mail": files{}}
+	r := newRun()
+	for _, name := range []string{"pay", "mail"} {
+		r.invocation(name).tried("http", "GET", "https://api.pay.test/v1").
+			record(record.Decision{Verdict: record.Deny, Mode: record.Monitor, Kind: "tcp", Target: "db.pay.test:5432", Named: "DATABASE_URL"}).
+			tried("env", "", "DATABASE_URL")
+	}
+	want(t, propose(t, r.set, Options{Sources: func(f string) Sources { return of[f] }}),
+		"? mail http GET https://api.pay.test/v1", "? mail tcp db.pay.test:5432", "? mail env DATABASE_URL",
+		"pay http GET https://api.pay.test/v1", "pay tcp db.pay.test:5432", "pay env DATABASE_URL")
 }

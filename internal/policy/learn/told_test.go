@@ -11,7 +11,7 @@ func TestADoubtAboutTwoFunctionsIsToldTwice(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		r.invocation(name).tried("http", "POST", "https://drop.evil.test/x")
 	}
-	text, err := propose(t, r.set, Options{Sources: own}).Edit("weir.toml", "", nil)
+	text, err := propose(t, r.set, Options{Sources: all(own)}).Edit("weir.toml", "", nil)
 	if err != nil || strings.Count(text, "drop.evil.test") != 2 {
 		t.Errorf("%v\n%s", err, text)
 	}

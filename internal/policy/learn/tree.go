@@ -12,12 +12,13 @@ import (
 
 const (
 	// variety is how many different segments may stand in one place before they are taken for values,
-	// however much they look like words.
+	// however much they look like words. Each counts for the invocation that tried it first, and each
+	// invocation counts once: one that was hijacked widens nothing, however much it tries.
 	variety = 10
 	// maxDepth bounds the segments of a path that is learned.
-	maxDepth = 32
-	// maxPlaceNodes bounds the segments of one place.
-	maxPlaceNodes = 1000
+	maxDepth = 16
+	// maxPlaceNodes bounds the different segments of one place.
+	maxPlaceNodes = 500
 )
 
 // tree is all paths of one place.
@@ -29,15 +30,17 @@ type tree struct {
 // node is one segment of a path. Its child "*" holds the values.
 type node struct {
 	children map[string]*node
+	first    uint64    // the invocation that tried it first
 	various  bool      // what stands below was too various to be told apart, and became "*"
 	hints    []string  // how values looked: "cus_…"
 	end      *evidence // of calls whose path ends here
 }
 
-// insert gives the evidence of a path; nil if there is no room.
-func (s *Set) insert(f *function, t *tree, path string) *evidence {
+// insert gives the evidence of a path that an invocation tried; nil if there is no room.
+func (s *Set) insert(f *function, t *tree, path string, invocation uint64) *evidence {
 	segs := strings.Split(path[1:], "/")
 	if len(segs) > maxDepth {
+		f.deep++
 		return nil
 	}
 	n, long := &t.node, false
@@ -53,16 +56,17 @@ func (s *Set) insert(f *function, t *tree, path string) *evidence {
 				return nil
 			}
 			t.nodes++
-			child = &node{}
+			child = &node{first: invocation}
 			if n.children == nil {
 				n.children = map[string]*node{}
 			}
-			n.children[key] = child
+			n.children[strings.Clone(key)] = child // not all of the record
+			if n.isVarious() {
+				child = n.collapse()
+			}
 		}
 		if key == "*" {
 			child.hinted(hint(seg))
-		} else if seg != "" && len(n.children) > variety {
-			child = n.collapse()
 		}
 		n = child
 	}
@@ -84,15 +88,29 @@ func (n *node) hinted(h string) {
 	}
 }
 
+// isVarious tells whether more than variety invocations tried a word of their own below n.
+func (n *node) isVarious() bool {
+	if n.various || len(n.children) <= variety {
+		return false
+	}
+	tried := map[uint64]bool{}
+	for seg, child := range n.children {
+		if seg != "" && seg != "*" {
+			tried[child.first] = true
+		}
+	}
+	return len(tried) > variety
+}
+
 // collapse makes all segments below n, but an empty one, its "*", which it gives.
 func (n *node) collapse() *node {
 	all := &node{}
-	for seg, child := range n.children {
+	for _, seg := range slices.Sorted(maps.Keys(n.children)) {
 		if seg == "" {
 			continue
 		}
+		all.absorb(n.children[seg])
 		delete(n.children, seg)
-		all.absorb(child)
 	}
 	all.hinted("…")
 	n.children["*"] = all
@@ -111,7 +129,8 @@ func (n *node) absorb(o *node) {
 		}
 		n.end.merge(o.end)
 	}
-	for seg, child := range o.children {
+	for _, seg := range slices.Sorted(maps.Keys(o.children)) {
+		child := o.children[seg]
 		if n.various && seg != "" {
 			seg = "*"
 		}
@@ -124,10 +143,8 @@ func (n *node) absorb(o *node) {
 			n.children[seg] = child
 		}
 	}
-	if o.various || len(n.children) > variety {
-		if !n.various {
-			n.collapse()
-		}
+	if o.various && !n.various || n.isVarious() {
+		n.collapse()
 	}
 }
 
@@ -150,7 +167,13 @@ type found struct {
 	evidence
 }
 
-// patterns gives the paths of a tree in order, without those that another one covers.
+// widens tells whether f, which one invocation tried, would widen what others did.
+func (f *found) widens(o *found) bool {
+	return f.alone() && !f.holds(&o.evidence) && covers(f.segs, o.segs)
+}
+
+// patterns gives the paths of a tree in order, without those that another one covers, unless it is one
+// invocation alone that makes it do so.
 func (n *node) patterns() []found {
 	var all []found
 	n.walk("", "", false, &all)
@@ -165,7 +188,7 @@ func (n *node) patterns() []found {
 	for i := range all {
 		f := &all[i]
 		for _, w := range wide {
-			if w != f && !covered[w] && covers(w.segs, f.segs) {
+			if w != f && !covered[w] && covers(w.segs, f.segs) && !w.widens(f) {
 				w.merge(&f.evidence)
 				covered[f] = true
 				break

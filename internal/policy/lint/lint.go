@@ -16,6 +16,7 @@ import (
 const (
 	NoFunction = "no-function"  // a section is about no function
 	Shadowed   = "shadowed"     // a rule allows nothing that others don't
+	TooMany    = "too-many"     // the rules are too many to find all that have no effect
 	NoBudget   = "no-budget"    // a budget never counts, because an earlier rule allows the same without one
 	Monitor    = "monitor"      // nothing is denied
 	AnyScheme  = "any-scheme"   // *:// also allows plain http
@@ -58,7 +59,16 @@ func (f Finding) String() string {
 }
 
 // Findings gathers advice; one that is the same for several functions is told once.
-type Findings struct{ list []Finding }
+type Findings struct {
+	list []Finding
+	told map[advice]int // index in list
+}
+
+// advice is what findings that are told once have in common.
+type advice struct {
+	id, text, rule string
+	pos            weir.Position
+}
 
 // Policy looks at the policy of one function.
 func (fs *Findings) Policy(e *policy.Engine) {
@@ -68,7 +78,7 @@ func (fs *Findings) Policy(e *policy.Engine) {
 		if p.Intrinsic { // enforce in weir.toml would not undo it
 			remedy = `once the records show nothing unexpected, remove .enableMonitorMode(), or where weir.toml says so, its mode = "monitor"`
 		}
-		fs.add(p, Finding{ID: Monitor, Pos: weir.Position{File: p.Source}, Text: "the mode is monitor: whatever is tried is recorded and let through", Remedy: remedy})
+		fs.add(p, Finding{ID: Monitor, Pos: p.At("mode"), Text: "the mode is monitor: whatever is tried is recorded and let through", Remedy: remedy})
 	}
 	for i := range p.Rules {
 		for _, f := range about(&p.Rules[i]) {
@@ -99,12 +109,15 @@ func (fs *Findings) rule(p *policy.Policy, i int, f Finding) {
 }
 
 func (fs *Findings) add(p *policy.Policy, f Finding) {
-	for i := range fs.list {
-		if o := &fs.list[i]; o.ID == f.ID && o.Pos == f.Pos && o.Text == f.Text && o.Rule == f.Rule {
-			o.Functions = append(o.Functions, p.Function)
-			return
-		}
+	key := advice{f.ID, f.Text, f.Rule, f.Pos}
+	if i, told := fs.told[key]; told {
+		fs.list[i].Functions = append(fs.list[i].Functions, p.Function)
+		return
 	}
+	if fs.told == nil {
+		fs.told = map[advice]int{}
+	}
+	fs.told[key] = len(fs.list)
 	f.Functions = []string{p.Function}
 	fs.list = append(fs.list, f)
 }

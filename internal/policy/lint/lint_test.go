@@ -209,3 +209,16 @@ func TestUnused(t *testing.T) {
 		t.Errorf("invoked without a call: %q", ids(&fs))
 	}
 }
+
+// TestTooManyRulesAreTold: where not all is compared, the page of findings says so.
+func TestTooManyRulesAreTold(t *testing.T) {
+	var lines []string
+	for i := range 3000 {
+		lines = append(lines, fmt.Sprintf("http GET https://a.test/*x%d", i))
+	}
+	var fs Findings
+	fs.shadows(compile(t, lines...))
+	if got := fs.List(); len(got) != 1 || got[0].ID != TooMany || got[0].Pos.Line == 0 {
+		t.Errorf("got %d findings: %+v", len(got), got[:min(len(got), 3)])
+	}
+}

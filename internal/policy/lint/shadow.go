@@ -20,7 +20,13 @@ func (fs *Findings) shadows(e *policy.Engine) {
 		others := func(j int) bool {
 			return j != i && !dead[j] && p.Rules[j].Budget == nil && (!budgets || j < i)
 		}
-		if ok, _ := c.Covered(i, c, others); !ok {
+		ok, _ := c.Covered(i, c, others)
+		if c.Unsure() {
+			fs.rule(p, i, Finding{ID: TooMany, Text: "and the rules before it were not compared with all others, since there are too many: those of them that have no effect are not told",
+				Remedy: "write patterns, such as /v1/* for many paths"})
+			return
+		}
+		if !ok {
 			continue
 		}
 		dead[i] = true
@@ -38,11 +44,8 @@ func shadower(c *policy.Coverage, p *policy.Policy, i int, others func(int) bool
 	if ok, _ := c.Covered(i, c, func(int) bool { return false }); ok {
 		return "what needs no rule"
 	}
-	for j := range p.Rules {
-		if !others(j) {
-			continue
-		}
-		if ok, _ := c.Covered(i, c, func(k int) bool { return k == j }); ok {
+	for _, j := range c.Near(i, c) {
+		if others(j) && c.CoveredBy(i, c, j) {
 			return fmt.Sprintf("%q (%s)", p.Rules[j].Pattern, p.Rules[j].Pos)
 		}
 	}

@@ -58,6 +58,10 @@ func nameInSite(p *policy.Policy, file string) {
 	for i := range p.Rules {
 		p.Rules[i].Pos.File = file
 	}
+	for setting, pos := range p.Settings {
+		pos.File = file
+		p.Settings[setting] = pos
+	}
 }
 
 // inSite does the same for every error in err, which may be several joined.

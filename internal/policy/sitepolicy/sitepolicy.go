@@ -7,6 +7,7 @@ package sitepolicy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -94,14 +95,20 @@ func (f *File) Of(function string, own *policy.Policy) (*policy.Policy, error) {
 		if len(p.Rules) > 0 {
 			e.Pos = p.Rules[0].Pos
 		} else {
-			e.Pos.File = FileName
+			e.Pos = p.At("addons")
 		}
 		return nil, e
 	}
 	both := *own
 	both.Function, both.Limits = function, p.Limits
-	if p.Mode == policy.Monitor {
+	both.Settings = maps.Clone(p.Settings)
+	switch at, written := own.Settings["mode"]; {
+	case p.Mode == policy.Monitor:
 		both.Mode = policy.Monitor // the site monitors all its functions
+	case written && both.Settings == nil:
+		both.Settings = own.Settings
+	case written:
+		both.Settings["mode"] = at
 	}
 	return &both, nil
 }

@@ -80,7 +80,7 @@ func TestABrokenBootstrapIsItsFunctionsFault(t *testing.T) {
 func TestFaultsAreErrorsWithAPlace(t *testing.T) {
 	for text, want := range map[string]string{
 		"[functions.own]\nenv = [\"A\"]\n":                                                  "weir.toml:2:8: own has a policy of its own in netlify/functions/own/own.js",
-		"[functions.own]\naddons = true\n":                                                  "weir.toml: own has a policy of its own",
+		"[functions.own]\naddons = true\n":                                                  "weir.toml:2:1: own has a policy of its own",
 		"[functions.plain]\nenv = [\"A\", \"PATH\"]\n":                                      "weir.toml:2:13: PATH is reserved",
 		"[functions.plain]\nhttp = [\"GET https://a.example/\"]\ntcp = [\"a.example:443\"]": "weir.toml:3:8: \"a.example:443\" names",
 	} {

@@ -27,7 +27,7 @@ func (e Expectation) About(function string) bool { return matchName(e.Section, f
 // for Parse.
 func ParseExpectations(name string, data []byte) ([]Expectation, error) {
 	if len(data) > maxFile {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name}, Message: "the file is larger than 4MB"}
+		return nil, &weir.Error{Code: weir.Invalid, Pos: position(name, data, maxFile), Message: "the file is larger than 4MB"}
 	}
 	root, err := parseTree(name, data)
 	if err != nil {

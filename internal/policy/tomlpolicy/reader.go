@@ -70,6 +70,7 @@ func (r *reader) root(t *table) {
 		switch e := t.entries[key]; {
 		case key == "mode":
 			r.file.mode, _ = r.mode(e.value)
+			r.file.modeAt = &e.pos
 		case key == "functions" && e.value.table == nil:
 			r.wrong(e.value, "tables", "write [functions.NAME]")
 		case key == "functions":

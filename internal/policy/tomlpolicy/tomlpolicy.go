@@ -33,6 +33,7 @@ const maxErrors = 100
 type File struct {
 	name     string
 	mode     policy.Mode // of functions whose sections have none
+	modeAt   *weir.Position
 	sections []*section
 }
 
@@ -53,7 +54,7 @@ type setting struct {
 // line and column; several are joined, the first of the file first.
 func Parse(name string, data []byte) (*File, error) {
 	if len(data) > maxFile {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name}, Message: "the file is larger than 4MB"}
+		return nil, &weir.Error{Code: weir.Invalid, Pos: position(name, data, maxFile), Message: "the file is larger than 4MB"}
 	}
 	root, err := parseTree(name, data)
 	if err != nil {
@@ -103,6 +104,9 @@ func (f *File) Unmatched(functions []string) []*weir.Error {
 // nothing. The error is a *weir.Error: two sections that are equally specific have the same key.
 func (f *File) For(function string) (*policy.Policy, error) {
 	p := &policy.Policy{Function: function, Mode: f.mode}
+	if f.modeAt != nil {
+		p.Settings = map[string]weir.Position{"mode": *f.modeAt}
+	}
 	holders := map[string][]*section{}
 	for _, s := range f.sections {
 		if !matchName(s.name, function) {
@@ -122,6 +126,12 @@ func (f *File) For(function string) (*policy.Policy, error) {
 		}
 		best.settings[key].apply(p)
 		kind, isList := kinds[key]
+		if !isList && key != "http" {
+			if p.Settings == nil {
+				p.Settings = map[string]weir.Position{}
+			}
+			p.Settings[key] = best.settings[key].pos
+		}
 		if best.name != function && (isList || key == "http") {
 			if p.Sections == nil {
 				p.Sections = map[policy.Kind]string{}

@@ -356,3 +356,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestBoundsHaveAPlace: a file that is too large says where the bound is reached.
+func TestBoundsHaveAPlace(t *testing.T) {
+	for text, want := range map[string]string{
+		strings.Repeat("#\n", maxFile/2) + "#":                                    fmt.Sprintf("weir.toml:%d:1: the file is larger", maxFile/2+1),
+		strings.Repeat("[functions.a]\n", 1) + strings.Repeat("x.y=1\n", maxKeys): fmt.Sprintf("weir.toml:%d:", maxKeys/2+1),
+	} {
+		if _, err := Parse("weir.toml", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@
 package tomlpolicy
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -45,19 +46,24 @@ const (
 func checkKeys(name string, data []byte) error {
 	var p unstable.Parser
 	p.Reset(data)
-	keys := 0
+	keys, at := 0, 0
 	for p.NextExpression() {
 		e := p.Expression()
 		for it := e.Key(); it.Next(); {
-			keys++
+			keys, at = keys+1, int(it.Node().Raw.Offset)
 		}
 		if keys > maxKeys || e.Kind == unstable.KeyValue && !inlineKeysFit(e.Value()) {
-			return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: name},
+			return &weir.Error{Code: weir.Invalid, Pos: position(name, data, at),
 				Message: fmt.Sprintf("the file has more than %d sections and keys, or an inline table more than %d", maxKeys, maxInlineKeys),
 				Remedy:  "use globs of functions, or wildcards in rules"}
 		}
 	}
 	return nil
+}
+
+// position gives the place of a byte of the file.
+func position(name string, data []byte, at int) weir.Position {
+	return weir.Position{File: name, Line: 1 + bytes.Count(data[:at], []byte("\n")), Column: at - bytes.LastIndexByte(data[:at], '\n')}
 }
 
 func inlineKeysFit(n *unstable.Node) bool {
