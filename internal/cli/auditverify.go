@@ -40,7 +40,7 @@ printed, and makes sure that the line is still there.`,
 		RunE: func(c *cobra.Command, args []string) error { return runAuditVerify(s, args, &f) },
 	}
 	registerKeys(c, &f.keys)
-	c.Flags().StringVar(&f.anchor, "anchor", "", "hash that an earlier verify printed as the head: records that were rolled back since then lack it")
+	c.Flags().StringVar(&f.anchor, "anchor", "", "`HASH` that an earlier verify printed as the head: records that were rolled back since then lack it")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }

@@ -1,5 +1,7 @@
 package weir
 
+// How a function's instances run is said by its policy and obeyed by the pool; this is what both speak of.
+
 // Isolation says how much one invocation may find of another.
 type Isolation string
 

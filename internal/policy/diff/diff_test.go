@@ -135,7 +135,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		of    any
 		known string
 	}{
-		{policy.Policy{}, "Function Source Mode Rules Addons Limits Settings Sections Intrinsic"},
+		{policy.Policy{}, "Function Source Mode Rules Addons Limits Running Settings Sections Intrinsic"},
 		{policy.Rule{}, "Kind Pattern Query Globs Budget Pos"},
 		{policy.Budget{}, "MaxCalls MaxBytes Per"},
 		{weir.Limits{}, "Timeout Memory CPU Tmp Processes Files Request Response Log"},
