@@ -109,11 +109,15 @@ func TestLimits(t *testing.T) {
 			"response": "too large", "exit": "status 7", "abort": "was ended by", "reject": "nobody catches me", "throwLater": "late",
 		} {
 			t.Run(what, func(t *testing.T) {
-				r := w.invoke(t, "limits", map[string]string{"what": what})
+				name := "limits"
+				if want == "timed out" {
+					name = "patience"
+				}
+				r := w.invoke(t, name, map[string]string{"what": what})
 				if strings.Contains(r.Payload, "OPEN") || !strings.Contains(strings.ToLower(r.Payload), strings.ToLower(want)) {
 					t.Errorf("%d %s, want %q", r.Status, r.Payload, want)
 				}
-				if r := w.invoke(t, "limits", map[string]string{"what": "calm"}); r.Body["calm"] != "calm" {
+				if r := w.invoke(t, name, map[string]string{"what": "calm"}); r.Body["calm"] != "calm" {
 					t.Errorf("the next request: %d %s", r.Status, r.Payload)
 				}
 			})

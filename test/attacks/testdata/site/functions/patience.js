@@ -1,0 +1,2 @@
+// Attempts of limits.js that only the time ends.
+exports.handler = require('./limits.js').handler;
