@@ -15,8 +15,8 @@ type Glob struct {
 	Pattern  string
 	Dir      string
 	Depth    int
-	rule     int      // index in Policy.Rules
-	segments []string // in the language of path.Match, or "**"
+	rule     int // index in Policy.Rules
+	segments []nameGlob
 }
 
 // isFileGlob tells whether a pattern for files is more than an exact path or DIR/**.
@@ -31,9 +31,9 @@ func parseFileGlob(r *Rule) (Glob, error) {
 	if path.Clean(r.Pattern) != r.Pattern || !strings.HasPrefix(r.Pattern, "/") {
 		return g, invalid(fileRemedy, "%q is not a clean absolute path", r.Pattern)
 	}
-	g.segments = strings.Split(r.Pattern[1:], "/")
 	wild := 0 // segments from the first with a wildcard on
-	for _, s := range g.segments {
+	for _, s := range strings.Split(r.Pattern[1:], "/") {
+		g.segments = append(g.segments, nameGlob(s))
 		_, err := path.Match(s, "")
 		switch {
 		case s == "**":
@@ -55,35 +55,19 @@ func parseFileGlob(r *Rule) (Glob, error) {
 	return g, err
 }
 
-// Match tells whether a clean absolute path fits, in the manner of matchPath. Unlike in a shell, "*"
-// matches names that begin with a dot, too.
-func (g *Glob) Match(name string) bool {
-	next, pos := 0, 0
-	deep, deepPos := -1, 0
-	for pos < len(name) {
-		if next < len(g.segments) && g.segments[next] == "**" {
-			if next == len(g.segments)-1 {
-				return true
-			}
-			deep, deepPos = next, pos
-			next++
-			continue
-		}
-		end := segmentEnd(name, pos)
-		if next < len(g.segments) {
-			if ok, _ := path.Match(g.segments[next], name[pos+1:end]); ok {
-				next, pos = next+1, end
-				continue
-			}
-		}
-		if deep < 0 {
-			return false
-		}
-		deepPos = segmentEnd(name, deepPos)
-		next, pos = deep+1, deepPos
-	}
-	return next == len(g.segments)
+// nameGlob is a pattern of path.Match for one name of a path, or "**".
+type nameGlob string
+
+func (g *nameGlob) isDeep() bool { return *g == "**" }
+
+func (g *nameGlob) match(name string) bool {
+	ok, _ := path.Match(string(*g), name)
+	return ok
 }
+
+// Match tells whether a clean absolute path fits. Unlike in a shell, "*" matches names that begin with a
+// dot, too.
+func (g *Glob) Match(name string) bool { return matchPath(g.segments, name) }
 
 // Globs gives the rules of kind k (Read or Write) that are not held by Grants: what of them a
 // sandbox gets is found on the host when it starts. Without those in places that can be read anyway.

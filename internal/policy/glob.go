@@ -30,13 +30,20 @@ const (
 	tokenClass             // one character of a set
 )
 
+// pathPattern is one segment of a pattern for paths.
+type pathPattern[S any] interface {
+	*S
+	isDeep() bool // "**": any number of whole segments
+	match(text string) bool
+}
+
 // matchPath tells whether a canonical path fits the segments. A "**" at the end needs at least one
 // segment, which may be the empty one after a trailing slash.
-func matchPath(segs []segment, path string) bool {
+func matchPath[S any, P pathPattern[S]](segs []S, path string) bool {
 	next, pos := 0, 0      // next segment of the pattern; the slash before the next one of the path
 	deep, deepPos := -1, 0 // last "**" seen, and how far it reaches
 	for pos < len(path) {
-		if next < len(segs) && segs[next].deep {
+		if next < len(segs) && P(&segs[next]).isDeep() {
 			if next == len(segs)-1 {
 				return true
 			}
@@ -45,7 +52,7 @@ func matchPath(segs []segment, path string) bool {
 			continue
 		}
 		end := segmentEnd(path, pos)
-		if next < len(segs) && segs[next].match(path[pos+1:end]) {
+		if next < len(segs) && P(&segs[next]).match(path[pos+1:end]) {
 			next, pos = next+1, end
 			continue
 		}
@@ -65,6 +72,8 @@ func segmentEnd(path string, pos int) int {
 	}
 	return len(path)
 }
+
+func (s *segment) isDeep() bool { return s.deep }
 
 func (s *segment) match(text string) bool {
 	if s.tokens == nil {

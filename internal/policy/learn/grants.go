@@ -67,9 +67,7 @@ func (f *function) asked(eng *policy.Engine) map[int]use {
 		if d := eng.Decide(&t.request); d.Allow && d.Rule >= 0 {
 			u := out[d.Rule]
 			u.calls += t.calls
-			if t.last.After(u.last) {
-				u.last = t.last
-			}
+			u.seen(t.last)
 			out[d.Rule] = u
 		}
 	})

@@ -30,10 +30,10 @@ const (
 type Set struct {
 	functions   map[string]*function
 	nodes, flat int // kept, of all functions
-	first, last time.Time
-	records     int
-	lost        int // records that found no room
-	seed        maphash.Seed
+	period
+	records int
+	lost    int // records that found no room
+	seed    maphash.Seed
 }
 
 // function is what one function did.
@@ -59,7 +59,7 @@ type grant struct {
 // use is how often a grant allowed something, and when last.
 type use struct {
 	calls int
-	last  time.Time
+	period
 }
 
 // place is where HTTP and WebSocket calls went, and whether a rule allowed them.
@@ -84,15 +84,15 @@ const manyRequests = 8
 
 // evidence is how often something was tried, and when.
 type evidence struct {
-	calls       int
-	imported    int // … of them while the function was imported
-	allowed     int // … that a rule allowed
-	enforced    int // … that were refused, not only marked
-	first, last time.Time
-	requests    [manyRequests]uint64 // the first different invocations
-	distinct    int                  // how many of them
-	named       string               // the site's variable that names the host
-	long        bool                 // a value in the path was long enough to carry data away
+	calls    int
+	imported int // … of them while the function was imported
+	allowed  int // … that a rule allowed
+	enforced int // … that were refused, not only marked
+	period
+	requests [manyRequests]uint64 // the first different invocations
+	distinct int                  // how many of them
+	named    string               // the site's variable that names the host
+	long     bool                 // a value in the path was long enough to carry data away
 }
 
 // NewSet makes an empty Set.
@@ -100,7 +100,7 @@ func NewSet() *Set { return &Set{functions: map[string]*function{}, seed: maphas
 
 // Invoked counts an invocation.
 func (s *Set) Invoked(i record.Invocation) {
-	s.time(i.Time)
+	s.seen(i.Time)
 	if f := s.function(i.Function); f != nil {
 		f.invocations++
 	}
@@ -109,8 +109,8 @@ func (s *Set) Invoked(i record.Invocation) {
 // Decided takes a decision into account.
 func (s *Set) Decided(d record.Decision) {
 	s.records++
-	s.time(d.Time)
-	s.time(d.Last)
+	s.seen(d.Time)
+	s.seen(d.Last)
 	f := s.function(d.Function)
 	if f == nil {
 		return
@@ -161,23 +161,8 @@ func (s *Set) use(f *function, g grant, d *record.Decision) {
 		f.used[g] = u
 	}
 	u.calls += calls(d)
-	for _, t := range [...]time.Time{d.Time, d.Last} {
-		if t.After(u.last) {
-			u.last = t
-		}
-	}
-}
-
-func (s *Set) time(t time.Time) {
-	if t.IsZero() {
-		return
-	}
-	if s.first.IsZero() || t.Before(s.first) {
-		s.first = t
-	}
-	if t.After(s.last) {
-		s.last = t
-	}
+	u.seen(d.Time)
+	u.seen(d.Last)
 }
 
 // Functions gives the names of the functions that the records are about, sorted.
@@ -261,15 +246,19 @@ func (e *evidence) add(d *record.Decision, invocation uint64) {
 	}
 }
 
-func (e *evidence) seen(t time.Time) {
+// period is the time between the first and the last of some things.
+type period struct{ first, last time.Time }
+
+// seen makes a time, unless it is zero, part of the period.
+func (p *period) seen(t time.Time) {
 	if t.IsZero() {
 		return
 	}
-	if e.first.IsZero() || t.Before(e.first) {
-		e.first = t
+	if p.first.IsZero() || t.Before(p.first) {
+		p.first = t
 	}
-	if t.After(e.last) {
-		e.last = t
+	if t.After(p.last) {
+		p.last = t
 	}
 }
 
