@@ -24,7 +24,7 @@ func BenchmarkInvoke(b *testing.B) {
 			}
 			before := p.userTime(b)
 			for b.Loop() {
-				if _, err := p.Invoke(weir.Invocation{ID: "id", Function: "fn", Event: event}, time.Now().Add(time.Minute)); err != nil {
+				if _, _, err := p.Invoke(weir.Invocation{ID: "id", Function: "fn", Event: event}, time.Now().Add(time.Minute), nil); err != nil {
 					b.Fatal(err)
 				}
 				if rest > 0 {

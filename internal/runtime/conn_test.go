@@ -23,6 +23,7 @@ import (
 type process struct {
 	*Conn
 	cmd     *exec.Cmd
+	form    weir.Form
 	mu      sync.Mutex
 	reports []Report
 	out     bytes.Buffer
@@ -81,8 +82,9 @@ func startFile(t testing.TB, name, source string) (*process, error) {
 			t.Logf("output: %s", p.out.String())
 		}
 	})
-	return p, p.load(LoadRequest{Node: node, Bundle: weir.Bundle{Function: "fn", Entry: name, Export: "handler"},
+	p.form, err = p.load(LoadRequest{Node: node, Bundle: weir.Bundle{Function: "fn", Entry: name, Export: "handler"},
 		Env: map[string]string{"KEY": "sk_1"}, Limits: weir.Limits{Response: 1 << 20, Memory: 128 << 20}}, time.Now().Add(10*time.Second), task)
+	return p, err
 }
 
 func must(t *testing.T, source string) *process {
@@ -96,7 +98,11 @@ func must(t *testing.T, source string) *process {
 
 func (p *process) invoke(t *testing.T, event string) (weir.Result, error) {
 	t.Helper()
-	return p.Invoke(weir.Invocation{ID: "id-1", Function: "fn", Event: json.RawMessage(event)}, time.Now().Add(5*time.Second))
+	res, over, err := p.Invoke(weir.Invocation{ID: "id-1", Function: "fn", Event: json.RawMessage(event)}, time.Now().Add(5*time.Second), func() {})
+	if !over && res.Stream == nil {
+		t.Error("the invocation goes on")
+	}
+	return res, err
 }
 
 func TestHandlerStyles(t *testing.T) {
@@ -150,7 +156,6 @@ func TestLoadFailures(t *testing.T) {
 		"no handler":   {"fn.js", `exports.handle = 1;`, "Runtime.HandlerNotFound: fn.js exports no handler"},
 		"no function":  {"fn.js", `exports.handler = 1;`, "Runtime.HandlerNotFound: handler of fn.js is not a function"},
 		"missing":      {"fn.js", `require('nowhere');`, "Runtime.ImportModuleError: "},
-		"v2":           {"fn.mjs", `export default async () => new Response('x');`, "Runtime.HandlerNotFound: fn.mjs has a default export and no handler: Netlify Functions v2 "},
 		"rejects":      {"fn.mjs", `await Promise.reject(new Error('top'));`, "Error: top"},
 		"exits":        {"fn.js", `process.exit(3);`, "the process ended"},
 		"throws later": {"fn.mjs", `setTimeout(() => { throw new Error('soon'); }, 5); await new Promise((r) => setTimeout(r, 2000));`, "Error: soon"},
@@ -167,7 +172,7 @@ func TestLoadFailures(t *testing.T) {
 
 func TestLoadTakesNoLongerThanItMay(t *testing.T) {
 	p := must(t, `exports.handler = async () => { for (;;); };`)
-	if _, err := p.Invoke(weir.Invocation{Event: json.RawMessage(`{}`)}, time.Now().Add(200*time.Millisecond)); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, _, err := p.Invoke(weir.Invocation{Event: json.RawMessage(`{}`)}, time.Now().Add(200*time.Millisecond), nil); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want the deadline", err)
 	}
 }
@@ -389,12 +394,4 @@ func TestErrorsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("the load", &failed.FunctionError)
-}
-
-func TestStreamingIsRefusedInWords(t *testing.T) {
-	_, err := start(t, "exports.handler = awslambda.streamifyResponse(async () => {});")
-	var failed *LoadError
-	if !errors.As(err, &failed) || failed.Type != "Runtime.Unsupported" || !strings.Contains(failed.Message, "not supported by this version yet") {
-		t.Errorf("%v", err)
-	}
 }

@@ -13,9 +13,20 @@ type Invocation struct {
 	ClientContext json.RawMessage // context.clientContext, or nil
 	Identity      json.RawMessage // context.identity, or nil
 	// Body is the request's body where it is handed on as it arrives, instead of within Event; nil
-	// otherwise. It is read until the function has answered, and is the caller's to close.
+	// otherwise. It is read until the answer is complete, Stream included, and is the caller's to close; a
+	// Read may still be under way then. If it fails, but for io.EOF, the invocation is cancelled.
 	Body io.Reader
 }
+
+// Form is how a function's handler is called.
+type Form string
+
+// The forms.
+const (
+	FormV1     Form = "v1"     // handler(event, context), as on AWS Lambda
+	FormV2     Form = "v2"     // Netlify's: default export, from a Request to a Response
+	FormStream Form = "stream" // awslambda.streamifyResponse: handler(event, responseStream, context)
+)
 
 // Result is what became of an invocation that reached the function. Exactly one field is set.
 type Result struct {
