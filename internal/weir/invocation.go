@@ -3,6 +3,7 @@ package weir
 import (
 	"encoding/json"
 	"io"
+	"unicode/utf8"
 )
 
 // Invocation is one call of a function: an event in, the handler's own result out.
@@ -44,6 +45,25 @@ type Result struct {
 type Stream struct {
 	Head json.RawMessage
 	Body io.ReadCloser
+}
+
+// Whole reads the answer to its end and gives it as a handler without streaming does. It closes Body. Errors
+// are those of Read.
+func (s *Stream) Whole() (json.RawMessage, error) {
+	defer s.Body.Close()
+	body, err := io.ReadAll(s.Body)
+	if err != nil {
+		return nil, err
+	}
+	answer := map[string]any{}
+	if err := json.Unmarshal(s.Head, &answer); err != nil {
+		return nil, &Error{Code: Crashed, Message: "the head of the answer is no JSON object", Err: err}
+	}
+	answer["body"], answer["isBase64Encoded"] = string(body), false
+	if !utf8.Valid(body) {
+		answer["body"], answer["isBase64Encoded"] = body, true // encoding/json writes bytes as base64
+	}
+	return json.Marshal(answer)
 }
 
 // FunctionError is an error that the function's own code threw, as AWS Lambda reports it
