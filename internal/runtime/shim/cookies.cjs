@@ -12,7 +12,8 @@ class Cookies {
 
   // header is the value of Cookie, or null.
   constructor(header) {
-    for (const pair of (header ?? '').split(';')) {
+    for (const text of (header ?? '').split(';')) {
+      const pair = text.trim();
       const at = pair.indexOf('=');
       if (at > 0) this.#sent.set(pair.slice(0, at).trim(), pair.slice(at + 1).trim());
     }
