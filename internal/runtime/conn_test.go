@@ -36,18 +36,21 @@ func start(t testing.TB, source string) (*process, error) {
 
 func startFile(t testing.TB, name, source string) (*process, error) {
 	t.Helper()
+	task := t.TempDir()
+	if err := os.WriteFile(filepath.Join(task, name), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return startIn(t, task, name)
+}
+
+// startIn loads the function of that file in a bundle.
+func startIn(t testing.TB, task, name string) (*process, error) {
+	t.Helper()
 	dir := t.TempDir()
 	for path, b := range Content() {
 		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
-	}
-	task := filepath.Join(dir, "task")
-	if err := os.Mkdir(task, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(task, name), []byte(source), 0o644); err != nil {
-		t.Fatal(err)
 	}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
