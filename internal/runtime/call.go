@@ -220,7 +220,7 @@ func (k *call) take(f frame) error {
 		if begun {
 			return errors.New("the process began an answer twice")
 		}
-		k.answer, k.ended = &f, f.kind != outHead
+		k.answer, k.ended = &f, f.kind != outHead || f.err != nil
 	case f.kind == outError || f.kind == outFatal:
 		if err := k.thrown(f); err != nil {
 			return err
