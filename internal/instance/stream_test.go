@@ -20,7 +20,7 @@ exports.default = async (request, context) => {
   if (how === 'later') { context.waitUntil(new Promise(() => { setInterval(() => {}, 1000); })); return new Response('answered'); }
   let n = 0;
   return new Response(new ReadableStream({ async pull(c) {
-    if (n++ < 2) return c.enqueue(Buffer.alloc(40000, 'x'));
+    if (n++ < 10) return c.enqueue(Buffer.alloc(60000, 'x')); // more than is on its way without a reader
     if (how === 'throw') throw new RangeError('half way');
     if (how === 'exit') process.exit(3);
     if (how === 'hang') await new Promise((r) => setTimeout(r, 1e6));
@@ -123,7 +123,7 @@ func TestCloseWaitsForStreams(t *testing.T) {
 	}
 	closed := make(chan struct{})
 	go func() { p.Close(); close(closed) }()
-	if b, err := io.ReadAll(res.Stream.Body); len(b) != 80_000 || err != nil {
+	if b, err := io.ReadAll(res.Stream.Body); len(b) != 600_000 || err != nil {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 	<-closed
