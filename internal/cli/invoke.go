@@ -83,6 +83,9 @@ func runInvoke(ctx context.Context, s *streams, f *siteFlags, dir, name string, 
 		return noFunction(name, known)
 	}
 	res, err := d.Invoke(ctx, weir.Invocation{ID: ulid.Make().String(), Function: name, Event: event})
+	if err == nil {
+		res, err = res.Whole()
+	}
 	if err != nil {
 		return err
 	}

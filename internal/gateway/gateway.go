@@ -93,6 +93,9 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request) {
 	}
 	res, err := g.Functions.Invoke(context.WithoutCancel(r.Context()), weir.Invocation{ID: id, Function: name, Event: event.json(),
 		ClientContext: g.clientContext(r)})
+	if err == nil {
+		res, err = res.Whole()
+	}
 	if weir.ErrorCode(err) == weir.TooLarge { // the answer, not the request
 		message, remedy := messageOf(err)
 		err = &weir.Error{Code: weir.Crashed, Message: message, Remedy: remedy}

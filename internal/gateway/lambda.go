@@ -59,6 +59,9 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 	}
 	start := time.Now()
 	res, err := g.Functions.Invoke(context.WithoutCancel(r.Context()), inv)
+	if err == nil {
+		res, err = res.Whole()
+	}
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
 	switch {
 	case err != nil && weir.ErrorCode(err) == weir.NotFound:

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -51,6 +52,9 @@ type instance struct {
 	exited chan struct{}
 	once   sync.Once
 	onEnd  func()
+
+	mu       sync.Mutex
+	inFlight []string // ids of invocations
 
 	// Owned by whoever took the instance from the pool, or by the pool's lock while it is idle.
 	idleSince time.Time
@@ -184,7 +188,7 @@ func hostPaths(grants []string) []string {
 // load has the function's code imported.
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
-	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
+	_, err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
 		Node: in.cfg.Node, Words: in.words()}, time.Now().Add(loadTime))
 	in.look()
 	if err == nil {
@@ -230,42 +234,97 @@ func (in *instance) env() map[string]string {
 	return env
 }
 
-// invoke runs one invocation. The function finishes its work though the client hangs up, as in
-// Lambda. After an error the instance must be ended.
-func (in *instance) invoke(inv weir.Invocation) (weir.Result, error) {
-	in.logs.begin(inv.ID)
-	in.denials.begin(inv.ID)
-	in.egress.SetInvocation(inv.ID)
+// invoke runs one invocation. done is called once, when nothing of it goes on any more: its answer, if that is
+// a stream, and what outlasts the answer (waitUntil) included. Then the instance may be given another one, or
+// must be ended, as reusable says.
+//
+// The function finishes its work though the client hangs up before there is an answer, as in Lambda.
+func (in *instance) invoke(inv weir.Invocation, done func()) (weir.Result, error) {
+	in.begin(inv.ID)
 	deadline := time.Now().Add(in.limits.Timeout)
-	res, err := in.conn.Invoke(inv, deadline)
+	res, over, err := in.conn.Invoke(inv, deadline, func() { in.over(inv.ID); done() })
 	in.look()
-	if err == nil {
-		if res.Error != nil {
-			in.logs.charge(res.Error)
-		}
-		in.denials.flush()
-		in.egress.SetInvocation("")
-		return res, nil
+	if err != nil {
+		err = in.failed(err)
 	}
-	defer in.denials.flush()
+	if res.Error != nil {
+		in.logs.charge(res.Error)
+	}
+	if res.Stream != nil {
+		res.Stream.Body = &streamBody{res.Stream.Body, in}
+	}
+	if over {
+		in.over(inv.ID)
+		done()
+	}
+	return res, err
+}
+
+// begin attributes what happens from now on to an invocation. If several are in flight nobody knows whose
+// doing it is, and it is put down to the one that began last.
+func (in *instance) begin(id string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.inFlight = append(in.inFlight, id)
+	in.logs.begin(id)
+	in.denials.begin(id)
+	in.egress.SetInvocation(id)
+}
+
+// over takes an invocation off what is in flight.
+func (in *instance) over(id string) {
+	in.denials.flush()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	i := slices.Index(in.inFlight, id)
+	in.inFlight = slices.Delete(in.inFlight, i, i+1)
+	if len(in.inFlight) == 0 {
+		in.egress.SetInvocation("")
+	}
+}
+
+// failed says what an error of the channel means.
+func (in *instance) failed(err error) error {
 	switch {
 	case weir.ErrorCode(err) == weir.TooLarge:
-		return weir.Result{}, err
+		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return weir.Result{}, &weir.Error{Code: weir.TimedOut,
+		return &weir.Error{Code: weir.TimedOut,
 			Message: fmt.Sprintf("%s timed out after %.2f seconds", in.cfg.Function, in.limits.Timeout.Seconds()),
 			Remedy:  "make it faster or raise limits.timeout"}
-	default:
-		return weir.Result{}, in.crash(err, "during the invocation")
 	}
+	return in.crash(err, "during the invocation")
+}
+
+// streamBody is the body of an answer in pieces, with the errors that the outside knows.
+type streamBody struct {
+	io.ReadCloser
+	in *instance
+}
+
+func (b *streamBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	var thrown *weir.FunctionError
+	switch {
+	case err == nil || err == io.EOF || err == runtime.ErrClosed:
+		return n, err
+	case errors.As(err, &thrown):
+		b.in.logs.charge(thrown)
+		return n, err
+	}
+	return n, b.in.failed(err)
 }
 
 // crash says why the process is gone, as far as it can be known.
 func (in *instance) crash(err error, when string) error {
+	broke := &weir.Error{Code: weir.Crashed, Message: fmt.Sprintf("%s broke its channel %s", in.cfg.Function, when), Err: err}
+	if !errors.Is(err, runtime.ErrEnded) {
+		return broke
+	}
 	select {
 	case <-in.exited:
 	case <-time.After(exitGrace):
-		return &weir.Error{Code: weir.Crashed, Message: fmt.Sprintf("%s broke its channel %s", in.cfg.Function, when), Err: err}
+		return broke
 	}
 	exit := in.exit.Load()
 	e := &weir.Error{Code: weir.Crashed, Err: nil}

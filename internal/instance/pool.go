@@ -101,12 +101,13 @@ func (p *Pool) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, In
 		return weir.Result{}, Info{Cold: cold}, err
 	}
 	info := Info{Instance: in.id, Cold: cold}
-	res, err := in.invoke(inv)
-	if err != nil || !in.reusable() {
-		in.end()
-	} else {
-		p.put(in)
-	}
+	res, err := in.invoke(inv, func() {
+		if in.reusable() {
+			p.put(in)
+		} else {
+			in.end()
+		}
+	})
 	return res, info, err
 }
 

@@ -6,6 +6,7 @@ package invoke
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -127,8 +128,8 @@ func (d *Dispatcher) Lookup(name string) (weir.Limits, error) {
 	return b.Limits(), nil
 }
 
-// Invoke runs one invocation and records it. Errors are *weir.Error: NotFound, or what the backend
-// says.
+// Invoke runs one invocation and records it; one whose answer is a stream, when the stream is closed. Errors
+// are *weir.Error: NotFound, or what the backend says.
 func (d *Dispatcher) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, error) {
 	if inv.ID == "" {
 		inv.ID = ulid.Make().String()
@@ -137,29 +138,82 @@ func (d *Dispatcher) Invoke(ctx context.Context, inv weir.Invocation) (weir.Resu
 	if err != nil {
 		return weir.Result{}, err
 	}
-	defer s.inFlight.Done()
 	start := time.Now()
 	res, info, err := b.Invoke(ctx, inv)
-	d.recorder.Invoked(outcome(inv, start, res, info, err))
-	return res, err
+	end := func(err error) {
+		d.recorder.Invoked(outcome(inv, start, res, info, err))
+		s.inFlight.Done()
+	}
+	if res.Stream == nil {
+		end(err)
+		return res, err
+	}
+	res.Stream.Body = &body{ReadCloser: res.Stream.Body, end: end}
+	return res, nil
 }
+
+// body is a stream that tells how it ended when it is closed.
+type body struct {
+	io.ReadCloser
+	mu    sync.Mutex
+	ended error // of the last Read, nil as long as there may be more
+	end   func(error)
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.mu.Lock()
+		b.ended = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.end == nil {
+		return err
+	}
+	switch b.ended {
+	case io.EOF:
+		b.end(nil)
+	case nil:
+		b.end(errCancelled)
+	default:
+		b.end(b.ended)
+	}
+	b.end = nil
+	return err
+}
+
+// errCancelled says that the client did not wait for the end of the answer.
+var errCancelled = errors.New("the client did not wait for the end of the answer")
 
 func outcome(inv weir.Invocation, start time.Time, res weir.Result, info InstanceInfo, err error) record.Invocation {
 	r := record.Invocation{
 		Time: start, Function: inv.Function, Instance: info.ID, Request: inv.ID, Cold: info.Cold,
 		Outcome: "ok", Millis: float64(time.Since(start).Microseconds()) / 1000,
 	}
+	var e *weir.Error
+	thrown := res.Error
+	if !errors.As(err, &e) {
+		errors.As(err, &thrown) // in the middle of a stream
+	}
 	switch {
+	case err == errCancelled:
+		r.Outcome = "cancelled"
+	case thrown != nil:
+		r.Outcome = "error"
+		r.Error = thrown.Type
 	case err != nil:
 		r.Outcome = string(weir.ErrorCode(err))
 		r.Error = err.Error()
-		var e *weir.Error
-		if errors.As(err, &e) {
+		if e != nil {
 			r.Error = e.Told()
 		}
-	case res.Error != nil:
-		r.Outcome = "error"
-		r.Error = res.Error.Type
 	}
 	return r
 }

@@ -70,7 +70,7 @@ type Invocation struct {
 	Function string    `json:"function"`
 	Instance string    `json:"instance,omitempty"`
 	Request  string    `json:"request"`
-	Outcome  string    `json:"outcome"` // ok, error (the handler threw), timed_out, crashed, too_large, broken, unavailable …
+	Outcome  string    `json:"outcome"` // ok, error (the handler threw), timed_out, crashed, too_large, broken, unavailable, cancelled (the client did not wait for the end of a stream) …
 	Millis   float64   `json:"ms"`
 	Cold     bool      `json:"cold"`            // an instance was started for it
 	Start    Start     `json:"start,omitempty"` // how, if it was

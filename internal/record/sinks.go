@@ -89,9 +89,9 @@ func (i Invocation) String() string {
 	return b.String()
 }
 
-// Invoked tells of an invocation that did not end well.
+// Invoked tells of an invocation that the function did not end well.
 func (r *Log) Invoked(i Invocation) {
-	if i.Outcome != "ok" {
+	if i.Outcome != "ok" && i.Outcome != "cancelled" {
 		r.logger.Error("invocation failed", "function", i.Function, "request", i.Request, "outcome", i.Outcome, "error", bounded(i.Error))
 	}
 }

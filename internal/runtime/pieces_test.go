@@ -45,11 +45,11 @@ func TestRequestsInPieces(t *testing.T) {
 	answer := func(seq uint32) string {
 		t.Helper()
 		for {
-			f, ok := p.next()
+			f, ok := p.scan.next()
 			if ok && f.seq == seq {
 				return string(f.payload)
 			}
-			n, err := p.fetch(time.Now().Add(5 * time.Second))
+			n, err := p.fetch(time.Now().Add(5*time.Second), true)
 			if err != nil {
 				t.Fatalf("request %d: %v", seq, err)
 			}

@@ -4,7 +4,9 @@ package weir
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
+	"unicode/utf8"
 )
 
 // Invocation is one call of a function: an event in, the handler's own result out.
@@ -15,9 +17,20 @@ type Invocation struct {
 	ClientContext json.RawMessage // context.clientContext, or nil
 	Identity      json.RawMessage // context.identity, or nil
 	// Body is the request's body where it is handed on as it arrives, instead of within Event; nil
-	// otherwise. It is read until the function has answered, and is the caller's to close.
+	// otherwise. It is read until the answer is complete, Stream included, and is the caller's to close; a
+	// Read may still be under way then. If it fails, but for io.EOF, the invocation is cancelled.
 	Body io.Reader
 }
+
+// Form is how a function's handler is called.
+type Form string
+
+// The forms.
+const (
+	FormV1     Form = "v1"     // handler(event, context), as on AWS Lambda
+	FormV2     Form = "v2"     // Netlify's: default export, from a Request to a Response
+	FormStream Form = "stream" // awslambda.streamifyResponse: handler(event, responseStream, context)
+)
 
 // Result is what became of an invocation that reached the function. Exactly one field is set.
 type Result struct {
@@ -35,6 +48,33 @@ type Result struct {
 type Stream struct {
 	Head json.RawMessage
 	Body io.ReadCloser
+}
+
+// Whole gives a result without Stream: a stream is read to its end and becomes what a handler without
+// streaming gives, or the error that the function threw in its midst. Errors are the others of Read.
+func (r Result) Whole() (Result, error) {
+	if r.Stream == nil {
+		return r, nil
+	}
+	defer r.Stream.Body.Close()
+	body, err := io.ReadAll(r.Stream.Body)
+	var thrown *FunctionError
+	switch {
+	case errors.As(err, &thrown):
+		return Result{Error: thrown}, nil
+	case err != nil:
+		return Result{}, err
+	}
+	answer := map[string]any{}
+	if err := json.Unmarshal(r.Stream.Head, &answer); err != nil {
+		return Result{}, &Error{Code: Crashed, Message: "the head of the answer is no JSON object", Err: err}
+	}
+	answer["body"], answer["isBase64Encoded"] = string(body), false
+	if !utf8.Valid(body) {
+		answer["body"], answer["isBase64Encoded"] = body, true // encoding/json writes bytes as base64
+	}
+	payload, err := json.Marshal(answer)
+	return Result{Payload: payload}, err
 }
 
 // FunctionError is an error that the function's own code threw, as AWS Lambda reports it

@@ -2,13 +2,18 @@
 // The channel to the supervisor: frames over the socket that is file descriptor 3.
 //
 // From the supervisor: u8 type, 3 bytes 0, u32 sequence, u32 length (little endian), payload.
-// To the supervisor: 16 bytes secret, then the same. The secret comes with the load request, before
-// any other code runs; bytes that don't begin with it are not ours, and the supervisor skips them.
+// To the supervisor: 16 bytes secret, then the same, but for the first 0: it is 1 in the last frame of
+// an invocation. The secret comes with the load request, before any other code runs; bytes that don't
+// begin with it are not ours, and the supervisor skips them.
+//
+// The sequence names the invocation; several may be in flight. An answer is one result, error or toolarge,
+// or a head, chunks and an end (or an error, which cuts it off). Bodies flow both ways within credit: each
+// end may send as many bytes as the window says and then as many as it was granted.
 const net = require('node:net');
 const fs = require('node:fs');
 
-const IN = { load: 1, invoke: 2, refused: 3 };
-const OUT = { loaded: 1, failed: 2, result: 3, error: 4, fatal: 5, report: 6, toolarge: 7 };
+const IN = { load: 1, invoke: 2, refused: 3, body: 4, bodyend: 5, credit: 6, cancel: 7 };
+const OUT = { loaded: 1, failed: 2, result: 3, error: 4, fatal: 5, report: 6, toolarge: 7, head: 8, chunk: 9, end: 10, credit: 11, settled: 12 };
 const HEAD = 12;
 const SECRET = 16;
 const START = SECRET + HEAD; // of a payload in a frame to the supervisor
@@ -24,7 +29,9 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
 const define = Object.defineProperty;
 const { apply } = Reflect;
 const { set } = Uint8Array.prototype;
-const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length').get;
+const getter = (name) => Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), name).get;
+const [lengthOf, bufferOf, offsetOf] = ['length', 'buffer', 'byteOffset'].map(getter);
+const Bytes = Uint8Array;
 
 // fs.writeSync looks this up each time it is called, and a replacement would be handed the frames.
 define(process.binding('fs'), 'writeBuffer', { writable: false, configurable: false });
@@ -51,6 +58,9 @@ class Channel {
   onload = null;
   oninvoke = null;
   onrefused = null;
+  onbody = null; // of a request: bytes, or null at its end
+  oncredit = null;
+  oncancel = null;
 
   constructor(fd) {
     this.#fd = fd;
@@ -112,6 +122,16 @@ class Channel {
       const event = at + 4 + number(buf, at);
       const meta = parse(apply(utf8Slice, buf, [at + 4, event]));
       this.oninvoke(seq, meta, apply(utf8Slice, buf, [event, end]));
+    } else if (type === IN.body) {
+      const bytes = alloc(end - at);
+      apply(copy, buf, [bytes, 0, at, end]);
+      this.onbody(seq, bytes);
+    } else if (type === IN.bodyend) {
+      this.onbody(seq, null);
+    } else if (type === IN.credit) {
+      this.oncredit(seq, number(buf, at));
+    } else if (type === IN.cancel) {
+      this.oncancel(seq);
     } else if (type === IN.refused && this.onrefused) {
       this.onrefused(parse(apply(utf8Slice, buf, [at, end])));
     }
@@ -122,26 +142,38 @@ class Channel {
     this.sendText(type, stringify(value), seq);
   }
 
-  // sendText writes one frame whose payload is JSON already. It returns when all of it is written:
-  // the supervisor always reads.
+  // sendText writes one frame whose payload is JSON already; last says that the invocation is over. It
+  // returns when all of it is written: the supervisor always reads.
   //
   // The function's code may have replaced any method or getter of any prototype, and one that is
   // called on the frame would be handed the secret: so the frame is filled by index and by captured
   // functions only.
-  sendText(type, text, seq) {
-    let frame = this.#output;
-    let length;
-    if (START + 3 * text.length <= ROOM) { // a character is 3 bytes at most
-      length = apply(utf8Write, frame, [text, START]);
-    } else {
-      const payload = from(text, 'utf8');
-      length = apply(lengthOf, payload, []);
-      frame = own(START + length);
-      apply(set, frame, [payload, START]);
-    }
+  sendText(type, text, seq, last = false) {
+    if (START + 3 * text.length > ROOM) return this.#sendLong(type, from(text, 'utf8'), seq, last); // a character is 3 bytes at most
+    this.#write(this.#output, apply(utf8Write, this.#output, [text, START]), type, seq, last);
+  }
+
+  // sendBytes writes one frame with those bytes of an Uint8Array that lie from at to end.
+  sendBytes(type, bytes, at, end, seq) {
+    const part = new Bytes(apply(bufferOf, bytes, []), apply(offsetOf, bytes, []) + at, end - at);
+    if (START + end - at > ROOM) return this.#sendLong(type, part, seq, false);
+    apply(set, this.#output, [part, START]);
+    this.#write(this.#output, end - at, type, seq, false);
+  }
+
+  #sendLong(type, payload, seq, last) {
+    const length = apply(lengthOf, payload, []);
+    const frame = own(START + length);
+    apply(set, frame, [payload, START]);
+    this.#write(frame, length, type, seq, last);
+  }
+
+  // write completes a frame whose payload of that length is in place, and writes it.
+  #write(frame, length, type, seq, last) {
     const total = START + length;
     for (let i = 0; i < SECRET; i++) frame[i] = this.#secret[i];
     frame[SECRET] = OUT[type];
+    frame[SECRET + 1] = last ? 1 : 0;
     for (let i = 0; i < 4; i++) {
       frame[SECRET + 4 + i] = (seq >>> (8 * i)) & 255;
       frame[SECRET + 8 + i] = (length >>> (8 * i)) & 255;

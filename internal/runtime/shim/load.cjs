@@ -3,6 +3,9 @@
 // runtime does. Errors carry the names that the AWS runtime gives them.
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
+const { streams } = require('./lambda.cjs');
+
+const NETLIFY_ENTRY = '___netlify-entry-point.mjs'; // Netlify's build puts it before functions v2
 
 class RuntimeError extends Error {
   constructor(type, message) {
@@ -11,15 +14,27 @@ class RuntimeError extends Error {
   }
 }
 
+// loadHandler gives the handler and its form: "v1", called with an event; "v2", with a Request; "stream",
+// with an event and a stream to write to.
 async function loadHandler({ root, entry, export: name }) {
-  const file = path.join(root, entry);
-  const module = await importEntry(file);
+  const module = await importEntry(path.join(root, entry));
   const handler = [module, module?.default].map((m) => m?.[name]).find((h) => h !== undefined);
-  if (typeof handler === 'function') return handler;
-  if (handler === undefined && typeof (module?.default?.default ?? module?.default) === 'function' && name === 'handler') {
-    throw new RuntimeError('Runtime.HandlerNotFound', `${entry} has a default export and no handler: Netlify Functions v2 are not supported by this version yet`);
+  if (typeof handler === 'function') {
+    return { form: path.basename(entry) === NETLIFY_ENTRY ? 'v2' : streams(handler) ? 'stream' : 'v1', handler };
+  }
+  if (handler === undefined && name === 'handler') {
+    // Transpiled to CommonJS and imported as an ES module, a default export lies one deeper.
+    const fetch = [module?.default?.default, module?.default].map(fetchOf).find((f) => f);
+    if (fetch) return { form: 'v2', handler: fetch };
   }
   throw new RuntimeError('Runtime.HandlerNotFound', handler === undefined ? `${entry} exports no ${name}` : `${name} of ${entry} is not a function`);
+}
+
+// fetchOf gives the function that answers requests, undefined if there is none.
+function fetchOf(exported) {
+  if (typeof exported === 'function') return exported;
+  if (typeof exported?.fetch === 'function') return (request, context) => exported.fetch(request, context);
+  return undefined;
 }
 
 async function importEntry(file) {

@@ -1,6 +1,6 @@
 'use strict';
 // The first code in a function's process. It takes the load request from the supervisor before any
-// of the function's own code exists, loads the function and then answers invocations, one at a time.
+// of the function's own code exists, loads the function and then answers invocations.
 //
 // Whatever shares this process is hostile: it may write to the channel, patch every prototype and
 // call everything twice. What the shim needs it captures now; what it can't protect (its own memory)
@@ -14,6 +14,8 @@ const { watchRefusals } = require('./net.cjs');
 const { watchResponses } = require('./http.cjs');
 const { Words, refusal } = require('./words.cjs');
 const { watchEnvironment } = require('./env.cjs');
+const { installLambda } = require('./lambda.cjs');
+const { installNetlify } = require('./context.cjs');
 
 const channel = new Channel(3);
 const exit = process.exit.bind(process);
@@ -25,25 +27,23 @@ channel.onload = async (request) => {
   if (request.watched) watchEnvironment(request.watched, (name) => channel.send('report', { kind: 'env', target: name }));
   installStackTraces(request.root);
   watch(new Words(request.words));
+  installLambda();
+  installNetlify();
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
-    const handler = await loadHandler(request);
-    runner = new Runner(handler, request, channel);
-    channel.send('loaded', {});
+    const loaded = await loadHandler(request);
+    runner = new Runner(loaded, request, channel);
+    channel.send('loaded', { form: loaded.form });
   } catch (e) {
     channel.send('failed', errorOf(e));
   }
 };
 
-// What AWS gives to functions that stream. To use it is an error that says so, not one about a name.
-globalThis.awslambda = {
-  streamifyResponse() {
-    throw Object.assign(new Error('streaming answers are not supported by this version yet'), { name: 'Runtime.Unsupported' });
-  },
-};
-
 channel.oninvoke = (seq, meta, event) => runner.run(seq, meta, event);
+channel.onbody = (seq, bytes) => runner.of(seq)?.body.push(bytes);
+channel.oncredit = (seq, n) => runner.of(seq)?.credited(n);
+channel.oncancel = (seq) => runner.of(seq)?.cancel();
 
 // watch lets the shim see what the walls refuse, so that records name it and errors explain it.
 function watch(words) {

@@ -1,52 +1,77 @@
 'use strict';
-// One invocation at a time: the handler's styles (async, callback, context.done and its kin), the
-// context, and the one answer that counts. The rules are those of the AWS Lambda Node.js runtime.
-const { errorOf } = require('./errors.cjs');
+// Invocations from their request to their handler, by the handler's form. For the first form that is here:
+// its styles (async, callback, context.done and its kin), the context, and the one answer that counts. The
+// rules are those of the AWS Lambda Node.js runtime.
+const { isUtf8 } = require('node:buffer');
+const { Call } = require('./call.cjs');
+const { streams, runStream } = require('./lambda.cjs');
+const { runFetch } = require('./fetch.cjs');
 
-const { parse, stringify } = JSON;
+const { parse } = JSON;
 const now = Date.now;
 const apply = Reflect.apply;
 
 class Runner {
   #handler;
+  #run; // how its form is called
   #request;
   #channel;
-  #current = null;
+  #calls = new Map(); // those that are not over, by their sequence
+  #shared; // what every call needs of the runner
+  #waits = 0; // calls that wait for the supervisor
 
-  constructor(handler, request, channel) {
+  constructor({ form, handler }, request, channel) {
     this.#handler = handler;
+    this.#run = streams(handler) ? runStream : form === 'v2' ? runFetch : runPlain;
     this.#request = request;
     this.#channel = channel;
+    this.#shared = {
+      channel,
+      window: request.window,
+      maxResult: request.maxResult,
+      over: (call) => { this.#calls.delete(call.seq); this.#hold(); },
+      hold: (n) => { this.#waits += n; this.#hold(); },
+    };
     process.on('beforeExit', () => this.#idle());
   }
 
   run(seq, meta, eventText) {
-    const call = { seq, settled: false, answer: null };
-    this.#current = call;
-    this.#channel.hold(false); // so that an empty event loop is noticed
-    const context = this.#context(meta, call);
+    const call = new Call(seq, meta, this.#shared);
+    this.#calls.set(seq, call);
+    this.#hold();
+    let event;
     try {
-      const given = apply(this.#handler, undefined, [parse(eventText), context, (e, r) => this.#called(call, context, e, r)]);
-      if (given !== null && typeof given === 'object' && typeof given.then === 'function') {
-        given.then((r) => this.#settle(call, null, r), (e) => this.#settle(call, { thrown: e }));
-      }
+      event = parse(eventText);
     } catch (e) {
-      this.#settle(call, { thrown: e });
+      return call.error(e);
     }
+    const context = this.#context(meta);
+    const run = () => this.#run(this.#handler, event, context, call);
+    if (!call.body || this.#run === runFetch) return run();
+    withBody(event, call.body).then(run, (e) => call.error(e));
   }
 
-  // fatal answers the invocation in flight with an error that ends the process.
+  // of gives the call that a frame is for; one that is over has no use for it.
+  of(seq) { return this.#calls.get(seq); }
+
+  // fatal answers what is in flight with an error that ends the process.
   fatal(error) {
-    const call = this.#current;
-    if (!call || call.settled) return;
-    call.settled = true;
-    this.#channel.sendText('fatal', stringify(error), call.seq);
+    for (const call of this.#calls.values()) call.fatal(error);
   }
 
-  #context(meta, call) {
+  // hold lets the process notice that its event loop is empty while calls are in flight, unless one of
+  // them waits for the supervisor.
+  #hold() {
+    this.#channel.hold(this.#calls.size === 0 || this.#waits > 0);
+  }
+
+  #idle() {
+    for (const call of [...this.#calls.values()]) call.idle();
+  }
+
+  #context(meta) {
     const r = this.#request;
-    const done = (e, v) => this.#settle(call, e === null || e === undefined ? null : { thrown: e }, v);
-    const context = {
+    return {
       callbackWaitsForEmptyEventLoop: true,
       functionName: r.functionName,
       functionVersion: '$LATEST',
@@ -58,47 +83,37 @@ class Runner {
       identity: meta.identity ?? undefined,
       clientContext: meta.clientContext ?? undefined,
       getRemainingTimeInMillis: () => Math.max(0, meta.deadline - now()),
-      done,
-      succeed: (v) => done(null, v),
-      fail: (e) => done(e ?? new Error('handled')),
     };
-    return context;
   }
+}
 
-  // called is the handler's callback: the answer waits until the event loop is empty unless the
-  // context says otherwise.
-  #called(call, context, e, result) {
-    if (call.answer || call.settled) return;
-    const error = e === null || e === undefined ? null : { thrown: e };
-    if (context.callbackWaitsForEmptyEventLoop === false) this.#settle(call, error, result);
-    else call.answer = { error, result };
-  }
+// withBody puts the body that comes piece by piece into the event, as text or, if the event says so or it
+// is none, in base64.
+async function withBody(event, body) {
+  const bytes = await body.whole();
+  event.isBase64Encoded = event.isBase64Encoded === true || !isUtf8(bytes);
+  event.body = bytes.toString(event.isBase64Encoded ? 'base64' : 'utf8');
+}
 
-  // idle runs when the event loop is empty: a callback's answer is due, or there will be none.
-  #idle() {
-    const call = this.#current;
-    if (!call || call.settled) return;
-    if (call.answer) this.#settle(call, call.answer.error, call.answer.result);
-    else this.#settle(call, null, null);
-  }
-
-  #settle(call, error, result) {
-    if (call.settled) return;
-    call.settled = true;
-    this.#current = null;
-    this.#channel.hold(true);
-    if (error) return this.#channel.sendText('error', stringify(errorOf(error.thrown)), call.seq);
-    let answer;
-    try {
-      answer = stringify(result) ?? 'null';
-    } catch (e) {
-      const error = errorOf(e);
-      error.errorType = 'Runtime.MarshalError';
-      error.errorMessage = `what the handler gave can't be written as JSON: ${error.errorMessage}`;
-      return this.#channel.sendText('error', stringify(error), call.seq);
+// runPlain runs a handler that gives its answer as a value.
+function runPlain(handler, event, context, call) {
+  let late = null; // what a callback gave: it answers when the event loop is empty
+  const answer = (e, result) => (e === null || e === undefined ? call.result(result) : call.error(e));
+  context.done = answer;
+  context.succeed = (v) => answer(null, v);
+  context.fail = (e) => answer(e ?? new Error('handled'));
+  const callback = (e, result) => {
+    if (context.callbackWaitsForEmptyEventLoop === false) answer(e, result);
+    else late ??= [e, result];
+  };
+  call.onidle = () => (late ? answer(...late) : call.result(null));
+  try {
+    const given = apply(handler, undefined, [event, context, callback]);
+    if (given !== null && typeof given === 'object' && typeof given.then === 'function') {
+      given.then((r) => call.result(r), (e) => call.error(e));
     }
-    if (answer.length > this.#request.maxResult) return this.#channel.sendText('toolarge', String(answer.length), call.seq);
-    this.#channel.sendText('result', answer, call.seq);
+  } catch (e) {
+    call.error(e);
   }
 }
 

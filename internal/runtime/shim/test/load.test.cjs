@@ -5,6 +5,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { loadHandler } = require('../load.cjs');
+const { installLambda } = require('../lambda.cjs');
 
 const root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'load-')));
 after(() => fs.rmSync(root, { recursive: true }));
@@ -35,8 +36,29 @@ test('handlers are found', async () => {
     ['sub dir/ü#?.mjs', 'export const handler = () => 1;'],
     ['a.js', 'exports.handler = require("./b").h;', { 'b.js': 'exports.h = () => 1;' }],
   ]) {
-    const handler = await load(...args);
+    const { form, handler } = await load(...args);
+    assert.equal(form, 'v1');
     assert.equal(handler(), 1, args[1]);
+  }
+});
+
+test('the form of a handler is told', async () => {
+  installLambda();
+  for (const [form, ...args] of [
+    ['v2', 'a.mjs', 'export default () => 1;'],
+    ['v2', 'a.mjs', 'export default { n: 1, fetch() { return this.n; } };'],
+    ['v2', 'a.js', 'export default () => 1;', esm],
+    ['v2', 'a.cjs', 'exports.__esModule = true; exports.default = () => 1;'],
+    ['v2', 'a.cjs', 'exports.__esModule = true; exports.default = { fetch: () => 1 };'],
+    ['v2', 'a.mjs', 'import b from "./b.cjs"; export default b;', { 'b.cjs': 'exports.__esModule = true; exports.default = () => 1;' }],
+    ['v1', 'a.mjs', 'export default () => 2; export const handler = () => 1;'],
+    ['stream', 'a.cjs', 'exports.handler = awslambda.streamifyResponse(() => 1);'],
+    ['stream', 'a.mjs', 'export const handler = awslambda.streamifyResponse(() => 1);'],
+    ['v2', '___netlify-entry-point.mjs', 'export const handler = awslambda.streamifyResponse(() => 1);'],
+  ]) {
+    const loaded = await load(...args);
+    assert.equal(loaded.form, form, args[1]);
+    assert.equal(loaded.handler(), 1, args[1]);
   }
 });
 
@@ -47,8 +69,9 @@ test('errors have the names that Lambda gives them', async () => {
     ['a.js', 'exports.handler = 7;', 'Runtime.HandlerNotFound', /^handler of a\.js is not a function$/],
     ['a.js', 'exports.handler = null;', 'Runtime.HandlerNotFound', /is not a function/],
     ['a.js', 'module.exports = null;', 'Runtime.HandlerNotFound', /exports no handler/],
-    ['a.mjs', 'export default () => new Response("");', 'Runtime.HandlerNotFound', /Netlify Functions v2/],
-    ['a.cjs', 'exports.__esModule = true; exports.default = () => 1;', 'Runtime.HandlerNotFound', /Netlify Functions v2/],
+    ['a.mjs', 'export default 7;', 'Runtime.HandlerNotFound', /^a\.mjs exports no handler$/],
+    ['a.mjs', 'export default { fetch: 7 };', 'Runtime.HandlerNotFound', /^a\.mjs exports no handler$/],
+    ['a.js', 'module.exports = () => 1;', 'Runtime.HandlerNotFound', /^a\.js exports no handler$/],
     ['a.js', 'exports.handler = ;', 'Runtime.UserCodeSyntaxError', /Unexpected token/],
     ['a.mjs', 'export const = 1;', 'Runtime.UserCodeSyntaxError', /Unexpected token/],
     ['a.js', 'require("no-such-package");', 'Runtime.ImportModuleError', /no-such-package/],

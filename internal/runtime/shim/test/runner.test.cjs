@@ -1,5 +1,5 @@
 'use strict';
-// The runner with a fake channel: exactly one answer for each invocation, whatever the handler does.
+// The runner with a fake channel: exactly one answer for each invocation, whatever a v1 handler does.
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { Runner } = require('../runner.cjs');
@@ -11,7 +11,8 @@ function start(handler, request = {}) {
   const channel = {
     held: true,
     hold(on) { channel.held = on; },
-    sendText(type, text, seq) {
+    sendText(type, text, seq, last) {
+      assert.equal(last, true);
       frames.push([type, type === 'toolarge' ? Number(text) : JSON.parse(text), seq]);
       while (waiting.length) waiting.pop()();
     },
@@ -21,7 +22,7 @@ function start(handler, request = {}) {
   process.on = (name, f) => { assert.equal(name, 'beforeExit'); idle = f; }; // node:test needs the real one
   let runner;
   try {
-    runner = new Runner(handler, { functionName: 'fn', memoryMB: 128, logStreamName: 'stream', maxResult: 1000, ...request }, channel);
+    runner = new Runner({ form: 'v1', handler }, { functionName: 'fn', memoryMB: 128, logStreamName: 'stream', maxResult: 1000, window: 1000, ...request }, channel);
   } finally {
     process.on = on;
   }
@@ -91,6 +92,30 @@ test('the channel keeps the process alive between invocations only', async () =>
   assert.equal(r.channel.held, false);
   await r.answered();
   assert.equal(r.channel.held, true);
+});
+
+test('several invocations at a time have an answer each', async () => {
+  const waiting = {};
+  const r = start((e) => new Promise((done) => { waiting[e.n] = done; }));
+  r.run(1, '{"n":1}');
+  r.run(2, '{"n":2}');
+  waiting[2]('two');
+  await r.answered();
+  assert.equal(r.channel.held, false); // one is in flight still
+  waiting[1]('one');
+  await r.answered();
+  assert.equal(r.channel.held, true);
+  assert.deepEqual(r.frames, [['result', 'two', 2], ['result', 'one', 1]]);
+});
+
+test('an empty event loop and an error that ends the process answer all that is in flight', () => {
+  for (const [end, want] of [[(r) => r.idle(), ['result', null]], [(r) => r.runner.fatal({ errorType: 'A' }), ['fatal', { errorType: 'A' }]]]) {
+    const r = start(() => new Promise(() => {}));
+    r.run(1);
+    r.run(2);
+    end(r);
+    assert.deepEqual(r.frames, [[...want, 1], [...want, 2]]);
+  }
 });
 
 test('errors of every style', async () => {

@@ -1,0 +1,141 @@
+package runtime
+
+// Bytes to and from the process, as cheaply as they can be had: most invocations cost one write and one
+// read, and no timer.
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// writerTime is how long Refused waits for who writes. Nearly always that one is done in a moment; but it may
+// be writing to a process that does not read.
+const writerTime = 20 * time.Millisecond
+
+// Refused tells the shim about a refusal, if there is room at once: a process that does not read holds
+// nobody up, and misses some words. It may be called at any time and from several goroutines.
+func (c *Conn) Refused(r Refusal) {
+	payload, err := json.Marshal(r)
+	if err != nil {
+		return
+	}
+	for end := time.Now().Add(writerTime); !c.send.TryLock(); time.Sleep(writerTime / 200) {
+		if time.Now().After(end) {
+			return
+		}
+	}
+	defer c.send.Unlock()
+	b := request(inRefused, 0, payload)
+	if n, err := c.offer(b); err == nil && n < len(b) {
+		c.conn.Close() // half a frame would garble all that follow. (The kernel takes so short a one whole.)
+	}
+}
+
+// peek reads what has arrived; if nothing has, the error is EAGAIN. (RawConn.Control, unlike Read,
+// does not mind a deadline that has passed: see fetch.)
+func (c *Conn) peek() (n int, err error) {
+	if ctl := c.raw.Control(func(fd uintptr) {
+		n, _, err = unix.Recvfrom(int(fd), c.buf, unix.MSG_DONTWAIT)
+	}); ctl != nil {
+		err = ctl
+	}
+	return n, err
+}
+
+// write sends a whole request. A process that does not read must not hold us, but nearly always
+// there is room, and then no timer is needed.
+func (c *Conn) write(b []byte, deadline time.Time) error {
+	c.send.Lock()
+	defer c.send.Unlock()
+	n, err := c.offer(b)
+	if err != nil && err != unix.EAGAIN {
+		return err
+	}
+	if n == len(b) {
+		return nil
+	}
+	if err := c.conn.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
+	_, err = c.conn.Write(b[n:])
+	return err
+}
+
+// offer sends as much as there is room for; if there is none, the error is EAGAIN.
+func (c *Conn) offer(b []byte) (n int, err error) {
+	if ctl := c.raw.Control(func(fd uintptr) {
+		n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	}); ctl != nil {
+		err = ctl
+	}
+	return max(n, 0), err
+}
+
+// request is a frame to the process.
+func request(kind byte, seq uint32, payload []byte) []byte {
+	head := make([]byte, headLen, headLen+len(payload))
+	head[0] = kind
+	binary.LittleEndian.PutUint32(head[4:], seq)
+	binary.LittleEndian.PutUint32(head[8:], uint32(len(payload)))
+	return append(head, payload...)
+}
+
+// fetch reads what comes next. The deadline of the connection is moved only when it is reached, not
+// for every request: a timer that is set wakes a thread, and costs more than all else here.
+//
+// Who is in a hurry waits for an answer, and not only for the end of what outlasts it.
+func (c *Conn) fetch(deadline time.Time, hurry bool) (int, error) {
+	if hurry {
+		defer waiting.Add(-1)
+		if waiting.Add(1) == 1 {
+			if n, err := c.poll(); err != unix.EAGAIN {
+				return n, err
+			}
+		}
+	}
+	for {
+		if c.armed.IsZero() || deadline.Before(c.armed) {
+			c.armed = deadline
+			if err := c.conn.SetReadDeadline(deadline); err != nil {
+				return 0, err
+			}
+		}
+		n, err := c.conn.Read(c.buf)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(deadline) {
+			return n, err
+		}
+		c.armed = time.Time{}
+	}
+}
+
+// maxStrayReads bounds what Clean takes, in reads of 64 KB at most.
+const maxStrayReads = 4
+
+// waiting counts who waits for an answer, in all of this process.
+var waiting atomic.Int32
+
+// pollTime is how long the only one who waits asks again and again. A short invocation is over by
+// then, and to be put to sleep and woken up would cost as much as the invocation itself. Whoever
+// waits beside others sleeps, as there is other work for the processor.
+const pollTime = 60 * time.Microsecond
+
+// poll reads what arrives within pollTime; else the error is EAGAIN.
+func (c *Conn) poll() (int, error) {
+	for start := time.Now(); time.Since(start) < pollTime; {
+		n, err := c.peek()
+		if err == nil && n == 0 {
+			err = io.EOF
+		}
+		if err != unix.EAGAIN {
+			return n, err
+		}
+	}
+	return 0, unix.EAGAIN
+}
