@@ -184,7 +184,8 @@ async function learn(kind, c, site, src, log) {
     await stop(child);
   }
   const args = ['policy', 'learn', site, ...records.flatMap((f) => ['--records', f])];
-  const proposed = execFileSync(weir, args, { encoding: 'utf8', uid, gid: uid, stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = { PATH: process.env.PATH, WEIR_STATE_DIR: state }; // that of the server, whose key signed the records
+  const proposed = execFileSync(weir, args, { encoding: 'utf8', env, uid, gid: uid, stdio: ['ignore', 'pipe', 'pipe'] });
   fs.writeFileSync(policy, kind === 'legit' ? review(proposed, c) : proposed);
   return kind === 'attacks' ? thievery(proposed, c, hosts) : [];
 }
