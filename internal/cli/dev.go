@@ -36,6 +36,7 @@ old build. When it serves, it prints one line on stdout: ready http://ADDR (on s
 		},
 	}
 	f.register(c)
+	c.Flags().IntVar(&f.blanks, "blanks", 2, "processes that wait, started, for a function that has none yet; 0: none")
 	c.Flags().Uint16Var(&port, "port", 8888, "port to listen on; 0: any free one")
 	return c
 }

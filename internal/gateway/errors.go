@@ -28,6 +28,8 @@ func Status(c weir.Code) int {
 		return http.StatusGatewayTimeout
 	case weir.Crashed, weir.Broken:
 		return http.StatusBadGateway
+	case weir.Busy:
+		return http.StatusTooManyRequests
 	case weir.Unavailable, weir.NoWall:
 		return http.StatusServiceUnavailable
 	}

@@ -37,20 +37,21 @@ type Line struct {
 
 // logs reads the two pipes of one instance.
 type logs struct {
-	sink           func(Line)
 	stdout, stderr *os.File // the program's ends, closed once it has them
 	readers        [2]*os.File
 	done           sync.WaitGroup
 
 	mu    sync.Mutex
-	tag   Line  // function, instance and request of the lines being read
-	left  int64 // bytes that the current invocation may still print
+	sink  func(Line) // nil: nobody's yet
+	tag   Line       // function, instance and request of the lines being read
+	left  int64      // bytes that the current invocation may still print
 	limit int64
 	heap  bool // V8 has said that its heap is full, or the function has, to nobody's harm
 }
 
-func newLogs(sink func(Line), tag Line, limit int64) (*logs, error) {
-	l := &logs{sink: sink, tag: tag, left: limit, limit: limit}
+// newLogs makes the pipes. What comes before the process is somebody's is dropped.
+func newLogs() (*logs, error) {
+	l := &logs{}
 	var err error
 	if l.readers[0], l.stdout, err = os.Pipe(); err != nil {
 		return nil, err
@@ -65,6 +66,13 @@ func newLogs(sink func(Line), tag Line, limit int64) (*logs, error) {
 		go l.read(l.readers[i], stream)
 	}
 	return l, nil
+}
+
+// adopt says whose the lines are from now on, and how many bytes of them one invocation may print.
+func (l *logs) adopt(sink func(Line), tag Line, limit int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sink, l.tag, l.left, l.limit = sink, tag, limit, limit
 }
 
 // started closes the program's ends on our side; from now on the pipes end with the program.
@@ -181,7 +189,7 @@ func (l *logs) charge(e *weir.FunctionError) {
 func (l *logs) emit(stream string, text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.spend(len(text)) {
+	if l.sink != nil && l.spend(len(text)) {
 		l.line(stream, string(bytes.ToValidUTF8(text, []byte("�"))))
 	}
 }

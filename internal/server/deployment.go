@@ -138,7 +138,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, shared []string, env ma
 		Platform: d.platform(),
 		Node:     d.node,
 		Shared:   shared,
-		Launcher: d.launcher,
+		Fleet:    d.fleet,
 		Egress:   d.egress.Function(name, eng),
 		Recorder: d.recorder,
 		Log:      d.opts.Log,
@@ -171,7 +171,7 @@ type backend struct{ *instance.Pool }
 
 func (b backend) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, invoke.InstanceInfo, error) {
 	res, info, err := b.Pool.Invoke(ctx, inv)
-	return res, invoke.InstanceInfo{ID: info.Instance, Cold: info.Cold}, err
+	return res, invoke.InstanceInfo{ID: info.Instance, Cold: info.Cold, Start: info.Start}, err
 }
 
 // broken answers for a function that could not be built.

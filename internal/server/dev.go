@@ -46,6 +46,7 @@ type DevOptions struct {
 	Log        func(instance.Line) // takes what functions print
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
+	Blanks     int       // processes that wait for a function; 0: none
 	Learn      bool      // every policy is monitored, also of functions without one: records are what is wanted
 	Unwatched  []string  // absolute paths of files that this process writes, records or else: their changes mean nothing
 }
@@ -56,6 +57,7 @@ type Dev struct {
 	node       runtime.Node
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
+	fleet      *instance.Fleet
 	recorder   *record.Redactor
 	violations *violations
 	named      *naming
@@ -93,6 +95,8 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 	if d.listener, err = listen(o.Listen); err != nil {
 		return nil, err
 	}
+	d.fleet = instance.NewFleet(instance.FleetOptions{Launcher: d.launcher, Egress: d.egress, StateDir: o.StateDir, Logger: o.Logger,
+		Blanks: o.Blanks})
 	d.dispatcher = invoke.NewDispatcher(d.recorder)
 	if err = d.newWatcher(); err == nil {
 		_, err = d.Reload(ctx)
@@ -201,6 +205,7 @@ func (d *Dev) Close() {
 	d.dispatcher.Close()
 	late.Stop()
 	d.current.close()
+	d.fleet.Close()
 	d.egress.Close()
 	d.launcher.Close()
 	d.violations.Close()
