@@ -99,7 +99,7 @@ func (f *File) Of(function string, own *policy.Policy) (*policy.Policy, error) {
 		return nil, e
 	}
 	both := *own
-	both.Function, both.Limits = function, p.Limits
+	both.Function, both.Limits, both.Running = function, p.Limits, p.Running
 	if p.Mode == policy.Monitor {
 		both.Mode = policy.Monitor // the site monitors all its functions
 	}
