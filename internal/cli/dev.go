@@ -28,6 +28,9 @@ old build. When it serves, it prints one line on stdout: ready http://ADDR (on s
   weir dev --resolve api.stripe.com:443=127.0.0.1:12111 --upstream-ca mock-ca.pem`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := f.bounds.check(); err != nil {
+				return err
+			}
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]
@@ -36,7 +39,7 @@ old build. When it serves, it prints one line on stdout: ready http://ADDR (on s
 		},
 	}
 	f.register(c)
-	c.Flags().IntVar(&f.blanks, "blanks", 2, "processes that wait, started, for a function that has none yet; 0: none")
+	f.bounds.register(c)
 	c.Flags().Uint16Var(&port, "port", 8888, "port to listen on; 0: any free one")
 	return c
 }

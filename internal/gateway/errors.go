@@ -36,6 +36,16 @@ func Status(c weir.Code) int {
 	return http.StatusInternalServerError
 }
 
+// retryAfter is when a caller who found no room may come again, in seconds (RFC 9110, section 10.2.3).
+const retryAfter = "1"
+
+// mayRetry says so, if the same request may be served later.
+func mayRetry(w http.ResponseWriter, err error) {
+	if c := weir.ErrorCode(err); c == weir.Busy || c == weir.Unavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+}
+
 // messageOf gives what a caller may read of an error: never its cause.
 func messageOf(err error) (message, remedy string) {
 	var e *weir.Error

@@ -57,8 +57,8 @@ type instance struct {
 	excess    time.Duration // CPU used since then beyond the share of an idle one
 }
 
-// newInstance gives the function a process and has its code loaded there. The pool is told when the
-// instance has ended; not if newInstance fails.
+// newInstance gives the function a process and has its code loaded there, unless ctx ends first. The pool is
+// told when the instance has ended; not if newInstance fails.
 func newInstance(ctx context.Context, p *Pool) (*instance, error) {
 	in := &instance{id: newID(), pool: p, cfg: &p.cfg, limits: p.limits, memory: startMemory}
 	in.denials = newDenials(in)
@@ -67,6 +67,7 @@ func newInstance(ctx context.Context, p *Pool) (*instance, error) {
 	if err := in.occupy(ctx, spec); err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, in.proc.Kill)()
 	err := in.connect()
 	if err == nil {
 		err = in.load()

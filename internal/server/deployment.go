@@ -143,6 +143,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, shared []string, env ma
 		Recorder: d.recorder,
 		Log:      d.opts.Log,
 		Logger:   d.opts.Logger,
+		Queue:    d.opts.MaxQueue,
 	})
 }
 

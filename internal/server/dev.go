@@ -47,8 +47,12 @@ type DevOptions struct {
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
 	Blanks     int       // processes that wait for a function; 0: none
-	Learn      bool      // every policy is monitored, also of functions without one: records are what is wanted
-	Unwatched  []string  // absolute paths of files that this process writes, records or else: their changes mean nothing
+	// Bounds of all functions together, and of callers that wait for one function; 0: the defaults of
+	// internal/instance. MaxMemory is in bytes.
+	MaxInstances, MaxQueue int
+	MaxMemory              int64
+	Learn                  bool     // every policy is monitored, also of functions without one: records are what is wanted
+	Unwatched              []string // absolute paths of files that this process writes, records or else: their changes mean nothing
 }
 
 // Dev serves one site. It is made by NewDev and must be closed.
@@ -96,7 +100,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		return nil, err
 	}
 	d.fleet = instance.NewFleet(instance.FleetOptions{Launcher: d.launcher, Egress: d.egress, StateDir: o.StateDir, Logger: o.Logger,
-		Blanks: o.Blanks})
+		Blanks: o.Blanks, MaxInstances: o.MaxInstances, MaxMemory: o.MaxMemory})
 	d.dispatcher = invoke.NewDispatcher(d.recorder)
 	if err = d.newWatcher(); err == nil {
 		_, err = d.Reload(ctx)
