@@ -20,6 +20,10 @@ const (
 	minBackOff, maxBackOff = time.Second, time.Minute
 )
 
+// blankMemory is the smallest memory limit, in bytes, of functions that blanks are for. What a blank has
+// loaded beforehand holds some 5 MB, which may be what a function with less misses.
+const blankMemory = 128 << 20
+
 // blanks are the processes that wait, and what is wanted of them. The fleet's lock guards them.
 type blanks struct {
 	ready    []*blank // the oldest first
@@ -53,12 +57,15 @@ func (b *backOff) failed(now time.Time) {
 func (b *backOff) succeeded() { *b = backOff{} }
 
 // profile gives what a blank for the function would be, nil if none can be: what the policy grants of the
-// host is another for each function, and what can be executed is fixed at the start.
+// host is another for each function, what can be executed is fixed at the start, and little memory is soon full.
 func (cfg *Config) profile() *profile {
 	if eng := cfg.Engine; eng.Policy().Intrinsic && len(eng.Globs(policy.Read))+len(eng.Globs(policy.Write)) > 0 {
 		return nil
 	}
 	s := cfg.spec()
+	if s.Limits.Memory < blankMemory {
+		return nil
+	}
 	if len(s.Exec) > 0 || len(s.Addons) > 0 || len(s.Read) > 0 || slices.ContainsFunc(s.Write, func(w string) bool { return !inTmp(w) }) {
 		return nil
 	}

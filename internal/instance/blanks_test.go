@@ -159,6 +159,7 @@ func TestProfiles(t *testing.T) {
 		"datagrams":      {rule(policy.UDP, "stats.test:8125"), nil, true, false},
 		"raw":            {rule(policy.TCP, "db.test:5432"), nil, true, false},
 		"monitored":      {&policy.Policy{Mode: policy.Monitor}, nil, true, false},
+		"little memory":  {&policy.Policy{Limits: weir.Limits{Memory: 64 << 20}}, nil, false, false},
 		"native":         {&policy.Policy{Addons: true}, native, false, false},
 		"programs":       {rule(policy.Exec, "/bin/true"), nil, false, false},
 		"host's files":   {rule(policy.Read, "/etc/passwd"), nil, false, false},

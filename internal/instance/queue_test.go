@@ -159,3 +159,39 @@ func TestFullServerIsShared(t *testing.T) {
 	stop()
 	callers.Wait()
 }
+
+// TestTurnThatComesTooLate: whoever hangs up at the moment of their turn gives it to the next, be it an
+// instance or the right to start one.
+func TestTurnThatComesTooLate(t *testing.T) {
+	w := newWorld(t, FleetOptions{})
+	p := w.pool(&policy.Policy{Function: "f"}, counting, func(cfg *Config) { cfg.Max = 1 })
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	late := func() (in *instance, err error) {
+		w.fleet.mu.Lock()
+		caller := p.enqueue()
+		w.fleet.serveWaiting()
+		w.fleet.mu.Unlock()
+		in, _, err = p.await(gone, caller)
+		return in, err
+	}
+	for range 50 { // which of the two is seen first is left to chance
+		in, err := late()
+		if err == nil {
+			p.release(in)
+		}
+		w.fleet.mu.Lock()
+		for in := range p.all {
+			if in.active != 0 || !slices.Contains(p.open, in) {
+				t.Errorf("the instance is lost: %d invocations are counted", in.active)
+			}
+		}
+		if p.running != len(p.all) || w.fleet.instances != len(p.all) {
+			t.Errorf("%d instances run, %d are counted", len(p.all), p.running)
+		}
+		w.fleet.mu.Unlock()
+	}
+	if got, _ := call(t, p, "{}"); got != "1" {
+		t.Errorf("the next caller got %s", got)
+	}
+}
