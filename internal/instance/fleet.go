@@ -126,7 +126,7 @@ func (f *Fleet) fits() bool {
 func (f *Fleet) evict() *instance {
 	var oldest *instance
 	for _, p := range f.pools {
-		if p.running <= p.how.KeepWarm {
+		if p.running <= p.how.KeepWarm || p.queue.Len() > 0 { // whom it will serve next; see owes
 			continue
 		}
 		for _, in := range p.open {
