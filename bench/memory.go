@@ -25,7 +25,7 @@ func (b *bench) memory() []figure {
 		files[fmt.Sprintf("functions/f%d.js", i)] = trivial
 	}
 	site := b.site("memory", files)
-	s := b.serve(site)
+	s := b.serve(site, "--blanks", "0") // as the processes that wait are nobody's
 	defer s.stop()
 	var ours, bare float64
 	var pids []int

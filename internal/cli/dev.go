@@ -31,6 +31,9 @@ records go to stdout).`,
   weir dev --resolve api.stripe.com:443=127.0.0.1:12111 --upstream-ca mock-ca.pem`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := f.bounds.check(); err != nil {
+				return err
+			}
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]
@@ -39,6 +42,7 @@ records go to stdout).`,
 		},
 	}
 	f.register(c)
+	f.bounds.register(c)
 	c.Flags().Uint16Var(&port, "port", 8888, "`PORT` to listen on; 0: any free one")
 	return c
 }

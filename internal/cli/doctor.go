@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/weir"
@@ -46,7 +47,7 @@ func runDoctor(c *cobra.Command, s *streams, asJSON bool) error {
 			w.Detail, w.Remedy = e.Message, e.Remedy
 		}
 	}
-	walls = append(walls, w)
+	walls = append(walls, w, blanks(dir))
 	if asJSON {
 		if err := printJSON(s, walls); err != nil {
 			return err
@@ -58,6 +59,15 @@ func runDoctor(c *cobra.Command, s *streams, asJSON bool) error {
 		return refusal
 	}
 	return nodeErr
+}
+
+// blanks tells whether processes can wait for their function here.
+func blanks(dir string) sandbox.Wall {
+	if err := instance.CheckBlanks(dir); err != nil {
+		return sandbox.Wall{Name: "blanks", State: sandbox.Fallback, Detail: "every instance starts Node.js anew: " + err.Error(),
+			Remedy: "put the state directory where files can have hard links, and let nobody else write there"}
+	}
+	return sandbox.Wall{Name: "blanks", State: sandbox.InForce, Detail: "instances can take over processes in which Node.js has started"}
 }
 
 // examine gives the state of the walls, and the reason if functions can't be run at all.

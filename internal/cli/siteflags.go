@@ -27,6 +27,7 @@ type siteFlags struct {
 	node        string
 	identityKey string
 	learn       bool
+	bounds      boundFlags // of dev only
 }
 
 func (f *siteFlags) register(c *cobra.Command) {
@@ -48,7 +49,8 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 		}
 	}
 	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
-	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn,
+	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn, Blanks: f.bounds.blanks,
+		MaxInstances: f.bounds.instances, MaxMemory: int64(f.bounds.memory), MaxQueue: f.bounds.queue,
 		Log: printLines(s.err), Logger: logger, Progress: s.err}
 	var err error
 	if o.StateDir, err = stateDir(); err != nil {

@@ -128,7 +128,7 @@ type Function struct {
 	pinned   map[string]bool // names that rules name exactly
 	ports    []uint16        // ports that http, ws and tcp rules name
 	udpPorts []uint16        // … udp rules
-	tcp      bool            // programs may do TLS of their own with the outside
+	ownTLS   bool            // programs may do TLS of their own with the outside
 	monitor  bool            // what no rule allows is recorded and let through
 	pins     pins
 	meters   meters                               // of budgets for a minute
@@ -148,13 +148,17 @@ func (e *Egress) Function(name string, eng *policy.Engine) *Function {
 		f.pinned[h] = true
 	}
 	f.monitor = eng.Policy().Mode == policy.Monitor
-	f.tcp = f.monitor || slices.ContainsFunc(eng.Policy().Rules, func(r policy.Rule) bool { return r.Kind == policy.TCP })
+	f.ownTLS = f.monitor || slices.ContainsFunc(eng.Policy().Rules, func(r policy.Rule) bool { return r.Kind == policy.TCP })
 	f.http1, f.http2 = f.transport(), f.transport("h2", "http/1.1")
 	e.mu.Lock()
 	e.functions[f] = struct{}{}
 	e.mu.Unlock()
 	return f
 }
+
+// OwnTLS tells whether the function's programs may do TLS of their own with the outside: it has a tcp rule
+// or is monitored.
+func (f *Function) OwnTLS() bool { return f.ownTLS }
 
 // transport makes a pool of connections, whose TLS offers these protocols. It follows no redirect,
 // keeps no cookie, uses no proxy and adds no header.

@@ -33,7 +33,9 @@ const acceptPause = 50 * time.Millisecond
 
 // Sandbox is the outer end of one sandbox. It is safe for concurrent use.
 type Sandbox struct {
-	function *Function
+	egress   *Egress
+	function *Function // nil until it is bound
+	ownTLS   bool      // its programs trust what the function's own TLS needs
 	ca       *authority
 	names    *names
 	ledger   *ledger
@@ -56,17 +58,20 @@ type Sandbox struct {
 	http2  int // connections of HTTP/2
 }
 
-// Sandbox makes the outer end of one instance of the function, with an authority of its own.
-func (f *Function) Sandbox(instance string) (*Sandbox, error) {
-	ca, err := newAuthority(f.egress.leaf)
+// Sandbox makes the outer end of a sandbox, with an authority of its own. It belongs to no function and
+// serves nothing until it is bound to one. ownTLS says whether its programs may do TLS of their own with
+// the outside; see Function.OwnTLS.
+func (e *Egress) Sandbox(ownTLS bool) (*Sandbox, error) {
+	ca, err := newAuthority(e.leaf)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sandbox{
-		function: f,
+		egress:   e,
+		ownTLS:   ownTLS,
 		ca:       ca,
 		names:    newNames(),
-		ledger:   &ledger{recorder: f.egress.recorder, function: f.name, instance: instance},
+		ledger:   &ledger{recorder: e.recorder},
 		mark:     rand.Text(),
 		requests: make(slots, maxRequests),
 		refusals: make(slots, maxRefusals),
@@ -79,14 +84,35 @@ func (f *Function) Sandbox(instance string) (*Sandbox, error) {
 	return s, nil
 }
 
-// CertFile gives what the sandbox's programs must trust, as PEM: its own authority, and, if the
-// function has a tcp rule or is monitored and so may do TLS of its own with the outside, the system's
-// roots and those of Options.UpstreamCAs.
+var (
+	errBound  = errors.New("the sandbox's way out is bound to a function already")
+	errOwnTLS = errors.New("the sandbox's programs don't trust what those of the function must")
+)
+
+// Bind gives the sandbox to one instance of f, whose policy decides from now on, once and for all. It
+// must be called before Serve. It is an error if the sandbox has a function already, or was made for
+// functions with another OwnTLS than f's.
+func (s *Sandbox) Bind(f *Function, instance string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.function != nil {
+		return errBound
+	}
+	if s.ownTLS != f.ownTLS {
+		return errOwnTLS
+	}
+	s.function = f
+	s.ledger.function, s.ledger.instance = f.name, instance
+	return nil
+}
+
+// CertFile gives what the sandbox's programs must trust, as PEM: its own authority, and, if they may do
+// TLS of their own with the outside, the system's roots and those of Options.UpstreamCAs.
 func (s *Sandbox) CertFile() []byte {
-	if !s.function.tcp {
+	if !s.ownTLS {
 		return slices.Clone(s.ca.pem)
 	}
-	return slices.Concat(s.ca.pem, s.function.egress.rootsPEM)
+	return slices.Concat(s.ca.pem, s.egress.rootsPEM)
 }
 
 // Mark gives what only this sandbox and its egress know: the Weir-Denied header of a response begins with

@@ -232,6 +232,15 @@ func newWorld(tb testing.TB, cfg config) *world {
 	return w
 }
 
+// Sandbox makes the outer end of one instance of the function.
+func (f *Function) Sandbox(instance string) (*Sandbox, error) {
+	s, err := f.egress.Sandbox(f.ownTLS)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Bind(f, instance)
+}
+
 // start makes the sandbox and serves it.
 func (w *world) start(told func(Refusal)) {
 	w.tb.Helper()

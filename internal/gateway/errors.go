@@ -27,10 +27,22 @@ func Status(c weir.Code) int {
 		return http.StatusGatewayTimeout
 	case weir.Crashed, weir.Broken:
 		return http.StatusBadGateway
+	case weir.Busy:
+		return http.StatusTooManyRequests
 	case weir.Unavailable, weir.NoWall:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
+}
+
+// retryAfter is when a caller who found no room may come again, in seconds (RFC 9110, section 10.2.3).
+const retryAfter = "1"
+
+// mayRetry says so, if the same request may be served later.
+func mayRetry(w http.ResponseWriter, err error) {
+	if c := weir.ErrorCode(err); c == weir.Busy || c == weir.Unavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 }
 
 // messageOf gives what a caller may read of an error: never its cause.

@@ -25,8 +25,8 @@ const (
 )
 
 // Invoker runs functions by name. Errors are *weir.Error; NotFound if there is no such function.
-// It is called from many goroutines at once. The context doesn't end when the caller hangs up: as on
-// Lambda, an invocation that was accepted is carried out.
+// It is called from many goroutines at once. The context ends when the caller hangs up: an invocation that
+// waits for its turn is given up then; one that has begun is carried out, as on Lambda.
 type Invoker interface {
 	Invoke(context.Context, weir.Invocation) (weir.Result, error)
 	Lookup(name string) (weir.Limits, error)
@@ -91,7 +91,7 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, id, name, requestTooLarge(name, limits.Request))
 		return
 	}
-	res, err := g.Functions.Invoke(context.WithoutCancel(r.Context()), weir.Invocation{ID: id, Function: name, Event: event.json(),
+	res, err := g.Functions.Invoke(r.Context(), weir.Invocation{ID: id, Function: name, Event: event.json(),
 		ClientContext: g.clientContext(r)})
 	if err == nil {
 		res, err = res.Whole()
@@ -147,6 +147,7 @@ func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
 		g.Logger.Error("no answer", "function", name, "request", id, "error", err)
 	}
 	message, remedy := messageOf(err)
+	mayRetry(w, err)
 	problem(w, status, message, remedy)
 }
 

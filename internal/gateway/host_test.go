@@ -142,19 +142,38 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestCallerWhoHangsUpEndsNothing: an invocation that was accepted is carried out, as on Lambda, even
-// if an instance must be started for it.
-func TestCallerWhoHangsUpEndsNothing(t *testing.T) {
+// TestCallerWhoHangsUpIsKnown: whoever keeps an invocation waiting learns that nobody waits for it any
+// more. (One that has begun is carried out all the same, which is the pool's to see to.)
+func TestCallerWhoHangsUpIsKnown(t *testing.T) {
 	for _, target := range []string{"/.netlify/functions/fn", invocations} {
 		f := giving(`{"statusCode":200}`)
 		ctx, hangUp := context.WithCancel(t.Context())
 		f.invoke = func(weir.Invocation) (weir.Result, error) {
 			hangUp()
-			return weir.Result{Payload: json.RawMessage(`{"statusCode":200}`)}, f.ctx.Err()
+			<-f.ctx.Done()
+			return weir.Result{Payload: json.RawMessage(`{"statusCode":200}`)}, nil
 		}
-		if res := ask(f, request("POST", target, "{}").WithContext(ctx)); res.StatusCode != 200 || ctx.Err() == nil {
+		if res := ask(f, request("POST", target, "{}").WithContext(ctx)); res.StatusCode != 200 {
 			t.Errorf("%s: %d %s", target, res.StatusCode, text(t, res))
 		}
+	}
+}
+
+// TestNoRoom: who finds no room is told whose bound it was, and when to come again.
+func TestNoRoom(t *testing.T) {
+	for code, status := range map[weir.Code]int{weir.Busy: 429, weir.Unavailable: 503} {
+		for _, target := range []string{"/.netlify/functions/fn", invocations} {
+			res := ask(failing(&weir.Error{Code: code, Message: "no room"}), request("POST", target, "{}"))
+			if res.StatusCode != status || res.Header.Get("Retry-After") != "1" || !strings.Contains(text(t, res), "no room") {
+				t.Errorf("%s: %s is answered %d %v", target, code, res.StatusCode, res.Header)
+			}
+			if kind := res.Header.Get("X-Amzn-Errortype"); target == invocations && (kind == "TooManyRequestsException") != (code == weir.Busy) {
+				t.Errorf("%s: %s is a %s", target, code, kind)
+			}
+		}
+	}
+	if res := ask(failing(&weir.Error{Code: weir.Crashed}), request("POST", "/.netlify/functions/fn", "{}")); res.Header.Get("Retry-After") != "" {
+		t.Error("a crash asks to come again")
 	}
 }
 

@@ -4,7 +4,6 @@ package gateway
 // that any Lambda client can drive functions.
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -58,13 +57,13 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	start := time.Now()
-	res, err := g.Functions.Invoke(context.WithoutCancel(r.Context()), inv)
+	res, err := g.Functions.Invoke(r.Context(), inv)
 	if err == nil {
 		res, err = res.Whole()
 	}
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
 	switch {
-	case err != nil && weir.ErrorCode(err) == weir.NotFound:
+	case lambdaRefused(err):
 		lambdaFail(w, err)
 	case err != nil:
 		g.Logger.Error("no answer", "function", name, "request", id, "error", err)
@@ -161,8 +160,6 @@ func runtimeError(err error, id string, start time.Time) *weir.FunctionError {
 		if errors.As(err, &thrown) {
 			return thrown
 		}
-	case weir.Unavailable:
-		e.Type, e.Message = "TooManyRequestsException", message
 	}
 	return e
 }
@@ -172,13 +169,27 @@ func functionError(w http.ResponseWriter, e *weir.FunctionError) {
 	writeJSON(w, http.StatusOK, e)
 }
 
+// lambdaRefused tells whether no function has run, for a reason that is an error of the call itself.
+func lambdaRefused(err error) bool {
+	switch weir.ErrorCode(err) {
+	case weir.NotFound, weir.Busy, weir.Unavailable:
+		return true
+	}
+	return false
+}
+
 // lambdaFail answers with an error of the call itself.
 func lambdaFail(w http.ResponseWriter, err error) {
 	message, remedy := messageOf(err)
 	if remedy != "" {
 		message += " (" + remedy + ")"
 	}
+	mayRetry(w, err)
 	switch weir.ErrorCode(err) {
+	case weir.Busy:
+		lambdaError(w, http.StatusTooManyRequests, "TooManyRequestsException", message)
+	case weir.Unavailable:
+		lambdaError(w, http.StatusServiceUnavailable, "ServiceException", message)
 	case weir.NotFound:
 		lambdaError(w, http.StatusNotFound, "ResourceNotFoundException", message)
 	case weir.TooLarge:

@@ -108,7 +108,6 @@ func TestLambdaErrors(t *testing.T) {
 		"crashed":    {failing(&weir.Error{Code: weir.Crashed, Message: "it ended"}), `"Runtime.ExitError","errorMessage":"RequestId: \w{26} Error: it ended"`},
 		"too large":  {failing(&weir.Error{Code: weir.TooLarge, Message: "much"}), `"Function.ResponseSizeTooLarge"`},
 		"broken":     {failing(&weir.Error{Code: weir.Broken, Message: "no handler", Remedy: "export one"}), `"Runtime.ImportModuleError","errorMessage":"no handler \(export one\)"`},
-		"no room":    {failing(&weir.Error{Code: weir.Unavailable, Message: "busy"}), `"TooManyRequestsException"`},
 		"of our own": {failing(errors.New("/secret/path: EIO")), `"Runtime.ExitError","errorMessage":"RequestId: \w{26} Error: an internal error`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -90,7 +90,7 @@ func (h *host) match(k policy.Kind, g policy.Glob) ([]string, error) {
 	for dirs := []string{""}; len(dirs) > 0; { // as they lie below root, with a slash in front
 		dir := dirs[len(dirs)-1]
 		dirs = dirs[:len(dirs)-1]
-		for _, entry := range list(root+dir, maxLooked+1-looked) {
+		for _, entry := range entries(root+dir, maxLooked+1-looked) {
 			looked++
 			rel := dir + "/" + entry.Name()
 			switch name := g.Dir + rel; {
@@ -107,16 +107,16 @@ func (h *host) match(k policy.Kind, g policy.Glob) ([]string, error) {
 	return found, nil
 }
 
-// list gives up to n entries of a directory: there may be more than there is room for. What can't be
+// entries gives up to n entries of a directory: there may be more than there is room for. What can't be
 // looked into holds nothing for the function.
-func list(dir string, n int) []fs.DirEntry {
+func entries(dir string, n int) []fs.DirEntry {
 	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	entries, _ := f.ReadDir(n)
-	return entries
+	found, _ := f.ReadDir(n)
+	return found
 }
 
 // grantable tells whether a rule could grant a file, and none lets it be written with its directory.

@@ -124,13 +124,13 @@ func TestHugeDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(list(dir, 7)); n != 7 {
+	if n := len(entries(dir, 7)); n != 7 {
 		t.Errorf("%d entries", n)
 	}
-	if n := len(list(dir, 101)); n != 100 {
+	if n := len(entries(dir, 101)); n != 100 {
 		t.Errorf("%d entries", n)
 	}
-	if n := len(list("/proc/self/fd/0", 7)) + len(list("/proc/self/root", 7)); n > 0 {
+	if n := len(entries("/proc/self/fd/0", 7)) + len(entries("/proc/self/root", 7)); n > 0 {
 		t.Errorf("what is no directory has %d entries", n)
 	}
 }

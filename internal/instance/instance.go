@@ -15,13 +15,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/weir"
@@ -36,126 +33,93 @@ const loadTime = 10 * time.Second
 const exitGrace = 2 * time.Second
 
 type instance struct {
+	*process
 	id      string
+	pool    *Pool
 	cfg     *Config
 	limits  weir.Limits
-	proc    *sandbox.Process
-	egress  *egress.Sandbox
+	start   record.Start
 	conn    *runtime.Conn
-	logs    *logs
 	denials *denials
 	grants  map[string][]string // canonical patterns of what it may "read", "write" and "exec"
 	traces  traces
-
-	dead   atomic.Bool // the process ended or the channel is spoilt
-	exit   atomic.Pointer[sandbox.Exit]
-	exited chan struct{}
-	once   sync.Once
-	onEnd  func()
+	once    sync.Once
 
 	mu       sync.Mutex
 	inFlight []string // ids of invocations
 
-	// Owned by whoever took the instance from the pool, or by the pool's lock while it is idle.
-	idleSince time.Time
-	idleSeen  time.Time     // idleSince at the last look
-	cpuSeen   time.Duration // at the last look
+	// The fleet's lock guards what follows.
+	active    int       // invocations in flight
+	served    bool      // there has been one
+	retired   bool      // there will be no more
+	evicted   bool      // it is being ended to make room
+	memory    int64     // bytes, as of the last look
+	idleSince time.Time // when the last invocation was over
+	idleSeen  time.Time // idleSince at the last look
+	cpuSeen   time.Duration
 	excess    time.Duration // CPU used since then beyond the share of an idle one
 }
 
-// newInstance starts a sandbox and loads the function's code in it. onEnd is called once, when
-// the instance has ended; not if newInstance fails.
-func newInstance(ctx context.Context, cfg *Config, limits weir.Limits, onEnd func()) (*instance, error) {
-	in := &instance{id: newID(), cfg: cfg, limits: limits, exited: make(chan struct{}), onEnd: onEnd}
+// newInstance gives the function a process and has its code loaded there, unless ctx ends first. The pool is
+// told when the instance has ended; not if newInstance fails.
+func newInstance(ctx context.Context, p *Pool) (*instance, error) {
+	in := &instance{id: newID(), pool: p, cfg: &p.cfg, limits: p.limits, memory: startMemory}
 	in.denials = newDenials(in)
-	if err := in.launch(ctx); err != nil {
+	spec := in.cfg.spec()
+	in.grants = map[string][]string{"read": spec.Read, "write": spec.Write, "exec": spec.Exec}
+	if err := in.occupy(ctx, spec); err != nil {
 		return nil, err
 	}
-	if err := in.load(); err != nil {
-		in.onEnd = nil
+	defer context.AfterFunc(ctx, in.proc.Kill)()
+	err := in.connect()
+	if err == nil {
+		err = in.load()
+	}
+	if err != nil {
+		in.pool = nil
 		in.end()
 		return nil, err
 	}
 	return in, nil
 }
 
-// launch raises the sandbox and connects its three ways out: egress, channel and output.
-func (in *instance) launch(ctx context.Context) (err error) {
-	in.egress, err = in.cfg.Egress.Sandbox(in.id)
-	if err != nil {
-		return fmt.Errorf("making the sandbox's CA: %w", err)
+// occupy takes over a blank, or starts a process if there is none that fits.
+func (in *instance) occupy(ctx context.Context, spec *sandbox.Spec) (err error) {
+	f := in.cfg.Fleet
+	if pr := in.pool.profile; pr != nil && f.tasks != nil {
+		if in.process = f.take(pr); in.process != nil {
+			err := in.task.fill(in.cfg.Bundle.Dir)
+			if err == nil {
+				in.start = record.FromPool
+				return nil
+			}
+			in.process.end()
+			f.unfit.Do(func() {
+				in.cfg.Logger.Warn("a function's files can't be linked: it starts from nothing", "function", in.cfg.Function, "error", err)
+			})
+		}
 	}
-	ours, theirs, err := socketpair()
-	if err != nil {
-		in.egress.Close()
-		return err
-	}
-	defer theirs.Close()
-	in.logs, err = newLogs(in.cfg.Log, Line{Function: in.cfg.Function, Instance: in.id}, in.limits.Log)
-	if err != nil {
-		in.egress.Close()
-		ours.Close()
-		return err
-	}
-	in.proc, err = in.cfg.Launcher.Start(ctx, in.spec(theirs))
-	in.logs.started()
-	if err != nil {
-		in.egress.Close()
-		ours.Close()
-		return err
-	}
-	in.conn, err = runtime.Dial(ours, runtime.ConnOptions{OnReport: in.denials.reported})
-	if err == nil {
-		in.egress.OnRefusal(in.refused)
-	}
-	in.egress.Serve(in.proc.TCP(), in.proc.DNS(), datagrams(in.proc))
-	go in.reap()
-	go in.denials.follow(in.proc)
-	go in.followDatagrams()
-	if err != nil {
-		in.onEnd = nil
-		in.end()
-	}
+	in.start = record.FromNothing
+	in.process, err = f.startProcess(ctx, &profile{*spec, in.cfg.Egress.OwnTLS()})
 	return err
 }
 
-// spec says what the sandbox holds: Node, the shim, the bundle and what the policy grants.
-func (in *instance) spec(channel *os.File) *sandbox.Spec {
-	cfg, eng := in.cfg, in.cfg.Engine
-	content := maps.Clone(runtime.Content())
-	content[runtime.CertPath] = in.egress.CertFile()
-	s := &sandbox.Spec{
-		Name:     cfg.Function,
-		Argv:     runtime.Argv(cfg.Node, in.limits),
-		Env:      runtime.Environ(),
-		Files:    []*os.File{channel},
-		Stdout:   in.logs.stdout,
-		Stderr:   in.logs.stderr,
-		Programs: []string{cfg.Node.Path},
-		Exec:     eng.Grants(policy.Exec),
-		Bundle:   cfg.Bundle.Dir,
-		Content:  content,
-		Read:     hostPaths(eng.Grants(policy.Read)),
-		Write:    cfg.writable(),
-		Shared:   cfg.Shared,
-		Own:      cfg.Own,
-		Ports:    eng.Ports(),
-		Loopback: eng.Loopback(),
-		UDPPorts: eng.UDPPorts(),
-		UDPAll:   cfg.monitored(),
-		Reserve:  runtime.Reserve(cfg.Node),
-		Limits:   in.limits,
+// connect makes the process this function's: its three ways out, which are egress, channel and output,
+// begin to be served.
+func (in *instance) connect() error {
+	in.logs.adopt(in.cfg.Log, Line{Function: in.cfg.Function, Instance: in.id}, in.limits.Log)
+	if err := in.egress.Bind(in.cfg.Egress, in.id); err != nil {
+		return err
 	}
-	if eng.Policy().Addons || cfg.monitored() {
-		for _, a := range cfg.Bundle.Addons {
-			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))
-		}
+	var err error
+	if in.conn, err = runtime.Dial(in.channel, runtime.ConnOptions{OnReport: in.denials.reported}); err != nil {
+		return err
 	}
-	if eng.Policy().Intrinsic {
-		cfg.host.complete(s)
-	}
-	in.grants = map[string][]string{"read": s.Read, "write": s.Write, "exec": s.Exec}
-	return s
+	in.egress.OnRefusal(in.refused)
+	in.egress.Serve(in.proc.TCP(), in.proc.DNS(), in.datagrams())
+	go in.denials.follow(in.proc)
+	go in.followDatagrams()
+	return nil
 }
 
 // followDatagrams hands on what the kernel says of refused datagrams, until the sandbox ends.
@@ -165,25 +129,52 @@ func (in *instance) followDatagrams() {
 	}
 }
 
-// datagrams gives the sockets for datagrams as the egress sees them.
-func datagrams(p *sandbox.Process) []egress.Datagrams {
-	var list []egress.Datagrams
-	for _, d := range p.UDP() {
-		list = append(list, d)
+// spec says what the sandbox of an instance holds: Node, the shim, the bundle and what the policy grants.
+func (cfg *Config) spec() *sandbox.Spec {
+	eng := cfg.Engine
+	limits := eng.Policy().Limits.WithDefaults()
+	s := &sandbox.Spec{
+		Name:     cfg.Function,
+		Argv:     runtime.Argv(cfg.Node, limits),
+		Env:      runtime.Environ(),
+		Programs: []string{cfg.Node.Path},
+		Exec:     eng.Grants(policy.Exec),
+		Bundle:   cfg.Bundle.Dir,
+		Read:     hostPaths(eng.Grants(policy.Read)),
+		Write:    cfg.writable(),
+		Shared:   cfg.Shared,
+		Own:      cfg.Own,
+		Ports:    eng.Ports(),
+		Loopback: eng.Loopback(),
+		UDPPorts: eng.UDPPorts(),
+		UDPAll:   cfg.monitored(),
+		Reserve:  runtime.Reserve(cfg.Node),
+		Limits:   limits,
 	}
-	return list
+	if eng.Policy().Addons || cfg.monitored() {
+		for _, a := range cfg.Bundle.Addons {
+			s.Addons = append(s.Addons, filepath.Join(cfg.Bundle.Dir, filepath.FromSlash(a)))
+		}
+	}
+	if eng.Policy().Intrinsic {
+		cfg.host.complete(s)
+	}
+	return s
 }
 
 // hostPaths leaves out the grants of what every sandbox can read anyway.
 func hostPaths(grants []string) []string {
 	var out []string
 	for _, g := range grants {
-		if !strings.HasPrefix(g, "/var/task/") && !strings.HasPrefix(g, "/tmp/") && g != "/var/task" && g != "/tmp" {
+		if !strings.HasPrefix(g, "/var/task/") && g != "/var/task" && !inTmp(g) {
 			out = append(out, g)
 		}
 	}
 	return out
 }
+
+// inTmp tells whether a grant is about the private /tmp.
+func inTmp(grant string) bool { return grant == tmpDir || strings.HasPrefix(grant, tmpDir+"/") }
 
 // load has the function's code imported.
 func (in *instance) load() error {
@@ -236,7 +227,7 @@ func (in *instance) env() map[string]string {
 
 // invoke runs one invocation. done is called once, when nothing of it goes on any more: its answer, if that is
 // a stream, and what outlasts the answer (waitUntil) included. Then the instance may be given another one, or
-// must be ended, as reusable says.
+// must be ended, as usable says.
 //
 // The function finishes its work though the client hangs up before there is an answer, as in Lambda.
 func (in *instance) invoke(inv weir.Invocation, done func()) (weir.Result, error) {
@@ -343,42 +334,23 @@ func (in *instance) crash(err error, when string) error {
 	return e
 }
 
-// reusable tells whether the instance may take another invocation.
-func (in *instance) reusable() bool { return !in.dead.Load() && in.conn.Clean() }
-
-// reap waits for the process, so that its end is known at once and leaves no zombie.
-func (in *instance) reap() {
-	exit := in.proc.Wait()
-	in.exit.Store(&exit)
-	in.dead.Store(true)
-	close(in.exited)
+// usable tells whether the instance may take another invocation. The caller holds the fleet's lock.
+func (in *instance) usable() bool {
+	return !in.dead.Load() && (in.active > 0 || in.conn.Clean())
 }
 
 // end kills the instance and frees what it held. It returns when nothing of it is left.
 func (in *instance) end() {
 	in.once.Do(func() {
-		in.dead.Store(true)
-		in.proc.Kill()
-		<-in.exited
+		in.process.end()
 		if in.conn != nil {
 			in.conn.Close()
 		}
-		in.egress.Close()
-		in.logs.close()
 		in.denials.flush()
-		if in.onEnd != nil {
-			in.onEnd()
+		if in.pool != nil {
+			in.pool.ended(in)
 		}
 	})
-}
-
-// socketpair makes the channel: our end and the one that becomes fd 3 of the program.
-func socketpair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "channel"), os.NewFile(uintptr(fds[1]), "channel"), nil
 }
 
 func newID() string {

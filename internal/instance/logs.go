@@ -35,14 +35,14 @@ type Line struct {
 
 // logs reads the two pipes of one instance.
 type logs struct {
-	sink           func(Line)
 	stdout, stderr *os.File // the program's ends, closed once it has them
 	outputs        [2]*output
 	done           sync.WaitGroup
 
 	mu    sync.Mutex
-	tag   Line  // function, instance and request of the lines being read
-	left  int64 // bytes that the current invocation may still print
+	sink  func(Line) // nil: nobody's yet
+	tag   Line       // function, instance and request of the lines being read
+	left  int64      // bytes that the current invocation may still print
 	limit int64
 	heap  bool // V8 has said that its heap is full, or the function has, to nobody's harm
 }
@@ -57,8 +57,9 @@ type output struct {
 	n   int // bytes of buf that are the beginning of a line
 }
 
-func newLogs(sink func(Line), tag Line, limit int64) (*logs, error) {
-	l := &logs{sink: sink, tag: tag, left: limit, limit: limit}
+// newLogs makes the pipes. What comes before the process is somebody's is dropped.
+func newLogs() (*logs, error) {
+	l := &logs{}
 	for i, stream := range []string{"stdout", "stderr"} {
 		l.outputs[i] = &output{stream: stream, buf: make([]byte, maxLine)}
 	}
@@ -76,6 +77,13 @@ func newLogs(sink func(Line), tag Line, limit int64) (*logs, error) {
 		go l.read(o)
 	}
 	return l, nil
+}
+
+// adopt says whose the lines are from now on, and how many bytes of them one invocation may print.
+func (l *logs) adopt(sink func(Line), tag Line, limit int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sink, l.tag, l.left, l.limit = sink, tag, limit, limit
 }
 
 // started closes the program's ends on our side; from now on the pipes end with the program.
@@ -208,7 +216,7 @@ func (l *logs) charge(e *weir.FunctionError) {
 func (l *logs) emit(stream string, text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.spend(len(text)) {
+	if l.sink != nil && l.spend(len(text)) {
 		l.line(stream, string(bytes.ToValidUTF8(text, []byte("�"))))
 	}
 }

@@ -13,10 +13,11 @@ import (
 // was full.
 func printed(t *testing.T, limit int64, pieces ...string) (lines []string, heapFull bool) {
 	t.Helper()
-	l, err := newLogs(func(line Line) { lines = append(lines, line.Stream+" "+line.Text) }, Line{}, limit)
+	l, err := newLogs()
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.adopt(func(line Line) { lines = append(lines, line.Stream+" "+line.Text) }, Line{}, limit)
 	l.begin("r")
 	for _, s := range pieces {
 		if _, err := l.stderr.WriteString(s); err != nil {
@@ -73,15 +74,16 @@ func TestLastWords(t *testing.T) {
 // invocation that printed it.
 func TestWhatWasPrintedBeforeIsTheLastInvocations(t *testing.T) {
 	var wrong, lines int
-	l, err := newLogs(func(line Line) {
+	l, err := newLogs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.adopt(func(line Line) {
 		lines++
 		if line.Text != line.Request {
 			wrong++
 		}
 	}, Line{}, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const rounds = 2000
 	for i := range rounds {
 		request := fmt.Sprint("r", i)
@@ -100,10 +102,11 @@ func TestWhatWasPrintedBeforeIsTheLastInvocations(t *testing.T) {
 // TestTraceCountsAsOutput: what is logged of an error comes out of the same budget.
 func TestTraceCountsAsOutput(t *testing.T) {
 	var lines []string
-	l, err := newLogs(func(line Line) { lines = append(lines, line.Text) }, Line{}, 100)
+	l, err := newLogs()
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.adopt(func(line Line) { lines = append(lines, line.Text) }, Line{}, 100)
 	defer l.close()
 	defer l.started()
 	e := &weir.FunctionError{}

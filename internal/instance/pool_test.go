@@ -31,52 +31,74 @@ func newPool(t *testing.T, max int, limits weir.Limits, source string) *Pool {
 // newPoolOf is newPool with a policy, and perhaps with options for the way out.
 func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string, options ...egress.Options) *Pool {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "weir-instance-") // t.TempDir is its owner's alone
-	if err != nil {
+	return newWorld(t, FleetOptions{}, options...).pool(pol, source, func(cfg *Config) { cfg.Max = max })
+}
+
+// world is a fleet and what it stands on.
+type world struct {
+	t       *testing.T
+	dir     string
+	node    runtime.Node
+	fleet   *Fleet
+	out     *egress.Egress
+	records *record.Memory
+	logger  *slog.Logger
+	log     func(Line)
+}
+
+func newWorld(t *testing.T, o FleetOptions, options ...egress.Options) *world {
+	t.Helper()
+	w := &world{t: t, records: &record.Memory{}, logger: slog.New(slog.NewTextHandler(t.Output(), nil)), log: func(Line) {}}
+	var err error
+	if w.dir, err = os.MkdirTemp("", "weir-instance-"); err != nil { // t.TempDir is its owner's alone
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	bundle := filepath.Join(dir, "bundle")
-	for _, d := range []string{dir, bundle} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(bundle, "f.js"), []byte(source), 0o644); err != nil {
+	t.Cleanup(func() { os.RemoveAll(w.dir) })
+	if err := os.Chmod(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	launcher, err := sandbox.NewLauncher(sandbox.Options{StateDir: dir})
-	if err != nil {
+	if o.Launcher, err = sandbox.NewLauncher(sandbox.Options{StateDir: w.dir}); err != nil {
 		t.Fatal(err)
 	}
-	node, err := runtime.FindNode(t.Context(), runtime.NodeOptions{StateDir: dir})
-	if err != nil {
+	t.Cleanup(func() { o.Launcher.Close() })
+	if w.node, err = runtime.FindNode(t.Context(), runtime.NodeOptions{StateDir: w.dir}); err != nil {
 		t.Fatal(err)
 	}
-	records := &record.Memory{}
 	var opts egress.Options
 	for _, opts = range options {
 	}
-	opts.Recorder = records
-	out, err := egress.New(opts)
-	if err != nil {
+	opts.Recorder = w.records
+	if w.out, err = egress.New(opts); err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(w.out.Close)
+	o.Egress, o.StateDir, o.Logger = w.out, w.dir, w.logger
+	w.fleet = NewFleet(o)
+	t.Cleanup(w.fleet.Close)
+	return w
+}
+
+// pool makes the pool of one more function.
+func (w *world) pool(pol *policy.Policy, source string, change func(*Config)) *Pool {
+	w.t.Helper()
+	bundle := filepath.Join(w.dir, "bundles", pol.Function)
+	if err := os.MkdirAll(bundle, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bundle, "f.js"), []byte(source), 0o644); err != nil {
+		w.t.Fatal(err)
 	}
 	eng, err := policy.Compile(pol)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	p := NewPool(Config{Function: "f", Bundle: weir.Bundle{Function: "f", Dir: bundle, Entry: "f.js", Export: "handler"}, Engine: eng,
-		Node: node, Launcher: launcher, Egress: out.Function("f", eng), Recorder: records, Max: max,
-		Log: func(Line) {}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	t.Cleanup(func() {
-		p.Close()
-		out.Close()
-		launcher.Close()
-	})
+	cfg := Config{Function: pol.Function, Bundle: weir.Bundle{Function: pol.Function, Dir: bundle, Entry: "f.js", Export: "handler"}, Engine: eng,
+		Node: w.node, Fleet: w.fleet, Egress: w.out.Function(pol.Function, eng), Recorder: w.records, Log: w.log, Logger: w.logger}
+	if change != nil {
+		change(&cfg)
+	}
+	p := NewPool(cfg)
+	w.t.Cleanup(p.Close)
 	return p
 }
 
@@ -94,11 +116,11 @@ const tame = "exports.handler = async () => 1;\n"
 func TestIdleInstanceEndsInTime(t *testing.T) {
 	p := newPool(t, 2, weir.Limits{}, tame)
 	_, first := invoke(t, p, "{}")
-	p.sweep(time.Now().Add(DefaultIdle - time.Second))
+	p.cfg.Fleet.sweep(time.Now().Add(DefaultIdle - time.Second))
 	if _, again := invoke(t, p, "{}"); again.Instance != first.Instance || again.Cold {
 		t.Errorf("the instance ended too early: %+v, then %+v", first, again)
 	}
-	p.sweep(time.Now().Add(DefaultIdle + time.Second))
+	p.cfg.Fleet.sweep(time.Now().Add(DefaultIdle + time.Second))
 	if code, other := invoke(t, p, "{}"); other.Instance == first.Instance || !other.Cold || code != "" {
 		t.Errorf("the instance did not end: %+v, then %+v", first, other)
 	}
@@ -189,7 +211,7 @@ func TestWhoFindsNoInstanceWaits(t *testing.T) {
 	for range 3 {
 		got[<-codes]++
 	}
-	if got[""] != 2 && got[""] != 1 || got[weir.Unavailable] != 3-got[""] {
+	if got[""] != 2 && got[""] != 1 || got[weir.Busy] != 3-got[""] {
 		t.Errorf("three callers of 1.5 s each got %v", got)
 	}
 }

@@ -1,7 +1,8 @@
 package instance
 
 // What happens to instances that nobody is calling: they are ended when they have been idle for
-// too long, broke the protocol, or burn CPU although they were given nothing to do.
+// too long, broke the protocol, or burn CPU although they were given nothing to do, and when all
+// together hold more memory than they may.
 
 import "time"
 
@@ -13,45 +14,109 @@ const (
 	idleBurst = 7500 * time.Millisecond
 )
 
-// watch looks after idle instances until the pool is closed.
-func (p *Pool) watch() {
-	defer p.live.Done()
+// watch looks after the fleet until it is closed.
+func (f *Fleet) watch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-p.ctx.Done():
+		case <-f.ctx.Done():
 			return
 		case now := <-tick.C:
-			p.sweep(now)
+			f.sweep(now)
 		}
 	}
 }
 
-// sweep ends the idle instances that are due.
-func (p *Pool) sweep(now time.Time) {
+// sweep ends what is due and starts what is missing.
+func (f *Fleet) sweep(now time.Time) {
+	used := f.measure()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	starting := f.instances
+	f.memory = 0
+	leaving := int64(0) // held by what is being ended
+	for _, p := range f.pools {
+		starting -= len(p.all)
+		for in := range p.all {
+			if u, ok := used[in]; ok && u.memory > 0 {
+				in.memory = u.memory
+			}
+			f.memory += in.memory
+			if in.retired {
+				leaving += in.memory
+			}
+		}
+		p.sweep(now, used)
+		p.keepWarm()
+	}
+	f.memory += int64(starting+len(f.blanks.ready)) * startMemory
+	if f.blanks.starting {
+		f.memory += startMemory
+	}
+	f.sweepBlanks(now)
+	for f.memory-leaving > f.o.MaxMemory && f.dropBlank() {
+	}
+	for f.memory-leaving > f.o.MaxMemory {
+		in := f.evict()
+		if in == nil {
+			break
+		}
+		leaving += in.memory
+	}
+}
+
+// use is what an instance has used of the machine.
+type use struct {
+	cpu    time.Duration
+	memory int64
+}
+
+// measure looks at every instance. It takes a while, so the lock is not held meanwhile.
+func (f *Fleet) measure() map[*instance]use {
+	used := map[*instance]use{}
+	f.mu.Lock()
+	for _, p := range f.pools {
+		for in := range p.all {
+			used[in] = use{}
+		}
+	}
+	f.mu.Unlock()
+	for in := range used {
+		if u, err := in.proc.Usage(); err == nil {
+			used[in] = use{u.CPU, u.Memory}
+		} else {
+			delete(used, in)
+		}
+	}
+	return used
+}
+
+// sweep ends the idle instances that are due. The caller holds the fleet's lock.
+func (p *Pool) sweep(now time.Time, used map[*instance]use) {
 	var due []*instance
-	p.mu.Lock()
-	keep := p.idle[:0]
-	for _, in := range p.idle {
-		if !in.reusable() || now.Sub(in.idleSince) > p.cfg.Idle || in.burning() {
-			due = append(due, in)
+	for _, in := range p.open {
+		if in.active > 0 {
 			continue
 		}
-		keep = append(keep, in)
+		u, known := used[in]
+		switch {
+		case !in.usable():
+			p.cfg.Logger.Debug("an idle instance ended", "function", p.cfg.Function, "instance", in.id)
+			due = append(due, in)
+		case now.Sub(in.idleSince) > p.cfg.Idle && p.ready()-len(due) > p.how.KeepWarm,
+			known && in.burning(u.cpu):
+			due = append(due, in)
+		}
 	}
-	clear(p.idle[len(keep):])
-	p.idle = keep
-	p.mu.Unlock()
 	for _, in := range due {
-		in.end()
+		p.bury(in)
 	}
 }
 
 // burning tells whether an idle instance has used CPU steadily since it became idle.
-func (in *instance) burning() bool {
-	u, err := in.proc.Usage()
-	if err != nil || !in.burned(u.CPU) {
+func (in *instance) burning(total time.Duration) bool {
+	if !in.burned(total) {
 		return false
 	}
 	in.cfg.Logger.Warn("instance ended: it used CPU although no invocation was in flight",

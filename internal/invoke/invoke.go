@@ -28,8 +28,9 @@ type Backend interface {
 
 // InstanceInfo says what served an invocation, for the record.
 type InstanceInfo struct {
-	ID   string // "" if nothing did
-	Cold bool   // it was started for this invocation
+	ID    string       // "" if nothing did
+	Cold  bool         // it was started for this invocation
+	Start record.Start // how, if it was
 }
 
 // Dispatcher gives invocations to the backends of the current build. It is safe for concurrent use.
@@ -194,7 +195,7 @@ var errCancelled = errors.New("the client did not wait for the end of the answer
 
 func outcome(inv weir.Invocation, start time.Time, res weir.Result, info InstanceInfo, err error) record.Invocation {
 	r := record.Invocation{
-		Time: start, Function: inv.Function, Instance: info.ID, Request: inv.ID, Cold: info.Cold,
+		Time: start, Function: inv.Function, Instance: info.ID, Request: inv.ID, Cold: info.Cold, Start: info.Start,
 		Outcome: "ok", Millis: float64(time.Since(start).Microseconds()) / 1000,
 	}
 	var e *weir.Error

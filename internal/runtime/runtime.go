@@ -50,6 +50,10 @@ func Argv(n Node, l weir.Limits) []string {
 	return []string{n.Path, "--use-openssl-ca", fmt.Sprintf("--max-old-space-size=%d", heap), ShimDir + "/main.cjs"}
 }
 
+// Blank ends the command line of a process that waits for its function: meanwhile it loads what most
+// functions use of Node.
+const Blank = "blank"
+
 // Reserve gives how much writable memory Node maps without using it, in bytes: since version 24, V8
 // maps half a gigabyte for the process and for each of its workers. Eight workers are allowed for.
 func Reserve(n Node) int64 {

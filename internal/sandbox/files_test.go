@@ -75,7 +75,7 @@ func TestTheRootHoldsNothingElse(t *testing.T) {
 		"dev":    "fd,full,null,random,stderr,stdin,stdout,urandom",
 		"proc":   "cpuinfo,loadavg,meminfo,self,stat,thread-self,version",
 		"bundle": "function", "content": "CA", "cwd": "/var/task", "uid": "1000:1000:1000|1000:1000:65534,1000",
-		"hostname": "testtherootholdsnothingelse", "user": "function", "pids": "1,1",
+		"hostname": "function", "user": "function", "pids": "1,1",
 		"cpus": "1,1073741824", "env": "PATH,HOME",
 		"write": "EROFS|EACCES", "replace": "EROFS|EACCES", "tmp": "EROFS|EACCES", "host": "ENOENT", "stdin": "0",
 	})

@@ -28,6 +28,8 @@ const (
 	// counts what is mapped, not what is touched): mostly stacks of its threads, 8 MB each.
 	ownData = 128 << 20
 	dnsPort = 53
+	// hostname is the same in every sandbox: some start before it is known whom they will serve.
+	hostname = "function"
 	// maxFiles bounds Spec.Files.
 	maxFiles = 64
 )
@@ -49,7 +51,7 @@ func (l *Launcher) plan(s *Spec, id identity) (*walls.Config, error) {
 		return nil, err
 	}
 	p.cfg = l.mode.config()
-	p.cfg.Hostname = hostname(s.Name)
+	p.cfg.Hostname = hostname
 	p.cfg.Argv, p.cfg.Env = s.Argv, s.Env
 	p.cfg.Dir = "/"
 	p.cfg.Files = len(s.Files)
@@ -263,21 +265,6 @@ func pin(n int) []int {
 		out[i] = all[(start+i)%len(all)]
 	}
 	return out
-}
-
-// hostname makes a valid host name of a function's name (RFC 1123, one label).
-func hostname(name string) string {
-	b := []byte(strings.ToLower(name))
-	for i, c := range b {
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9') {
-			b[i] = '-'
-		}
-	}
-	h := strings.Trim(string(b[:min(len(b), 63)]), "-")
-	if h == "" {
-		return "function"
-	}
-	return h
 }
 
 // config starts a configuration with what this machine can do.

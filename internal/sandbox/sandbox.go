@@ -30,7 +30,7 @@ func Init() {
 // Spec says what runs in a sandbox and what exists there. Everything it doesn't name doesn't
 // exist inside: no file, no variable, no socket, no process of the host.
 type Spec struct {
-	// Name is for the hostname inside and for messages.
+	// Name is for messages.
 	Name string
 	// Argv is the command line; Argv[0] is the absolute path of one of Programs. Env is the whole
 	// environment, NAME=VALUE.

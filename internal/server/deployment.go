@@ -169,11 +169,12 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, shared, own []string, e
 		Node:     d.node,
 		Shared:   shared,
 		Own:      own,
-		Launcher: d.launcher,
+		Fleet:    d.fleet,
 		Egress:   d.egress.Function(name, eng),
 		Recorder: d.recorder,
 		Log:      d.opts.Log,
 		Logger:   d.opts.Logger,
+		Queue:    d.opts.MaxQueue,
 	})
 }
 
@@ -202,7 +203,7 @@ type backend struct{ *instance.Pool }
 
 func (b backend) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, invoke.InstanceInfo, error) {
 	res, info, err := b.Pool.Invoke(ctx, inv)
-	return res, invoke.InstanceInfo{ID: info.Instance, Cold: info.Cold}, err
+	return res, invoke.InstanceInfo{ID: info.Instance, Cold: info.Cold, Start: info.Start}, err
 }
 
 // broken answers for a function that could not be built.

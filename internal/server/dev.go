@@ -46,8 +46,13 @@ type DevOptions struct {
 	Log        func(instance.Line) // takes what functions print
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
-	Learn      bool      // every policy is monitored, also of functions without one: records are what is wanted
-	Unwatched  []string  // absolute paths of files that this process writes, records or else: their changes mean nothing
+	Blanks     int       // processes that wait for a function; 0: none
+	// Bounds of all functions together, and of callers that wait for one function; 0: the defaults of
+	// internal/instance. MaxMemory is in bytes.
+	MaxInstances, MaxQueue int
+	MaxMemory              int64
+	Learn                  bool     // every policy is monitored, also of functions without one: records are what is wanted
+	Unwatched              []string // absolute paths of files that this process writes, records or else: their changes mean nothing
 }
 
 // Dev serves one site. It is made by NewDev and must be closed.
@@ -56,6 +61,7 @@ type Dev struct {
 	node       runtime.Node
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
+	fleet      *instance.Fleet
 	recorder   *record.Redactor
 	violations *violations
 	named      *naming
@@ -93,6 +99,8 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 	if d.listener, err = listen(o.Listen); err != nil {
 		return nil, err
 	}
+	d.fleet = instance.NewFleet(instance.FleetOptions{Launcher: d.launcher, Egress: d.egress, StateDir: o.StateDir, Logger: o.Logger,
+		Blanks: o.Blanks, MaxInstances: o.MaxInstances, MaxMemory: o.MaxMemory})
 	d.dispatcher = invoke.NewDispatcher(d.recorder)
 	if err = d.newWatcher(); err == nil {
 		_, err = d.Reload(ctx)
@@ -211,6 +219,7 @@ func (d *Dev) Close() {
 	d.dispatcher.Close()
 	late.Stop()
 	d.current.close()
+	d.fleet.Close()
 	d.egress.Close()
 	d.launcher.Close()
 	d.violations.Close()

@@ -23,6 +23,7 @@ const (
 	TooLarge    Code = "too_large"   // a limit of size was reached
 	Crashed     Code = "crashed"     // the function's process ended or broke the protocol
 	Broken      Code = "broken"      // the function can't be loaded: syntax, throw at import, no handler
+	Busy        Code = "busy"        // the function does as much as it may at a time; later it may take the request
 	Unavailable Code = "unavailable" // no capacity now; the same request may succeed later
 )
 

@@ -54,11 +54,18 @@ func nothingOpen(t *testing.T, name string, r reply, atLeast int) {
 	}
 }
 
+// TestWaysRound tries from functions in processes of either kind: started for them, and taken over.
 func TestWaysRound(t *testing.T) {
+	t.Run("fresh", func(t *testing.T) { waysRound(t, 0) })
+	t.Run("blank", func(t *testing.T) { waysRound(t, 12) })
+}
+
+func waysRound(t *testing.T, blanks int) {
 	asEveryone(t, func(t *testing.T, uid int) {
 		site, canary := siteCopy(t, uid)
 		world := newWorld(t)
-		w := start(t, uid, site, world.flags...)
+		w := start(t, uid, site, append(world.flags, "--blanks", fmt.Sprint(blanks))...)
+		w.awaitBlanks(t, blanks)
 		u, err := url.Parse(w.url)
 		if err != nil {
 			t.Fatal(err)
@@ -71,8 +78,12 @@ func TestWaysRound(t *testing.T) {
 		if strings.Contains(w.logged(), "canary-file") {
 			t.Error("a secret stands in the log")
 		}
-		if b, err := os.ReadFile(w.records); err != nil || bytes.Contains(b, []byte("sk_live_canary")) {
+		b, err := os.ReadFile(w.records)
+		if err != nil || bytes.Contains(b, []byte("sk_live_canary")) {
 			t.Errorf("a secret stands in the records, or there are none: %v", err)
+		}
+		if taken := bytes.Count(b, []byte(`"start":"pool"`)); (taken > 0) != (blanks > 0) {
+			t.Errorf("with %d blanks, %d functions took one over", blanks, taken)
 		}
 	})
 }

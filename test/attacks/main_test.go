@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weir-run/weir/internal/cli"
 	"github.com/weir-run/weir/internal/sandbox"
@@ -112,6 +114,34 @@ func start(t *testing.T, uid int, site string, flags ...string) *weir {
 	w.url = url
 	go io.Copy(io.Discard, out)
 	return w
+}
+
+// awaitBlanks waits until n processes wait for their function. (One more than is needed has begun to start
+// before the last that is needed is ready.)
+func (w *weir) awaitBlanks(t *testing.T, n int) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(time.Minute); ; {
+		found := 0
+		children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", w.cmd.Process.Pid))
+		for _, file := range children {
+			pids, _ := os.ReadFile(file)
+			for _, pid := range strings.Fields(string(pids)) {
+				if line, _ := os.ReadFile("/proc/" + pid + "/cmdline"); bytes.HasSuffix(line, []byte("\x00blank\x00")) {
+					found++
+				}
+			}
+		}
+		if found >= n {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("%d of %d blanks have started:\n%s", found, n, w.logged())
+		}
+	}
 }
 
 func (w *weir) stop(t *testing.T) {

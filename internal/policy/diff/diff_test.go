@@ -87,6 +87,11 @@ func TestWhatIsAGain(t *testing.T) {
 		"enforce":                       {"mode = \"monitor\"\n" + section(``), section(`mode = "enforce"`), "-mode"},
 		"addons":                        {section(`addons = false`), section(`addons = true`), "+addons"},
 		"larger limits":                 {section(`limits = { timeout = "10s" }`), section(`limits = { timeout = "20s", memory = "2GB" }`), "+limit +limit"},
+		"isolation given up":            {section(`isolation = "request"`), section(`isolation = "instance"`), "+isolation"},
+		"isolation left out":            {section(`isolation = "request"`), section(``), "+isolation"},
+		"isolation gained":              {section(`isolation = "instance"`), section(`isolation = "request"`), "-isolation"},
+		"more at a time":                {section(`keep_warm = 2`), section(`concurrency = 2`), "+limit -limit"},
+		"what is done anyway":           {section(``), section("isolation = \"instance\"", "concurrency = 1", "keep_warm = 0"), ""},
 		"the default limit":             {section(`limits = { timeout = "60s", tmp = "64MB" }`), section(``), ""},
 		"a limit below the default":     {section(``), section(`limits = { cpu = 0.5 }`), "-limit"},
 	} {
@@ -138,6 +143,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		{policy.Policy{}, "Function Source Mode Rules Addons Limits Running Settings Sections Intrinsic"},
 		{policy.Rule{}, "Kind Pattern Query Globs Budget Pos"},
 		{policy.Budget{}, "MaxCalls MaxBytes Per"},
+		{weir.Running{}, "Node Isolation Concurrency KeepWarm"},
 		{weir.Limits{}, "Timeout Memory CPU Tmp Processes Files Request Response Log"},
 	} {
 		typ, got := reflect.TypeOf(c.of), ""

@@ -80,6 +80,7 @@ var sarifRules = []struct{ kind, text string }{
 	{"env", "A function sees variables that it did not see before"},
 	{"mode", "What a function's policy does not allow is no longer denied"},
 	{"addons", "A function may load native libraries"},
+	{"isolation", "One invocation of a function may find what another left in its process"},
 	{"limit", "A limit of a function is larger than before"},
 }
 

@@ -1,8 +1,9 @@
 package diff
 
-// What is no rule, but a privilege like any other: the mode, native libraries, limits.
+// What is no rule, but a privilege like any other: the mode, native libraries, limits, how instances run.
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -62,5 +63,23 @@ func settings(before, after *policy.Policy, tell func(gain bool, c Change)) {
 			c := Change{Kind: "limit", What: fmt.Sprintf("%s = %s, was %s", l.name, l.text(is), l.text(was)), Pos: after.At("limits." + l.name)}
 			tell(is > was, c)
 		}
+	}
+	running(before.Running, after.Running, func(gain bool, kind, format string, args ...any) {
+		tell(gain, Change{Kind: kind, What: fmt.Sprintf(format, args...), Pos: weir.Position{File: after.Source}})
+	})
+}
+
+// running tells what changed in how instances run. Who shares a process with other invocations may find
+// something of theirs; who has more instances has more of the machine.
+func running(before, after weir.Running, tell func(gain bool, kind, format string, args ...any)) {
+	was, is := cmp.Or(before.Isolation, weir.PerInstance), cmp.Or(after.Isolation, weir.PerInstance)
+	if was != is {
+		tell(was == weir.PerRequest, "isolation", "isolation = %s, was %s", is, was)
+	}
+	if was, is := cmp.Or(before.Concurrency, 1), cmp.Or(after.Concurrency, 1); was != is {
+		tell(is > was, "limit", "concurrency = %d, was %d", is, was)
+	}
+	if was, is := before.KeepWarm, after.KeepWarm; was != is {
+		tell(is > was, "limit", "keep_warm = %d, was %d", is, was)
 	}
 }

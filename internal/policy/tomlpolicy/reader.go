@@ -136,7 +136,11 @@ func (r *reader) sectionKey(s *section, key string, e *entry) {
 		set(func(p *policy.Policy) { p.Addons = allowed })
 	case "limits":
 		r.limits(s, e)
-	case "secrets", "runtime", "isolation", "concurrency", "keep_warm", "packages":
+	case "isolation", "concurrency", "keep_warm":
+		if apply := r.running(key, e.value); apply != nil {
+			set(apply)
+		}
+	case "secrets", "runtime", "packages":
 		r.unbuilt(key, e)
 	default:
 		if rules, ok := r.list(key, e); ok {

@@ -12,14 +12,9 @@ import (
 	"github.com/weir-run/weir/internal/policy"
 )
 
-// Bounds of instances and of invocations at a time in one.
-const maxInstances = 1000
-
 var (
-	runtimes       = []string{"nodejs24", "nodejs22", "nodejs20"}
-	likeRuntimes   = likeRuntimesOf(runtimes)
-	isolations     = []string{"instance", "request"}
-	likeIsolations = map[string]string{"invocation": "request", "process": "request", "function": "instance", "none": "instance"}
+	runtimes     = []string{"nodejs24", "nodejs22", "nodejs20"}
+	likeRuntimes = likeRuntimesOf(runtimes)
 )
 
 // likeRuntimesOf gives the other ways in which people write the runtimes.
@@ -47,18 +42,6 @@ func (r *reader) unbuilt(key string, e *entry) {
 		}
 	case "runtime":
 		_, ok = r.choice(key, e.value, runtimes, likeRuntimes)
-	case "isolation":
-		var text string
-		text, ok = r.choice(key, e.value, isolations, likeIsolations)
-		asNow = text == "instance"
-	case "concurrency":
-		var n int64
-		n, ok = r.count(key, e.value, 1, maxInstances)
-		asNow = n == 1
-	case "keep_warm":
-		var n int64
-		n, ok = r.count(key, e.value, 0, maxInstances)
-		asNow = n == 0
 	case "packages":
 		asNow, ok = r.packages(e)
 	}
