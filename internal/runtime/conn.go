@@ -162,7 +162,7 @@ func (c *Conn) load(l LoadRequest, deadline time.Time, root string) error {
 	env := environment(name, memoryMB, handler, l.Node.Major)
 	maps.Copy(env, l.Env)
 	body, err := json.Marshal(map[string]any{
-		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "env": env,
+		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "pack": l.Bundle.Pack, "env": env,
 		"words": l.Words, "functionName": name, "memoryMB": memoryMB, "maxResult": maxPayload(l.Limits),
 		"watched":       l.Watched,
 		"logStreamName": time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + rand.Text(),

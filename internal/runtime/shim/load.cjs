@@ -3,6 +3,7 @@
 // runtime does. Errors carry the names that the AWS runtime gives them.
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
+const { loadPack } = require('./pack.cjs');
 
 class RuntimeError extends Error {
   constructor(type, message) {
@@ -11,9 +12,8 @@ class RuntimeError extends Error {
   }
 }
 
-async function loadHandler({ root, entry, export: name }) {
-  const file = path.join(root, entry);
-  const module = await importEntry(file);
+async function loadHandler({ root, entry, export: name, pack }) {
+  const module = await importEntry(path.join(root, entry), pack ? root : '');
   const handler = [module, module?.default].map((m) => m?.[name]).find((h) => h !== undefined);
   if (typeof handler === 'function') return handler;
   if (handler === undefined && typeof (module?.default?.default ?? module?.default) === 'function' && name === 'handler') {
@@ -22,8 +22,10 @@ async function loadHandler({ root, entry, export: name }) {
   throw new RuntimeError('Runtime.HandlerNotFound', handler === undefined ? `${entry} exports no ${name}` : `${name} of ${entry} is not a function`);
 }
 
-async function importEntry(file) {
+// importEntry gives the exports of the handler's file: of the pack in the folder pack, or of a file.
+async function importEntry(file, pack) {
   try {
+    if (pack) return loadPack(pack);
     if (file.endsWith('.mjs')) return await import(pathToFileURL(file));
     try {
       return require(file);
