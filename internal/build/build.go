@@ -31,9 +31,15 @@ type Options struct {
 	Policy func(function string, own *policy.Policy) (*policy.Policy, error)
 	// Smoke loads a built function as it will be loaded, but calls nothing in it, and tells whether that
 	// succeeds. Without Smoke no function becomes a pack: that it behaves as its files do is found out
-	// only by trying. Functions with the same id are the same in all that they hold. It is called from several
-	// goroutines.
-	Smoke func(ctx context.Context, id string, f Function) error
+	// only by trying. It is called from several goroutines.
+	Smoke func(ctx context.Context, t Trial) error
+}
+
+// Trial is a function that is to be loaded.
+type Trial struct {
+	ID       string // the same for functions that are the same in all that they hold
+	Function Function
+	Policies []*policy.Policy // of all functions of the site; nil for one without any
 }
 
 // Artifact is a built site. It lasts until Close.

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -26,6 +27,10 @@ const (
 // writeFunctions writes every function that is not broken to a folder of its name in dir. One whose files
 // can't be taken is broken from then on.
 func writeFunctions(ctx context.Context, o Options, dir string, built []output) ([]contentFunction, error) {
+	var policies []*policy.Policy
+	for _, b := range built {
+		policies = append(policies, b.policy)
+	}
 	written := make([]contentFunction, len(built))
 	errs := make([]error, len(built))
 	var wg sync.WaitGroup
@@ -37,7 +42,7 @@ func writeFunctions(ctx context.Context, o Options, dir string, built []output) 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			written[i], errs[i] = writeFunction(ctx, o, filepath.Join(dir, built[i].name), &built[i])
+			written[i], errs[i] = writeFunction(ctx, o, filepath.Join(dir, built[i].name), &built[i], policies)
 		})
 	}
 	wg.Wait()
@@ -58,13 +63,13 @@ func writeFunctions(ctx context.Context, o Options, dir string, built []output) 
 }
 
 // writeFunction writes one function, as a pack if there is one that loads, else as a bundle.
-func writeFunction(ctx context.Context, o Options, dir string, b *output) (contentFunction, error) {
+func writeFunction(ctx context.Context, o Options, dir string, b *output, policies []*policy.Policy) (contentFunction, error) {
 	if o.Smoke != nil && b.pack.files != nil {
 		f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.pack.entry, Export: b.export, Form: formPack}
 		if err := writeFiles(ctx, dir, b.pack.files, &f); err != nil {
 			return f, err
 		}
-		err := o.Smoke(ctx, f.id(), f.function(dir))
+		err := o.Smoke(ctx, Trial{f.id(), f.function(dir), policies})
 		if err == nil || ctx.Err() != nil {
 			return f, ctx.Err()
 		}

@@ -95,7 +95,7 @@ func TestABuildThatEndsWhileAPackIsTried(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = Build(ctx, s, Options{StateDir: t.TempDir(), Smoke: func(context.Context, string, Function) error {
+	_, err = Build(ctx, s, Options{StateDir: t.TempDir(), Smoke: func(context.Context, Trial) error {
 		cancel()
 		return errors.New("not now")
 	}})

@@ -22,8 +22,8 @@ func buildPacks(t *testing.T, dir, state string) *Artifact {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := Build(context.Background(), s, Options{StateDir: state, Smoke: func(ctx context.Context, _ string, f Function) error {
-		out, err := inShim(f, "load")
+	a, err := Build(context.Background(), s, Options{StateDir: state, Smoke: func(_ context.Context, trial Trial) error {
+		out, err := inShim(trial.Function, "load")
 		if err == nil && out != "loaded" {
 			err = errors.New(out)
 		}

@@ -259,15 +259,20 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 	if !inPackage && strings.Contains(text, "createRequire") {
 		p.referencesIn(text, a.Path)
 	}
+	text = p.keep(a.Path, text)
+	return api.OnLoadResult{Contents: &text, ResolveDir: filepath.Dir(a.Path), Loader: api.LoaderDefault}, nil
+}
+
+// keep keeps the text of a file for a pack, and gives what a bundle needs of it.
+func (p *pass) keep(file, text string) string {
 	p.mu.Lock()
-	p.sources[a.Path] = text
+	p.sources[file] = text
 	p.mu.Unlock()
-	name := p.placeOf(a.Path)
-	if a.Path == p.entry {
+	name := p.placeOf(file)
+	if file == p.entry {
 		name = p.output()
 	}
-	text = withPaths(text, name)
-	return api.OnLoadResult{Contents: &text, ResolveDir: filepath.Dir(a.Path), Loader: api.LoaderDefault}, nil
+	return withPaths(text, name)
 }
 
 // requireCall is a call of a function that is called like require, with a string.

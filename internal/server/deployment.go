@@ -50,7 +50,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of})
+	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of, Smoke: d.trials.smoke(env)})
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +83,9 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 			d.opts.Logger.Error("function is broken", "function", name, "error", f.Err)
 			dep.backends[name] = broken{f.Err}
 			continue
+		}
+		if f.Why != "" {
+			d.opts.Logger.Info("the function runs from a bundle, not from a pack", "function", name, "why", f.Why)
 		}
 		dep.backends[name] = backend{d.pool(f, engines[name], shared, env)}
 	}

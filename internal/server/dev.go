@@ -56,6 +56,7 @@ type Dev struct {
 	node       runtime.Node
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
+	trials     *trials
 	recorder   *record.Redactor
 	violations *violations
 	named      *naming
@@ -88,6 +89,9 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		Recorder:     d.recorder,
 		Logger:       o.Logger,
 	}); err != nil {
+		return nil, err
+	}
+	if d.trials, err = newTrials(d); err != nil {
 		return nil, err
 	}
 	if d.listener, err = listen(o.Listen); err != nil {
@@ -202,6 +206,7 @@ func (d *Dev) Close() {
 	late.Stop()
 	d.current.close()
 	d.egress.Close()
+	d.trials.egress.Close()
 	d.launcher.Close()
 	d.violations.Close()
 }
