@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/weir-run/weir/internal/site"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 const plainSite = "-- netlify.toml --\n[functions]\ndirectory = \"functions\"\n"
@@ -39,7 +40,7 @@ func TestWhatIsNoPackIsABundleAndSaysWhy(t *testing.T) {
 			if got, err := inShim(f, "call"); got != "1" {
 				t.Errorf("the bundle answers %s %v", got, err)
 			}
-			if _, err := os.Stat(filepath.Join(f.Bundle.Dir, packDir, "pack.json")); err == nil {
+			if _, err := os.Stat(filepath.Join(f.Bundle.Dir, weir.PackDir, "pack.json")); err == nil {
 				t.Error("the pack is still there")
 			}
 		})

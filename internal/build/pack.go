@@ -19,10 +19,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-)
 
-// packDir is where a pack's files lie in a function's folder.
-const packDir = ".weir"
+	"github.com/weir-run/weir/internal/weir"
+)
 
 // maxModules bounds the modules of a pack. The largest packages that functions use have a few thousand.
 const maxModules = 50000
@@ -87,7 +86,7 @@ func packed(ctx context.Context, b *bundler, included tree) (tree, string, error
 		delete(files, filepath.ToSlash(rel))
 	}
 	for name := range files {
-		if first, _, _ := strings.Cut(name, "/"); first == packDir {
+		if first, _, _ := strings.Cut(name, "/"); first == weir.PackDir {
 			return nil, "", unpackable("it has a file of the name " + name)
 		}
 	}
@@ -102,7 +101,7 @@ func packed(ctx context.Context, b *bundler, included tree) (tree, string, error
 	maps.Copy(files, made)
 	entry := index.Modules[0].File
 	if _, ok := files[entry]; !ok { // what asks for the handler's file and its folder shall find them
-		files[entry] = source{data: []byte("// The code of this function lies in " + packDir + "/pack.js.\n")}
+		files[entry] = source{data: []byte("// The code of this function lies in " + weir.PackDir + "/pack.js.\n")}
 	}
 	return files, entry, files.fits()
 }

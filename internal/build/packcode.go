@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // Parameters of the functions that modules are put into. Those of an ES module are declared by its own
@@ -111,9 +113,9 @@ func (b *bundler) print(ctx context.Context, index *packIndex) (tree, error) {
 		return nil, err
 	}
 	return tree{
-		path.Join(packDir, "pack.js"):     {data: code.Bytes()},
-		path.Join(packDir, "pack.json"):   {data: about},
-		path.Join(packDir, "pack.js.map"): {data: smap},
+		path.Join(weir.PackDir, "pack.js"):     {data: code.Bytes()},
+		path.Join(weir.PackDir, "pack.json"):   {data: about},
+		path.Join(weir.PackDir, "pack.js.map"): {data: smap},
 	}, nil
 }
 

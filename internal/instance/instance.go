@@ -38,6 +38,7 @@ type instance struct {
 	id      string
 	cfg     *Config
 	limits  weir.Limits
+	code    *runtime.Code // compiled ahead; nil: nothing
 	proc    *sandbox.Process
 	egress  *egress.Sandbox
 	conn    *runtime.Conn
@@ -62,7 +63,7 @@ type instance struct {
 // newInstance starts a sandbox and loads the function's code in it. onEnd is called once, when
 // the instance has ended; not if newInstance fails.
 func newInstance(ctx context.Context, cfg *Config, limits weir.Limits, onEnd func()) (*instance, error) {
-	in := &instance{id: newID(), cfg: cfg, limits: limits, exited: make(chan struct{}), onEnd: onEnd}
+	in := &instance{id: newID(), cfg: cfg, limits: limits, code: cfg.code.get(), exited: make(chan struct{}), onEnd: onEnd}
 	in.denials = newDenials(in)
 	if err := in.launch(ctx); err != nil {
 		return nil, err
@@ -119,6 +120,9 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 	cfg, eng := in.cfg, in.cfg.Engine
 	content := maps.Clone(runtime.Content())
 	content[runtime.CertPath] = in.egress.CertFile()
+	if in.code != nil {
+		content[runtime.CodePath] = in.code.Data
+	}
 	s := &sandbox.Spec{
 		Name:     cfg.Function,
 		Argv:     runtime.Argv(cfg.Node, in.limits),
@@ -176,7 +180,7 @@ func hostPaths(grants []string) []string {
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
 	err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
-		Node: in.cfg.Node, Words: in.words()}, time.Now().Add(loadTime))
+		Node: in.cfg.Node, Words: in.words(), Code: sizes(in.code)}, time.Now().Add(loadTime))
 	in.look()
 	if err == nil {
 		return nil
@@ -199,6 +203,14 @@ func (in *instance) load() error {
 	default:
 		return in.crash(err, "while it was loaded")
 	}
+}
+
+// sizes gives those of the parts of code, nil if there is none.
+func sizes(code *runtime.Code) []int {
+	if code == nil {
+		return nil
+	}
+	return code.Sizes
 }
 
 // env is what process.env holds: the platform's variables and those of the site's that the

@@ -40,7 +40,10 @@ type Config struct {
 	Max      int           // 0: DefaultMax
 	Idle     time.Duration // 0: DefaultIdle
 
-	host *host // made by NewPool
+	CodeDir string // where compiled code is kept; "": nowhere, and none is made
+
+	host *host     // made by NewPool
+	code *compiled // likewise
 }
 
 // Info says which instance served an invocation.
@@ -82,6 +85,7 @@ func NewPool(cfg Config) *Pool {
 	for range cfg.Max {
 		p.slots <- struct{}{}
 	}
+	p.cfg.code = newCompiled(&p.cfg, p.limits)
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.live.Add(1)
 	go p.watch()
@@ -216,5 +220,6 @@ func (p *Pool) start(ctx context.Context) (*instance, error) {
 		p.live.Done()
 		return nil, err
 	}
+	p.live.Go(func() { p.cfg.code.want(p.ctx) }) // in is live, so Close still waits for more
 	return in, nil
 }

@@ -31,10 +31,10 @@ type ConnOptions struct {
 	OnReport func(Report) // takes the shim's reports, one at a time
 }
 
-// Report is a file or program that the walls refused, or a watched variable that was read, as the shim
-// saw it. It is advisory.
+// Report is a file or program that the walls refused, a watched variable that was read, or compiled code
+// that can't be used, as the shim saw it. It is advisory.
 type Report struct {
-	Kind   string `json:"kind"`   // "read", "write", "exec" or "env"
+	Kind   string `json:"kind"`   // "read", "write", "exec", "env" or "code"; of "code" the rest is empty
 	Target string `json:"target"` // absolute path, or the variable's name; a program may be a bare name
 	Errno  string `json:"errno"`  // such as "ENOENT"; not of "env"
 	Call   string `json:"call"`   // "open", "scandir" and so on; of files only
@@ -48,6 +48,7 @@ type LoadRequest struct {
 	Limits  weir.Limits
 	Node    Node
 	Words   Words
+	Code    []int // sizes of the parts of CodePath; nil: there is no such file
 }
 
 // Words is what the shim needs to put a refusal into words.
@@ -162,7 +163,7 @@ func (c *Conn) load(l LoadRequest, deadline time.Time, root string) error {
 	env := environment(name, memoryMB, handler, l.Node.Major)
 	maps.Copy(env, l.Env)
 	body, err := json.Marshal(map[string]any{
-		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "pack": l.Bundle.Pack, "env": env,
+		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "pack": l.Bundle.Pack, "code": l.Code, "env": env,
 		"words": l.Words, "functionName": name, "memoryMB": memoryMB, "maxResult": maxPayload(l.Limits),
 		"watched":       l.Watched,
 		"logStreamName": time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + rand.Text(),

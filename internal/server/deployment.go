@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 
@@ -146,6 +147,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, shared []string, env ma
 		Recorder: d.recorder,
 		Log:      d.opts.Log,
 		Logger:   d.opts.Logger,
+		CodeDir:  filepath.Join(d.opts.StateDir, "code"),
 	})
 }
 

@@ -17,6 +17,9 @@ type Bundle struct {
 	Pack     bool     // the code is a pack, which the shim loads, not files that Node does
 }
 
+// PackDir is the folder of a bundle in which a pack's own files lie: its code is PackDir/pack.js.
+const PackDir = ".weir"
+
 // Limits bound one function. A zero field means the default (DefaultLimits), never "no limit".
 type Limits struct {
 	Timeout   time.Duration // of one invocation, wall clock

@@ -12,8 +12,9 @@ class RuntimeError extends Error {
   }
 }
 
-async function loadHandler({ root, entry, export: name, pack }) {
-  const module = await importEntry(path.join(root, entry), pack ? root : '');
+// loadHandler gives the handler; rejected is that of loadPack.
+async function loadHandler({ root, entry, export: name, pack, code }, rejected) {
+  const module = await importing(() => pack ? loadPack(root, code, rejected) : importEntry(path.join(root, entry)));
   const handler = [module, module?.default].map((m) => m?.[name]).find((h) => h !== undefined);
   if (typeof handler === 'function') return handler;
   if (handler === undefined && typeof (module?.default?.default ?? module?.default) === 'function' && name === 'handler') {
@@ -22,17 +23,19 @@ async function loadHandler({ root, entry, export: name, pack }) {
   throw new RuntimeError('Runtime.HandlerNotFound', handler === undefined ? `${entry} exports no ${name}` : `${name} of ${entry} is not a function`);
 }
 
-// importEntry gives the exports of the handler's file: of the pack in the folder pack, or of a file.
-async function importEntry(file, pack) {
+async function importEntry(file) {
+  if (file.endsWith('.mjs')) return import(pathToFileURL(file));
   try {
-    if (pack) return loadPack(pack);
-    if (file.endsWith('.mjs')) return await import(pathToFileURL(file));
-    try {
-      return require(file);
-    } catch (e) {
-      if (e?.code !== 'ERR_REQUIRE_ESM' && e?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw e;
-      return await import(pathToFileURL(file));
-    }
+    return require(file);
+  } catch (e) {
+    if (e?.code !== 'ERR_REQUIRE_ESM' && e?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw e;
+    return import(pathToFileURL(file));
+  }
+}
+
+async function importing(load) {
+  try {
+    return await load();
   } catch (e) {
     if (e instanceof SyntaxError) throw named(e, 'Runtime.UserCodeSyntaxError');
     if (e?.code === 'MODULE_NOT_FOUND' || e?.code === 'ERR_MODULE_NOT_FOUND') throw named(e, 'Runtime.ImportModuleError');

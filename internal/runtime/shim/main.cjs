@@ -28,7 +28,7 @@ channel.onload = async (request) => {
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
-    const handler = await loadHandler(request);
+    const handler = await loadHandler(request, () => channel.send('report', { kind: 'code' }));
     runner = new Runner(handler, request, channel);
     channel.send('loaded', {});
   } catch (e) {

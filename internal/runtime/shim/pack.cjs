@@ -10,9 +10,21 @@ const { pathToFileURL } = require('node:url');
 
 const own = Object.hasOwn;
 
-// loadPack evaluates the handler's module in the pack below root and gives its exports.
-function loadPack(root) {
-  return new Pack(root).run(0, module);
+// loadPack evaluates the handler's module in the pack below root and gives its exports. sizes are those of
+// what compilePack gave for this pack, and codeFile now holds; without them all is compiled anew. rejected
+// is called if V8 can't use some of it, which is of another build of Node then.
+function loadPack(root, sizes, rejected) {
+  const pack = new Pack(root);
+  if (sizes) pack.useCode(fs.readFileSync(codeFile), sizes, rejected);
+  return pack.run(0, module);
+}
+
+// codeFile is where the supervisor puts the compiled code of a pack.
+const codeFile = path.join(__dirname, 'code');
+
+// compilePack gives the compiled code of each script of a pack. It runs none of it.
+function compilePack(root) {
+  return new Pack(root).compileAll();
 }
 
 class Pack {
@@ -24,6 +36,8 @@ class Pack {
   #running = []; // Module objects by index
   #failed = new Map(); // what an ES module threw, by index: it is not evaluated again
   #outside; // require for what is not in the pack
+  #code = []; // compiled, of each package
+  #rejected; // called once
 
   constructor(root) {
     const file = path.join(root, '.weir', 'pack.js');
@@ -83,15 +97,34 @@ class Pack {
   #script(id) {
     const p = this.#packages[id];
     if (p.functions === undefined) {
-      const slice = p.ascii ? 'latin1Slice' : 'utf8Slice';
-      const script = new vm.Script(this.#text[slice](p.at, p.at + p.size), {
-        filename: path.join(this.#root, '.weir', 'pack.js'),
-        lineOffset: p.line,
-        importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER, // for import() in eval
-      });
+      const script = this.#compile(p, this.#code[id]);
+      if (script.cachedDataRejected) {
+        this.#rejected?.();
+        this.#rejected = undefined;
+      }
       p.functions = script.runInThisContext()(...helpers);
     }
     return p.functions;
+  }
+
+  useCode(code, sizes, rejected) {
+    let at = 0;
+    this.#code = sizes.map((size) => code.subarray(at, at += size));
+    this.#rejected = rejected;
+  }
+
+  compileAll() {
+    return this.#packages.map((p) => this.#compile(p).createCachedData());
+  }
+
+  #compile(p, cachedData) {
+    const slice = p.ascii ? 'latin1Slice' : 'utf8Slice';
+    return new vm.Script(this.#text[slice](p.at, p.at + p.size), {
+      filename: path.join(this.#root, '.weir', 'pack.js'),
+      lineOffset: p.line,
+      importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER, // for import() in eval
+      cachedData,
+    });
   }
 
   #requireOf(spec, module) {
@@ -225,4 +258,4 @@ const helpers = [
   (exports) => Object.defineProperty(exports, '__esModule', { value: true }), // __toCommonJS
 ];
 
-module.exports = { loadPack };
+module.exports = { loadPack, compilePack };
