@@ -249,10 +249,27 @@ func open(dir string, held *os.File) (*Artifact, error) {
 }
 
 func parseManifest(manifest []byte) (c content, err error) {
-	if err = json.Unmarshal(manifest, &c); err == nil && c.Format != format {
-		err = fmt.Errorf("the manifest has format %d, and this version reads %d", c.Format, format)
+	if err = json.Unmarshal(manifest, &c); err != nil {
+		return c, err
 	}
-	return c, err
+	if c.Format != format {
+		return c, fmt.Errorf("the manifest has format %d, and this version reads %d", c.Format, format)
+	}
+	for _, f := range c.Functions {
+		if f.Form != formPack && f.Form != formBundle {
+			return c, fmt.Errorf("%q has the unknown form %q", f.Name, f.Form)
+		}
+		names := []string{f.Name, f.Entry}
+		for _, file := range f.Files {
+			names = append(names, file.Name)
+		}
+		for _, name := range names {
+			if !filepath.IsLocal(name) {
+				return c, fmt.Errorf("the name %q leads out of the artifact", name)
+			}
+		}
+	}
+	return c, nil
 }
 
 // Policies reads the policies of the artifact in dir, by function, and nothing else of it: a copy of
