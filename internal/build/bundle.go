@@ -242,12 +242,15 @@ func (b *bundler) wants(dir string) map[string]string {
 	return all
 }
 
+// topLevelAwait begins esbuild's error about an await outside of a function.
+const topLevelAwait = `Top-level await is currently not supported with the "cjs"`
+
 // betterFormat gives the module format that the bundle must have: that of the entry by Node's rules,
 // but an ES module if the code, written as one, does what only those can: await at the top, or
 // import an ES module that is not bundled.
 func (b *bundler) betterFormat(p *pass, res api.BuildResult) api.Format {
 	for _, m := range res.Errors {
-		if strings.HasPrefix(m.Text, "Top-level await is currently not supported with the \"cjs\"") {
+		if strings.HasPrefix(m.Text, topLevelAwait) {
 			return api.FormatESModule
 		}
 	}

@@ -13,6 +13,7 @@ package build
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -70,7 +71,7 @@ func packed(ctx context.Context, b *bundler, included tree) (tree, string, error
 		again := newBundler(b.site, b.fn, b.entry, included, b.memo)
 		again.packing = true
 		if _, err := again.run(ctx); err != nil {
-			return nil, "", err
+			return nil, "", asUnpackable(err)
 		}
 		b = again
 	}
@@ -104,6 +105,15 @@ func packed(ctx context.Context, b *bundler, included tree) (tree, string, error
 		files[entry] = source{data: []byte("// The code of this function lies in " + weir.PackDir + "/pack.js.\n")}
 	}
 	return files, entry, files.fits()
+}
+
+// asUnpackable words esbuild's error about what a pack can't do, and a bundle can.
+func asUnpackable(err error) error {
+	var e *weir.Error
+	if errors.As(err, &e) && strings.HasPrefix(e.Message, topLevelAwait) {
+		return unpackable(fmt.Sprintf("%s: it waits at the top of a module", e.Pos))
+	}
+	return err
 }
 
 // packEntry gives the name of the handler's file, as Node would run it.

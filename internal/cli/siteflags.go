@@ -28,6 +28,7 @@ type siteFlags struct {
 	node        string
 	identityKey string
 	learn       bool
+	only        string // the function that will be invoked; "": any may be
 }
 
 func (f *siteFlags) register(c *cobra.Command) {
@@ -49,7 +50,7 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 		}
 	}
 	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
-	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn,
+	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn, Only: f.only,
 		Log: printLines(s.err), Logger: logger, Progress: s.err}
 	var err error
 	if o.StateDir, err = stateDir(); err != nil {

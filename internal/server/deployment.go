@@ -85,7 +85,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 			dep.backends[name] = broken{f.Err}
 			continue
 		}
-		if f.Why != "" {
+		if f.Why != "" && d.wanted(name) {
 			d.opts.Logger.Info("the function runs from a bundle, not from a pack", "function", name, "why", f.Why)
 		}
 		dep.backends[name] = backend{d.pool(f, engines[name], shared, env)}

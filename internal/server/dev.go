@@ -47,6 +47,7 @@ type DevOptions struct {
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
 	Learn      bool      // every policy is monitored, also of functions without one: records are what is wanted
+	Only       string    // the one function that will be invoked, so that no others are tried as packs; "": any may be
 	Unwatched  []string  // absolute paths of files that this process writes, records or else: their changes mean nothing
 }
 

@@ -5,6 +5,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -16,6 +17,11 @@ import (
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
 )
+
+var errNotWanted = errors.New("nobody will invoke it")
+
+// wanted tells whether a function may be invoked.
+func (d *Dev) wanted(function string) bool { return d.opts.Only == "" || d.opts.Only == function }
 
 // trials tries functions and remembers what came of it.
 type trials struct {
@@ -38,6 +44,9 @@ func (t *trials) smoke(env map[string]string) func(context.Context, build.Trial)
 		t.env, t.seen = env, map[string]error{}
 	}
 	return func(ctx context.Context, trial build.Trial) error {
+		if !t.dev.wanted(trial.Function.Bundle.Function) {
+			return errNotWanted
+		}
 		t.mu.Lock()
 		err, known := t.seen[trial.ID]
 		t.mu.Unlock()

@@ -59,3 +59,13 @@ func TestATrialIsBehindTheWalls(t *testing.T) {
 		t.Errorf("the log says %s", log)
 	}
 }
+
+// Who will invoke one function waits for no other's trial.
+func TestOnlyTheFunctionThatWillBeInvokedIsTried(t *testing.T) {
+	files := map[string]string{"netlify.toml": netlify, "functions/f.js": handler("f"), "functions/g.js": handler("g")}
+	s := serveStill(t, files, func(o *DevOptions) { o.Only = "f" })
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "state/artifacts/*/functions/*/.weir/pack.js"))
+	if err != nil || len(found) != 1 || !strings.Contains(found[0], "/f/") || strings.Contains(s.log.String(), "pack") {
+		t.Errorf("packs: %v %v; the log says %s", found, err, s.log.String())
+	}
+}
