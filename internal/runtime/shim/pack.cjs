@@ -8,6 +8,8 @@ const vm = require('node:vm');
 const Module = require('node:module');
 const { pathToFileURL } = require('node:url');
 
+// Packages replace these, and what is loaded after them must still be found.
+const { closeSync, openSync, readFileSync, readSync } = fs;
 const own = Object.hasOwn;
 
 // loadPack evaluates the handler's module in the pack below root and gives its exports. sizes are those of
@@ -15,7 +17,7 @@ const own = Object.hasOwn;
 // is called if V8 can't use some of it, which is of another build of Node then.
 function loadPack(root, sizes, rejected) {
   const pack = new Pack(root);
-  if (sizes) pack.useCode(fs.readFileSync(codeFile), sizes, rejected);
+  if (sizes) pack.useCode(readFileSync(codeFile), sizes, rejected);
   return pack.run(0, module);
 }
 
@@ -29,7 +31,7 @@ function compilePack(root) {
 
 class Pack {
   #root;
-  #text;
+  #file;
   #modules;
   #packages;
   #byFile = null; // indices of modules, by file
@@ -40,10 +42,9 @@ class Pack {
   #rejected; // called once
 
   constructor(root) {
-    const file = path.join(root, '.weir', 'pack.js');
     this.#root = root;
-    this.#text = fs.readFileSync(file);
-    const index = JSON.parse(fs.readFileSync(file + 'on', 'utf8'));
+    this.#file = path.join(root, '.weir', 'pack.js');
+    const index = JSON.parse(readFileSync(path.join(root, '.weir', 'pack.json'), 'utf8'));
     this.#modules = index.modules;
     this.#packages = index.packages;
     this.#outside = Module.createRequire(path.join(root, index.modules[0].file));
@@ -83,8 +84,7 @@ class Pack {
 
   #evaluate(id, spec, module) {
     if (spec.json) {
-      const [at, size] = spec.json;
-      module.exports = JSON.parse(this.#text.utf8Slice(at, at + size));
+      module.exports = JSON.parse(this.#read(...spec.json).utf8Slice());
       return;
     }
     const code = this.#script(spec.package)[spec.slot];
@@ -119,12 +119,24 @@ class Pack {
 
   #compile(p, cachedData) {
     const slice = p.ascii ? 'latin1Slice' : 'utf8Slice';
-    return new vm.Script(this.#text[slice](p.at, p.at + p.size), {
-      filename: path.join(this.#root, '.weir', 'pack.js'),
+    return new vm.Script(this.#read(p.at, p.size)[slice](), {
+      filename: this.#file,
       lineOffset: p.line,
       importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER, // for import() in eval
       cachedData,
     });
+  }
+
+  // read gives a part of pack.js. Most of a large one may never be needed.
+  #read(at, size) {
+    const part = Buffer.allocUnsafeSlow(size);
+    const fd = openSync(this.#file);
+    try {
+      if (readSync(fd, part, 0, size, at) !== size) throw new Error(`${this.#file} is cut short`);
+    } finally {
+      closeSync(fd);
+    }
+    return part;
   }
 
   #requireOf(spec, module) {
