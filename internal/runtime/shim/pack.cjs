@@ -207,7 +207,7 @@ class Pack {
       const to = require.resolve(name);
       return path.isAbsolute(to) ? pathToFileURL(to).href : to.startsWith('node:') ? to : 'node:' + to;
     };
-    return { __proto__: null, dirname: module.path, filename: module.filename, resolve, url };
+    return { __proto__: null, dirname: module.path, filename: module.filename, main: false, resolve, url };
   }
 }
 
