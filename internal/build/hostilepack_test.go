@@ -69,7 +69,7 @@ func TestNoSourceEndsItsWrapper(t *testing.T) {
 }
 
 func TestManyModulesAndDeepOnes(t *testing.T) {
-	const wide, deep = 10000, 1000
+	const wide, deep = manyModules, 500
 	dir := newSite(t, plainSite)
 	var all strings.Builder
 	for i := range wide {
