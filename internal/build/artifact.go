@@ -36,7 +36,7 @@ const (
 )
 
 // format is the version of manifest.json; it changes whenever the meaning does.
-const format = 2
+const format = 3
 
 // content is manifest.json.
 type content struct {
@@ -49,6 +49,7 @@ type contentFunction struct {
 	Policy *policy.Policy `json:",omitempty"` // as it was built with: another policy is another artifact
 	Entry  string
 	Export string
+	Form   string // "pack" or "bundle"
 	Addons []string
 	Files  []contentFile // sorted by name
 }
@@ -60,8 +61,8 @@ type contentFile struct {
 }
 
 // write puts the artifact into place and checks it if it is there already.
-func write(ctx context.Context, stateDir string, built []output) (*Artifact, error) {
-	store, err := filepath.Abs(filepath.Join(stateDir, "artifacts"))
+func write(ctx context.Context, o Options, built []output) (*Artifact, error) {
+	store, err := filepath.Abs(filepath.Join(o.StateDir, "artifacts"))
 	if err != nil {
 		return nil, err
 	}
@@ -76,20 +77,8 @@ func write(ctx context.Context, stateDir string, built []output) (*Artifact, err
 		return nil, err
 	}
 	c := content{Format: format}
-	for i := range built {
-		if built[i].err != nil {
-			continue
-		}
-		f, err := writeFunction(ctx, filepath.Join(tmp, "functions", built[i].name), &built[i])
-		var bad *weir.Error
-		if errors.As(err, &bad) {
-			built[i].err = err
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		c.Functions = append(c.Functions, f)
+	if c.Functions, err = writeFunctions(ctx, o, filepath.Join(tmp, "functions"), built); err != nil {
+		return nil, err
 	}
 	manifest, err := json.MarshalIndent(c, "", "\t")
 	if err != nil {
@@ -143,33 +132,13 @@ func (a *Artifact) complete(built []output) *Artifact {
 	}
 	a.Functions = nil
 	for _, b := range built {
-		f := Function{Bundle: weir.Bundle{Function: b.name}, Policy: b.policy, Err: b.err}
+		f := Function{Bundle: weir.Bundle{Function: b.name}, Policy: b.policy, Err: b.err, Why: b.pack.why}
 		if b.err == nil {
 			f.Bundle = bundles[b.name]
 		}
 		a.Functions = append(a.Functions, f)
 	}
 	return a
-}
-
-// writeFunction writes one function's files and gives their hashes.
-func writeFunction(ctx context.Context, dir string, b *output) (contentFunction, error) {
-	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Addons: addons(b.files)}
-	for _, name := range b.files.names() {
-		if err := ctx.Err(); err != nil {
-			return f, err
-		}
-		if !filepath.IsLocal(name) {
-			return f, fmt.Errorf("the name %q leads out of the bundle", name)
-		}
-		file, err := writeSource(filepath.Join(dir, filepath.FromSlash(name)), b.files[name])
-		if err != nil {
-			return f, err
-		}
-		file.Name = name
-		f.Files = append(f.Files, file)
-	}
-	return f, nil
 }
 
 func writeSource(to string, src source) (contentFile, error) {
@@ -266,8 +235,7 @@ func open(dir string, held *os.File) (*Artifact, error) {
 		for _, file := range f.Files {
 			known[filepath.Join(root, filepath.FromSlash(file.Name))] = file
 		}
-		a.Functions = append(a.Functions, Function{Policy: f.Policy, Bundle: weir.Bundle{
-			Function: f.Name, Dir: root, Entry: f.Entry, Export: f.Export, Addons: f.Addons}})
+		a.Functions = append(a.Functions, f.function(root))
 	}
 	if err := check(filepath.Join(dir, "functions"), known); err != nil {
 		return nil, err
@@ -279,10 +247,27 @@ func open(dir string, held *os.File) (*Artifact, error) {
 }
 
 func parseManifest(manifest []byte) (c content, err error) {
-	if err = json.Unmarshal(manifest, &c); err == nil && c.Format != format {
-		err = fmt.Errorf("the manifest has format %d, and this version reads %d", c.Format, format)
+	if err = json.Unmarshal(manifest, &c); err != nil {
+		return c, err
 	}
-	return c, err
+	if c.Format != format {
+		return c, fmt.Errorf("the manifest has format %d, and this version reads %d", c.Format, format)
+	}
+	for _, f := range c.Functions {
+		if f.Form != formPack && f.Form != formBundle {
+			return c, fmt.Errorf("%q has the unknown form %q", f.Name, f.Form)
+		}
+		names := []string{f.Name, f.Entry}
+		for _, file := range f.Files {
+			names = append(names, file.Name)
+		}
+		for _, name := range names {
+			if !filepath.IsLocal(name) {
+				return c, fmt.Errorf("the name %q leads out of the artifact", name)
+			}
+		}
+	}
+	return c, nil
 }
 
 // Policies reads the policies of the artifact in dir, by function, and nothing else of it: a copy of

@@ -199,3 +199,32 @@ export const handler = async () => charge();
 		t.Errorf("got %s", got)
 	}
 }
+
+// FuzzParseManifest: whatever lies in an artifact's folder, reading it ends in an error or in functions whose
+// files are in that folder.
+func FuzzParseManifest(f *testing.F) {
+	f.Add([]byte(`{"Format":3,"Functions":[{"Name":"f","Entry":"f.js","Form":"pack","Files":[{"Name":".weir/pack.js","SHA256":"00"}]}]}`))
+	f.Add([]byte(`{"Format":3,"Functions":[{"Name":"../f","Files":[{"Name":"../../x"}]}]}`))
+	f.Add([]byte(`{"Format":2}`))
+	f.Fuzz(func(t *testing.T, manifest []byte) {
+		c, err := parseManifest(manifest)
+		if err != nil {
+			return
+		}
+		for _, fn := range c.Functions {
+			if fn.Form != formPack && fn.Form != formBundle {
+				t.Errorf("a function has the form %q", fn.Form)
+			}
+			for _, name := range []string{fn.Name, fn.Entry} {
+				if !filepath.IsLocal(name) {
+					t.Errorf("%q leads out of the artifact", name)
+				}
+			}
+			for _, file := range fn.Files {
+				if !filepath.IsLocal(file.Name) {
+					t.Errorf("%q leads out of the artifact", file.Name)
+				}
+			}
+		}
+	})
+}

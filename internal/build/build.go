@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -28,6 +29,17 @@ type Options struct {
 	// Policy gives the policy that a function is built with; own is that of its Intrinsic bootstrap, nil
 	// if it has none. Without Policy, only bootstraps give one.
 	Policy func(function string, own *policy.Policy) (*policy.Policy, error)
+	// Smoke loads a built function as it will be loaded, but calls nothing in it, and tells whether that
+	// succeeds. Without Smoke no function becomes a pack: that it behaves as its files do is found out
+	// only by trying. It is called from several goroutines.
+	Smoke func(ctx context.Context, t Trial) error
+}
+
+// Trial is a function that is to be loaded.
+type Trial struct {
+	ID       string // the same for functions that are the same in all that they hold
+	Function Function
+	Policies []*policy.Policy // of all functions of the site; nil for one without any
 }
 
 // Artifact is a built site. It lasts until Close.
@@ -46,6 +58,7 @@ type Function struct {
 	Bundle weir.Bundle    // only Function is set if Err is
 	Policy *policy.Policy // see Options.Policy; also of a function with Err
 	Err    error          // why the function can't be served; the others can
+	Why    string         // it is no pack; "" if it is one, or nobody tried
 }
 
 // Build builds every function of s and writes the artifact, or finds that the same one is there
@@ -60,7 +73,7 @@ func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
 	if err := givePolicies(built, o); err != nil {
 		return nil, err
 	}
-	a, err := write(ctx, o.StateDir, built)
+	a, err := write(ctx, o, built)
 	if err != nil {
 		return nil, fmt.Errorf("writing the artifact: %w", err)
 	}
@@ -115,9 +128,17 @@ type output struct {
 	entry    string // relative to the bundle
 	export   string
 	files    tree
+	pack     packForm
 	policy   *policy.Policy
 	warnings []string
 	err      error
+}
+
+// packForm is the same function as a pack.
+type packForm struct {
+	entry string
+	files tree   // nil if there is no pack
+	why   string // there is none
 }
 
 // buildFunction makes the content of one function's bundle; m is shared with the site's others, and env
@@ -148,11 +169,18 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 	for _, file := range included {
 		out.files.add(file.Name, file.Path)
 	}
+	taken := maps.Clone(out.files)
 	b := newBundler(s, f, main, out.files, m)
 	out.entry, out.err = b.run(ctx)
 	out.warnings = append(out.warnings, b.warnings...)
 	if out.err == nil {
 		out.err = out.files.fits()
+	}
+	if out.err != nil {
+		return out
+	}
+	if out.pack.files, out.pack.entry, err = packed(ctx, b, taken); err != nil {
+		out.pack = packForm{why: err.Error()}
 	}
 	return out
 }

@@ -43,6 +43,8 @@ type bundler struct {
 	guessed  bool                         // later holds guesses, too
 	warnings []string
 	memo     *memo
+	packing  bool  // for a pack: an ES module is no reason to carry what it imports, see packed
+	done     *pass // the last pass, when run has succeeded
 
 	mu      sync.Mutex         // for what passes find while esbuild calls them, here and in pass
 	edges   map[edge]bool      // every import between packages that any pass saw
@@ -67,7 +69,7 @@ func (b *bundler) run(ctx context.Context) (string, error) {
 		if b.learn(p, res) {
 			continue
 		}
-		if f := b.betterFormat(p, res); f != b.format {
+		if f := b.betterFormat(p, res); f != b.format && !b.packing {
 			b.format = f
 			continue
 		}
@@ -85,7 +87,8 @@ func (b *bundler) run(ctx context.Context) (string, error) {
 			b.carry(more)
 			continue
 		}
-		return b.finish(p, res, at)
+		p.result, b.done = res, p
+		return b.finish(p, at)
 	}
 	return "", broken(b.site.Rel(b.fn.Main), "its packages can't be arranged", "look for packages that need each other in several versions")
 }
@@ -103,7 +106,7 @@ func (b *bundler) locate() error {
 	}
 	b.entry, b.rel = real, filepath.ToSlash(rel)
 	b.format = api.FormatCommonJS
-	if b.memo.moduleType(real) == "module" {
+	if b.memo.moduleType(real) == "module" && !b.packing {
 		b.format = api.FormatESModule
 	}
 	return nil
@@ -125,7 +128,7 @@ func (b *bundler) output() string {
 // pass bundles once, with the packages in b.carried left out.
 func (b *bundler) pass(ctx context.Context) (*pass, api.BuildResult) {
 	p := &pass{bundler: b, flagged: map[string]bool{}, suspect: map[string]bool{}, external: map[edge]bool{},
-		refs: map[string]string{}}
+		refs: map[string]string{}, sources: map[string]string{}, outside: map[string]map[string]outside{}}
 	opts := api.BuildOptions{
 		EntryPoints:   []string{b.entry},
 		AbsWorkingDir: b.site.Base,
@@ -239,12 +242,15 @@ func (b *bundler) wants(dir string) map[string]string {
 	return all
 }
 
+// topLevelAwait begins esbuild's error about an await outside of a function.
+const topLevelAwait = `Top-level await is currently not supported with the "cjs"`
+
 // betterFormat gives the module format that the bundle must have: that of the entry by Node's rules,
 // but an ES module if the code, written as one, does what only those can: await at the top, or
 // import an ES module that is not bundled.
 func (b *bundler) betterFormat(p *pass, res api.BuildResult) api.Format {
 	for _, m := range res.Errors {
-		if strings.HasPrefix(m.Text, "Top-level await is currently not supported with the \"cjs\"") {
+		if strings.HasPrefix(m.Text, topLevelAwait) {
 			return api.FormatESModule
 		}
 	}
@@ -255,7 +261,7 @@ func (b *bundler) betterFormat(p *pass, res api.BuildResult) api.Format {
 }
 
 // finish puts the bundle, the packages and the files that the code refers to into the tree.
-func (b *bundler) finish(p *pass, res api.BuildResult, at map[string]string) (string, error) {
+func (b *bundler) finish(p *pass, at map[string]string) (string, error) {
 	for _, pos := range sortedKeys(at) {
 		_, registry := packageOf(at[pos])
 		if err := b.files.addPackage(at[pos], pos, !registry); err != nil {
@@ -265,7 +271,7 @@ func (b *bundler) finish(p *pass, res api.BuildResult, at map[string]string) (st
 	for name, from := range p.refs {
 		b.files.add(name, from)
 	}
-	for _, f := range res.OutputFiles {
+	for _, f := range p.result.OutputFiles {
 		rel, err := filepath.Rel(b.site.Base, f.Path)
 		if err != nil {
 			return "", err
@@ -273,7 +279,7 @@ func (b *bundler) finish(p *pass, res api.BuildResult, at map[string]string) (st
 		b.files[filepath.ToSlash(rel)] = source{data: f.Contents}
 	}
 	b.warnings = append(b.warnings, b.missing()...)
-	for _, m := range res.Warnings {
+	for _, m := range p.result.Warnings {
 		if m.Location != nil && !harmless(m) {
 			b.warnings = append(b.warnings, fmt.Sprintf("%s: %s", b.position(m.Location), m.Text))
 		}

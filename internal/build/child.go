@@ -48,6 +48,8 @@ type job struct {
 type wire struct {
 	Name, Entry, Export string
 	Files               map[string]wireFile
+	PackEntry, PackWhy  string
+	PackFiles           map[string]wireFile // nil: there is no pack
 	Policy              *policy.Policy
 	Warnings            []string
 	Errors              []weir.Error // with the cause's text in Message
@@ -195,12 +197,32 @@ func runChild(ctx context.Context, j job) (map[string]wire, error) {
 }
 
 func (o output) wire() wire {
-	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Files: map[string]wireFile{}, Policy: o.policy, Warnings: o.warnings}
-	for name, f := range o.files {
-		w.Files[name] = wireFile{f.path, f.data}
-	}
+	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Files: o.files.wire(), Policy: o.policy, Warnings: o.warnings,
+		PackEntry: o.pack.entry, PackWhy: o.pack.why, PackFiles: o.pack.files.wire()}
 	w.addErrors(o.err)
 	return w
+}
+
+func (t tree) wire() map[string]wireFile {
+	if t == nil {
+		return nil
+	}
+	files := map[string]wireFile{}
+	for name, f := range t {
+		files[name] = wireFile{f.path, f.data}
+	}
+	return files
+}
+
+func treeOf(files map[string]wireFile) tree {
+	if files == nil {
+		return nil
+	}
+	t := tree{}
+	for name, f := range files {
+		t[name] = source{path: f.Path, data: f.Data}
+	}
+	return t
 }
 
 func (w *wire) addErrors(err error) {
@@ -226,10 +248,8 @@ func (w *wire) addErrors(err error) {
 }
 
 func (w wire) output() output {
-	o := output{name: w.Name, entry: w.Entry, export: w.Export, files: tree{}, policy: w.Policy, warnings: w.Warnings}
-	for name, f := range w.Files {
-		o.files[name] = source{path: f.Path, data: f.Data}
-	}
+	o := output{name: w.Name, entry: w.Entry, export: w.Export, files: treeOf(w.Files), policy: w.Policy, warnings: w.Warnings,
+		pack: packForm{w.PackEntry, treeOf(w.PackFiles), w.PackWhy}}
 	var errs []error
 	for i := range w.Errors {
 		errs = append(errs, &w.Errors[i])

@@ -28,6 +28,16 @@ type pass struct {
 	external      map[edge]bool     // imports of carried packages that the bundle holds
 	refs          map[string]string // files of the site that the code names: place in the bundle, path
 	importsModule bool              // the bundle imports an ES module that is carried
+	result        api.BuildResult   // of the last pass
+
+	sources map[string]string             // text of the modules by path, as it was given to esbuild but for withPaths
+	outside map[string]map[string]outside // by importing file and specifier: imports that lead out of the bundle
+}
+
+// outside is an import of something that is not in the bundle.
+type outside struct {
+	path    string // as seen from the entry
+	dynamic bool   // only import() names it
 }
 
 // asked marks resolutions that the plugin itself asks for.
@@ -36,9 +46,27 @@ type asked struct{}
 func (p *pass) plugin() api.Plugin {
 	return api.Plugin{Name: "weir", Setup: func(build api.PluginBuild) {
 		p.resolver = build
-		build.OnResolve(api.OnResolveOptions{Filter: ".*"}, p.resolve)
+		build.OnResolve(api.OnResolveOptions{Filter: ".*"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			res, err := p.resolve(a)
+			if res.External {
+				p.leadsOut(a, res.Path)
+			}
+			return res, err
+		})
 		build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "file"}, p.load)
 	}}
+}
+
+// leadsOut notes an import of something that is not in the bundle.
+func (p *pass) leadsOut(a api.OnResolveArgs, to string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.outside[a.Importer] == nil {
+		p.outside[a.Importer] = map[string]outside{}
+	}
+	o, known := p.outside[a.Importer][a.Path]
+	dynamic := a.Kind == api.ResolveJSDynamicImport && (!known || o.dynamic)
+	p.outside[a.Importer][a.Path] = outside{to, dynamic}
 }
 
 // resolve decides about one import; a zero result leaves it to esbuild.
@@ -231,12 +259,20 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 	if !inPackage && strings.Contains(text, "createRequire") {
 		p.referencesIn(text, a.Path)
 	}
-	name := p.placeOf(a.Path)
-	if a.Path == p.entry {
+	text = p.keep(a.Path, text)
+	return api.OnLoadResult{Contents: &text, ResolveDir: filepath.Dir(a.Path), Loader: api.LoaderDefault}, nil
+}
+
+// keep keeps the text of a file for a pack, and gives what a bundle needs of it.
+func (p *pass) keep(file, text string) string {
+	p.mu.Lock()
+	p.sources[file] = text
+	p.mu.Unlock()
+	name := p.placeOf(file)
+	if file == p.entry {
 		name = p.output()
 	}
-	text = withPaths(text, name)
-	return api.OnLoadResult{Contents: &text, ResolveDir: filepath.Dir(a.Path), Loader: api.LoaderDefault}, nil
+	return withPaths(text, name)
 }
 
 // requireCall is a call of a function that is called like require, with a string.

@@ -27,6 +27,7 @@ type siteFlags struct {
 	node        string
 	identityKey string
 	learn       bool
+	only        string     // the function that will be invoked; "": any may be
 	bounds      boundFlags // of dev only
 }
 
@@ -49,8 +50,8 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 		}
 	}
 	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
-	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn, Blanks: f.bounds.blanks,
-		MaxInstances: f.bounds.instances, MaxMemory: int64(f.bounds.memory), MaxQueue: f.bounds.queue,
+	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn, Only: f.only,
+		Blanks: f.bounds.blanks, MaxInstances: f.bounds.instances, MaxMemory: int64(f.bounds.memory), MaxQueue: f.bounds.queue,
 		Log: printLines(s.err), Logger: logger, Progress: s.err}
 	var err error
 	if o.StateDir, err = stateDir(); err != nil {

@@ -164,7 +164,7 @@ func (f *Fleet) newBlank(ctx context.Context, pr *profile) (*process, error) {
 	}
 	own := *pr
 	own.spec.Bundle = t.dir
-	p, err := f.startProcess(ctx, &own)
+	p, err := f.startProcess(ctx, &own, nil)
 	if err != nil {
 		t.remove()
 		return nil, err

@@ -81,8 +81,12 @@ var files = map[string]policy.Kind{"read": policy.Read, "write": policy.Write, "
 
 // reported takes the shim's word for a file or program that was refused, or a variable that was read.
 func (d *denials) reported(r runtime.Report) {
-	if r.Kind == "env" {
+	switch r.Kind {
+	case "env":
 		d.variable(r.Target)
+		return
+	case "code":
+		d.in.cfg.code.reject()
 		return
 	}
 	kind, ok := files[r.Kind]

@@ -39,6 +39,7 @@ type instance struct {
 	cfg     *Config
 	limits  weir.Limits
 	start   record.Start
+	code    *runtime.Code // compiled ahead; nil: nothing
 	conn    *runtime.Conn
 	denials *denials
 	grants  map[string][]string // canonical patterns of what it may "read", "write" and "exec"
@@ -63,7 +64,7 @@ type instance struct {
 // newInstance gives the function a process and has its code loaded there, unless ctx ends first. The pool is
 // told when the instance has ended; not if newInstance fails.
 func newInstance(ctx context.Context, p *Pool) (*instance, error) {
-	in := &instance{id: newID(), pool: p, cfg: &p.cfg, limits: p.limits, memory: startMemory}
+	in := &instance{id: newID(), pool: p, cfg: &p.cfg, limits: p.limits, memory: startMemory, code: p.cfg.code.get()}
 	in.denials = newDenials(in)
 	spec := in.cfg.spec()
 	in.grants = map[string][]string{"read": spec.Read, "write": spec.Write, "exec": spec.Exec}
@@ -88,7 +89,7 @@ func (in *instance) occupy(ctx context.Context, spec *sandbox.Spec) (err error) 
 	f := in.cfg.Fleet
 	if pr := in.pool.profile; pr != nil && f.tasks != nil {
 		if in.process = f.take(pr); in.process != nil {
-			err := in.task.fill(in.cfg.Bundle.Dir)
+			err := in.task.fill(in.cfg.Bundle.Dir, in.code)
 			if err == nil {
 				in.start = record.FromPool
 				return nil
@@ -100,8 +101,16 @@ func (in *instance) occupy(ctx context.Context, spec *sandbox.Spec) (err error) 
 		}
 	}
 	in.start = record.FromNothing
-	in.process, err = f.startProcess(ctx, &profile{*spec, in.cfg.Egress.OwnTLS()})
+	in.process, err = f.startProcess(ctx, &profile{*spec, in.cfg.Egress.OwnTLS()}, in.code)
 	return err
+}
+
+// codeFile is where the process finds its compiled code.
+func (in *instance) codeFile() string {
+	if in.task != nil {
+		return runtime.TaskRoot + "/" + taskCode
+	}
+	return runtime.CodePath
 }
 
 // connect makes the process this function's: its three ways out, which are egress, channel and output,
@@ -180,7 +189,7 @@ func inTmp(grant string) bool { return grant == tmpDir || strings.HasPrefix(gran
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
 	_, err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
-		Node: in.cfg.Node, Words: in.words()}, time.Now().Add(loadTime))
+		Node: in.cfg.Node, Words: in.words(), Code: in.code, CodeFile: in.codeFile()}, time.Now().Add(loadTime))
 	in.look()
 	if err == nil {
 		return nil

@@ -46,7 +46,10 @@ type Config struct {
 	Queue    int           // callers that may wait; 0: DefaultQueue
 	Idle     time.Duration // 0: DefaultIdle
 
-	host *host // made by NewPool
+	CodeDir string // where compiled code is kept; "": nowhere, and none is made
+
+	host *host     // made by NewPool
+	code *compiled // likewise
 }
 
 // Info says which instance served an invocation.
@@ -85,6 +88,7 @@ func NewPool(cfg Config) *Pool {
 		p.how.Concurrency = 1
 	}
 	p.profile = cfg.profile()
+	p.cfg.code = newCompiled(&p.cfg, p.limits)
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	cfg.Fleet.join(p)
 	return p
@@ -244,6 +248,7 @@ func (p *Pool) start(active int) (*instance, error) {
 	}
 	in.active, in.idleSince = active, time.Now()
 	p.all[in] = true
+	p.live.Go(func() { p.cfg.code.want(p.ctx) }) // in is live, so Close still waits for more
 	if p.closed {
 		p.retire(in)
 	} else if active < p.how.Concurrency {

@@ -40,8 +40,9 @@ type profile struct {
 // equal compares all of two profiles, so that nothing can be forgotten.
 func (pr *profile) equal(other *profile) bool { return reflect.DeepEqual(pr, other) }
 
-// startProcess starts a sandbox of this profile, and waits for neither Node nor the shim.
-func (f *Fleet) startProcess(ctx context.Context, pr *profile) (p *process, err error) {
+// startProcess starts a sandbox of this profile, and waits for neither Node nor the shim. code is put into it,
+// if it is known already.
+func (f *Fleet) startProcess(ctx context.Context, pr *profile, code *runtime.Code) (p *process, err error) {
 	p = &process{exited: make(chan struct{})}
 	if p.egress, err = f.o.Egress.Sandbox(pr.ownTLS); err != nil {
 		return nil, fmt.Errorf("making the sandbox's CA: %w", err)
@@ -61,6 +62,9 @@ func (f *Fleet) startProcess(ctx context.Context, pr *profile) (p *process, err 
 	s.Files, s.Stdout, s.Stderr = []*os.File{theirs}, p.logs.stdout, p.logs.stderr
 	s.Content = maps.Clone(runtime.Content())
 	s.Content[runtime.CertPath] = p.egress.CertFile()
+	if code != nil {
+		s.Content[runtime.CodePath] = code.Data
+	}
 	p.proc, err = f.o.Launcher.Start(ctx, &s)
 	p.logs.started()
 	if err != nil {

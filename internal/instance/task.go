@@ -12,6 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/weir-run/weir/internal/runtime"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // tasks is the folder that holds those of one fleet: STATE/tasks/RANDOM. It is locked (flock(2)) as long as
@@ -114,9 +117,25 @@ func makeDir(dir string) error {
 	return os.Chmod(dir, 0o755)
 }
 
-// fill links a bundle's files into the folder. A link is the very file: it costs no copy and no memory of its
-// own, and its owner and mode are those that it has in the artifact.
-func (t *task) fill(bundle string) error {
+// taskCode is the file of compiled code in a task's folder.
+const taskCode = weir.PackDir + "/code"
+
+// fill links a bundle's files into the folder, and writes compiled code beside them, if there is any. A link
+// is the very file: it costs no copy and no memory of its own, and its owner and mode are those that it has
+// in the artifact.
+func (t *task) fill(bundle string, code *runtime.Code) error {
+	if err := t.link(bundle); err != nil || code == nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(t.dir, filepath.FromSlash(taskCode)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(code.Data)
+	return errors.Join(err, f.Chmod(0o644), f.Close())
+}
+
+func (t *task) link(bundle string) error {
 	return filepath.WalkDir(bundle, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || path == bundle {
 			return err
@@ -158,5 +177,5 @@ func CheckBlanks(stateDir string) (err error) {
 	if err := os.WriteFile(filepath.Join(from.dir, "probe"), nil, 0o644); err != nil {
 		return err
 	}
-	return to.fill(from.dir)
+	return to.link(from.dir)
 }

@@ -26,10 +26,10 @@ type ConnOptions struct {
 	OnReport func(Report) // takes the shim's reports, one at a time
 }
 
-// Report is a file or program that the walls refused, or a watched variable that was read, as the shim
-// saw it. It is advisory.
+// Report is a file or program that the walls refused, a watched variable that was read, or compiled code
+// that can't be used, as the shim saw it. It is advisory.
 type Report struct {
-	Kind   string `json:"kind"`   // "read", "write", "exec" or "env"
+	Kind   string `json:"kind"`   // "read", "write", "exec", "env" or "code"; of "code" the rest is empty
 	Target string `json:"target"` // absolute path, or the variable's name; a program may be a bare name
 	Errno  string `json:"errno"`  // such as "ENOENT"; not of "env"
 	Call   string `json:"call"`   // "open", "scandir" and so on; of files only

@@ -22,6 +22,9 @@ type LoadRequest struct {
 	Limits  weir.Limits
 	Node    Node
 	Words   Words
+	Code    *Code // compiled ahead; nil: nothing
+	// CodeFile is where Code.Data lies, as the process sees it.
+	CodeFile string
 }
 
 // Words is what the shim needs to put a refusal into words.
@@ -72,8 +75,12 @@ func (c *Conn) load(l LoadRequest, deadline time.Time, root string) (weir.Form, 
 	handler := strings.TrimSuffix(l.Bundle.Entry, path.Ext(l.Bundle.Entry)) + "." + l.Bundle.Export
 	env := environment(name, memoryMB, handler, l.Node.Major)
 	maps.Copy(env, l.Env)
+	var code any
+	if l.Code != nil {
+		code = map[string]any{"file": l.CodeFile, "sizes": l.Code.Sizes}
+	}
 	body, err := json.Marshal(map[string]any{
-		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "env": env,
+		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "env": env, "pack": l.Bundle.Pack, "code": code,
 		"words": l.Words, "functionName": name, "memoryMB": memoryMB, "maxResult": maxPayload(l.Limits),
 		"watched": l.Watched, "window": window,
 		"logStreamName": time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + rand.Text(),

@@ -52,7 +52,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of})
+	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of, Smoke: d.trials.smoke(env, d.ownFiles(s))})
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +86,9 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 			d.opts.Logger.Error("function is broken", "function", name, "error", f.Err)
 			dep.backends[name] = broken{f.Err}
 			continue
+		}
+		if f.Why != "" && d.wanted(name) {
+			d.opts.Logger.Info("the function runs from a bundle, not from a pack", "function", name, "why", f.Why)
 		}
 		dep.backends[name] = backend{d.pool(f, engines[name], shared, own, env)}
 	}
@@ -175,6 +178,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, shared, own []string, e
 		Log:      d.opts.Log,
 		Logger:   d.opts.Logger,
 		Queue:    d.opts.MaxQueue,
+		CodeDir:  filepath.Join(d.opts.StateDir, "code"),
 	})
 }
 

@@ -53,6 +53,7 @@ type DevOptions struct {
 	MaxMemory              int64
 	Learn                  bool     // every policy is monitored, also of functions without one: records are what is wanted
 	Unwatched              []string // absolute paths of files that this process writes, records or else: their changes mean nothing
+	Only                   string   // the one function that will be invoked, so that no others are tried as packs; "": any may be
 }
 
 // Dev serves one site. It is made by NewDev and must be closed.
@@ -62,6 +63,7 @@ type Dev struct {
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
 	fleet      *instance.Fleet
+	trials     *trials
 	recorder   *record.Redactor
 	violations *violations
 	named      *naming
@@ -94,6 +96,9 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		Recorder:     d.recorder,
 		Logger:       o.Logger,
 	}); err != nil {
+		return nil, err
+	}
+	if d.trials, err = newTrials(d); err != nil {
 		return nil, err
 	}
 	if d.listener, err = listen(o.Listen); err != nil {
@@ -221,6 +226,7 @@ func (d *Dev) Close() {
 	d.current.close()
 	d.fleet.Close()
 	d.egress.Close()
+	d.trials.close()
 	d.launcher.Close()
 	d.violations.Close()
 }

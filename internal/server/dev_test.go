@@ -47,8 +47,8 @@ func serve(t testing.TB, files map[string]string) *served {
 	return s
 }
 
-// serveStill does so without reload.
-func serveStill(t testing.TB, files map[string]string) *served {
+// serveStill does so without reload, and with changed options.
+func serveStill(t testing.TB, files map[string]string, change ...func(*DevOptions)) *served {
 	t.Helper()
 	root, err := os.MkdirTemp("", "weir-server-") // t.TempDir is its owner's alone
 	if err != nil {
@@ -62,7 +62,7 @@ func serveStill(t testing.TB, files map[string]string) *served {
 	for name, content := range files {
 		s.write(t, name, content)
 	}
-	s.Dev, err = NewDev(t.Context(), DevOptions{
+	options := DevOptions{
 		Dir: s.dir, StateDir: filepath.Join(root, "state"), Listen: "127.0.0.1:0",
 		Recorder: s.records, Logger: slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &s.log), nil)),
 		Log: func(l instance.Line) {
@@ -70,7 +70,11 @@ func serveStill(t testing.TB, files map[string]string) *served {
 			defer s.mu.Unlock()
 			s.lines = append(s.lines, l)
 		},
-	})
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	s.Dev, err = NewDev(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,10 +13,14 @@ import (
 type Bundle struct {
 	Function string   // the function's name, as in /.netlify/functions/NAME
 	Dir      string   // absolute path on the host, readable by the sandbox's uid
-	Entry    string   // path of the handler's file, relative to Dir, with slashes
+	Entry    string   // path of the handler's file, relative to Dir, with slashes; in a pack it is no file of its own
 	Export   string   // name of the export that is the handler, usually "handler"
 	Addons   []string // native libraries (*.node, *.so*) in Dir, relative, with slashes
+	Pack     bool     // the code is a pack, which the shim loads, not files that Node does
 }
+
+// PackDir is the folder of a bundle in which a pack's own files lie: its code is PackDir/pack.js.
+const PackDir = ".weir"
 
 // Limits bound one function. A zero field means the default (DefaultLimits), never "no limit".
 type Limits struct {

@@ -4,6 +4,7 @@
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const { streams } = require('./lambda.cjs');
+const { loadPack } = require('./pack.cjs');
 
 const NETLIFY_ENTRY = '___netlify-entry-point.mjs'; // Netlify's build puts it before functions v2
 
@@ -15,9 +16,9 @@ class RuntimeError extends Error {
 }
 
 // loadHandler gives the handler and its form: "v1", called with an event; "v2", with a Request; "stream",
-// with an event and a stream to write to.
-async function loadHandler({ root, entry, export: name }) {
-  const module = await importEntry(path.join(root, entry));
+// with an event and a stream to write to. rejected is that of loadPack.
+async function loadHandler({ root, entry, export: name, pack, code }, rejected) {
+  const module = await importing(() => pack ? loadPack(root, code, rejected) : importEntry(path.join(root, entry)));
   const handler = [module, module?.default].map((m) => m?.[name]).find((h) => h !== undefined);
   if (typeof handler === 'function') {
     return { form: path.basename(entry) === NETLIFY_ENTRY ? 'v2' : streams(handler) ? 'stream' : 'v1', handler };
@@ -38,14 +39,18 @@ function fetchOf(exported) {
 }
 
 async function importEntry(file) {
+  if (file.endsWith('.mjs')) return import(pathToFileURL(file));
   try {
-    if (file.endsWith('.mjs')) return await import(pathToFileURL(file));
-    try {
-      return require(file);
-    } catch (e) {
-      if (e?.code !== 'ERR_REQUIRE_ESM' && e?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw e;
-      return await import(pathToFileURL(file));
-    }
+    return require(file);
+  } catch (e) {
+    if (e?.code !== 'ERR_REQUIRE_ESM' && e?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw e;
+    return import(pathToFileURL(file));
+  }
+}
+
+async function importing(load) {
+  try {
+    return await load();
   } catch (e) {
     if (e instanceof SyntaxError) throw named(e, 'Runtime.UserCodeSyntaxError');
     if (e?.code === 'MODULE_NOT_FOUND' || e?.code === 'ERR_MODULE_NOT_FOUND') throw named(e, 'Runtime.ImportModuleError');

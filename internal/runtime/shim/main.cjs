@@ -32,7 +32,7 @@ channel.onload = async (request) => {
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
-    const loaded = await loadHandler(request);
+    const loaded = await loadHandler(request, () => channel.send('report', { kind: 'code' }));
     runner = new Runner(loaded, request, channel);
     channel.send('loaded', { form: loaded.form });
   } catch (e) {

@@ -1,0 +1,6 @@
+//go:build !race
+
+package build
+
+// manyModules is more than any package has.
+const manyModules = 10000

@@ -1,0 +1,71 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const callsAtImport = `
+const { existsSync } = require('node:fs');
+exports.called = fetch('http://upstream.test/').then(() => 'answered', (e) => e.cause?.code ?? e.message);
+console.log('printed at import');
+exports.handler = async () => ({ statusCode: 200, body: [existsSync('/var/task/.weir'), process.env.TOKEN].join(' ') });
+if (!process.env.TOKEN) throw new Error('no token');
+`
+
+// A trial has the function's variables, and leaves nothing: no line, no record, no answer from outside.
+func TestATrialLeavesNothing(t *testing.T) {
+	s := serveStill(t, map[string]string{"netlify.toml": netlify, "functions/f.js": callsAtImport, ".env": "TOKEN=t\n",
+		"weir.toml": "[functions.f]\nenv = [\"TOKEN\"]\nhttp = [\"GET http://upstream.test/\"]\n"})
+	if len(s.lines) > 0 || len(s.records.Decisions()) > 0 || len(s.records.Invocations()) > 0 {
+		t.Errorf("before any request there are %v, %v, %v", s.lines, s.records.Decisions(), s.records.Invocations())
+	}
+	if status, body := s.get(t, "/.netlify/functions/f"); status != 200 || body != "true t" {
+		t.Errorf("got %d %s", status, body)
+	}
+}
+
+// A function that does not load as a pack is a bundle, the log says why, and the others are packs.
+func TestWhatDoesNotLoadAsAPackIsABundle(t *testing.T) {
+	s := serveStill(t, map[string]string{"netlify.toml": netlify,
+		"functions/f.js": "if (require('fs').existsSync('/var/task/.weir')) throw new Error('no packs please');\n" + handler("bundle"),
+		"functions/g.js": handler("pack")})
+	for name, want := range map[string]string{"f": "bundle", "g": "pack"} {
+		if status, body := s.get(t, "/.netlify/functions/"+name); status != 200 || body != want {
+			t.Errorf("%s: got %d %s", name, status, body)
+		}
+	}
+	log := s.log.String()
+	if n := strings.Count(log, "not from a pack"); n != 1 || !strings.Contains(log, "no packs please") || !strings.Contains(log, "function=f") {
+		t.Errorf("the log says %s", log)
+	}
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "state/artifacts/*/functions/*/.weir/pack.js"))
+	if err != nil || len(found) != 1 || !strings.Contains(found[0], "/g/") {
+		t.Errorf("packs: %v %v", found, err)
+	}
+}
+
+// A trial has the walls of the function that it is of.
+func TestATrialIsBehindTheWalls(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s3cret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := serveStill(t, map[string]string{"netlify.toml": netlify,
+		"functions/f.js": "let read; try { read = require('fs').readFileSync('" + secret + "', 'utf8'); } catch { read = 'nothing'; }\nthrow new Error('read ' + read);\n"})
+	if log := s.log.String(); !strings.Contains(log, "read nothing") || strings.Contains(log, "s3cret") {
+		t.Errorf("the log says %s", log)
+	}
+}
+
+// Who will invoke one function waits for no other's trial.
+func TestOnlyTheFunctionThatWillBeInvokedIsTried(t *testing.T) {
+	files := map[string]string{"netlify.toml": netlify, "functions/f.js": handler("f"), "functions/g.js": handler("g")}
+	s := serveStill(t, files, func(o *DevOptions) { o.Only = "f" })
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "state/artifacts/*/functions/*/.weir/pack.js"))
+	if err != nil || len(found) != 1 || !strings.Contains(found[0], "/f/") || strings.Contains(s.log.String(), "pack") {
+		t.Errorf("packs: %v %v; the log says %s", found, err, s.log.String())
+	}
+}

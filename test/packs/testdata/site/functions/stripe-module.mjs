@@ -1,0 +1,3 @@
+import Stripe from 'stripe';
+
+export const handler = async () => [typeof Stripe, new Stripe('sk_test_x').getApiField('host'), Object.keys(Stripe).sort()];
