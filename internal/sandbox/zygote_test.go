@@ -32,7 +32,7 @@ func zygoteSpec(t testing.TB, first string) *Spec {
 }
 
 func zygoteOf(n string, object, script []byte, first string) *Spec {
-	return &Spec{Name: "zygote", Argv: []string{n, "--single-threaded", "/opt/weir/zygote.cjs"}, Programs: []string{n},
+	return &Spec{Name: "zygote", Argv: []string{n, "--single-threaded", "--v8-pool-size=0", "/opt/weir/zygote.cjs"}, Programs: []string{n},
 		Env:     []string{"PATH=/usr/bin:/bin", "HOME=/tmp", "UV_USE_IO_URING=0", "FIRST=" + first},
 		Content: map[string][]byte{addon.Path: object, "/opt/weir/zygote.cjs": script},
 		Write:   []string{"/tmp/**"}, Zygote: 8}

@@ -137,14 +137,62 @@ static napi_value js_fork(napi_env env, napi_callback_info info) {
 }
 
 
-struct list { napi_env env; napi_value array; uint32_t length; };
+struct list { napi_env env; napi_value array; uint32_t length; int timers; };
 
 static void add_handle(struct uv_handle *h, void *arg) {
 	struct list *l = arg;
 	napi_value kind;
+	const char *name = uv_handle_type_name(uv_handle_get_type(h));
+	// All timers of JavaScript's are one of libuv's, the oldest. V8 has others, for its own work.
+	if (!strcmp(name, "timer") && l->timers++) return;
 	if (!uv_is_active(h) || uv_is_closing(h)) return;
-	napi_create_string_utf8(l->env, uv_handle_type_name(uv_handle_get_type(h)), NAPI_AUTO_LENGTH, &kind);
+	napi_create_string_utf8(l->env, name, NAPI_AUTO_LENGTH, &kind);
 	napi_set_element(l->env, l->array, l->length++, kind);
+}
+
+// When nothing keeps the event loop of Node.js going, Node.js waits for what V8 has given its other threads
+// to do, of which a child has none, and it would wait forever. So the loop of a child always has something:
+// the keeper. What Node.js does when its loop runs empty is done here instead: look says so to JavaScript.
+static struct { napi_env env; napi_ref look; struct uv_handle *keeper; int rounds; } child;
+
+// V8 does some of its work on this thread piece by piece, and wakes the loop for each: a loop counts as
+// empty when it was found so as many times in a row.
+enum { EMPTY = 16 };
+
+static void nothing(struct uv_handle *h) { (void)h; }
+
+static void before_waiting(struct uv_handle *h) {
+	napi_handle_scope scope;
+	napi_value look, global;
+	(void)h;
+	uv_unref(child.keeper);
+	int alive = uv_loop_alive(uv_handle_get_loop(child.keeper));
+	uv_ref(child.keeper);
+	if (alive || child.rounds > EMPTY) {
+		if (alive) child.rounds = 0;
+		return;
+	}
+	if (child.rounds++ < EMPTY) { uv_async_send(child.keeper); return; }
+	if (napi_open_handle_scope(child.env, &scope)) return;
+	if (!napi_get_reference_value(child.env, child.look, &look) && !napi_get_global(child.env, &global))
+		napi_make_callback(child.env, NULL, global, look, 0, NULL, NULL);
+	napi_close_handle_scope(child.env, scope);
+}
+
+// keep: has a child go on, and a function called each time when its event loop has run empty.
+static napi_value js_keep(napi_env env, napi_callback_info info) {
+	size_t n = 1;
+	napi_value look;
+	struct uv_loop *loop;
+	struct uv_handle *prepare = malloc(uv_handle_size(UV_PREPARE));
+	child.env = env;
+	child.keeper = malloc(uv_handle_size(UV_ASYNC));
+	if (!prepare || !child.keeper || napi_get_cb_info(env, info, &n, &look, 0, 0) || n != 1 ||
+		napi_create_reference(env, look, 1, &child.look) || napi_get_uv_event_loop(env, &loop) ||
+		uv_async_init(loop, child.keeper, nothing) || uv_prepare_init(loop, prepare) || uv_prepare_start(prepare, before_waiting))
+		return fail(env, "no event loop");
+	uv_unref(prepare);
+	return NULL;
 }
 
 // handles: the kinds of what is active in the event loop, one word each.
@@ -178,6 +226,7 @@ napi_value napi_register_module_v1(napi_env env, napi_value exports) {
 	static int once;
 	if (once++) return fail(env, "loaded already");
 	define(env, exports, "fork", js_fork);
+	define(env, exports, "keep", js_keep);
 	define(env, exports, "handles", js_handles);
 	define(env, exports, "requests", js_requests);
 	define(env, exports, "exit", js_exit);
