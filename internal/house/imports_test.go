@@ -67,7 +67,7 @@ var house = map[string]struct {
 		why: "the way out asks the policy and nobody else; it must not know what runs inside"},
 	"internal/runtime": {own: []string{"internal/weir"}, third: []string{"golang.org/x/sys"},
 		why: "the shim runs beside hostile code: whatever its Go half could reach, a forged frame might"},
-	"internal/instance": {own: []string{"internal/weir", "internal/policy", "internal/sandbox", "internal/runtime", "internal/egress", "internal/record"},
+	"internal/instance": {own: []string{"internal/weir", "internal/policy", "internal/sandbox", "internal/sandbox/zygote", "internal/runtime", "internal/egress", "internal/record"},
 		third: []string{"golang.org/x/sys"}, why: "it runs functions and must not know who calls them: no HTTP, no site, no artifact"},
 	"internal/invoke": {own: []string{"internal/weir", "internal/record"}, third: []string{"github.com/oklog/ulid"},
 		why: "it dispatches to backends by an interface of its own, so that tests and other backends need no sandbox"},

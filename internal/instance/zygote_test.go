@@ -17,7 +17,6 @@ import (
 
 	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
-	"github.com/weir-run/weir/internal/sandbox/zygote"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -35,6 +34,18 @@ var addonFile = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(out)
 })
 
+func mustAddon(t testing.TB) []byte {
+	t.Helper()
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip("there is no C compiler (cc) to build the addon with")
+	}
+	addon, err := addonFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addon
+}
+
 // nursery is a zygote that has loaded a function.
 type nursery struct {
 	*sandbox.Process
@@ -46,13 +57,7 @@ type nursery struct {
 // load starts a zygote for a function. The error is that of loading it.
 func load(t testing.TB, source string) (*nursery, error) {
 	t.Helper()
-	if _, err := exec.LookPath("cc"); err != nil {
-		t.Skip("there is no C compiler (cc) to build the addon with")
-	}
-	addon, err := addonFile()
-	if err != nil {
-		t.Fatal(err)
-	}
+	addon := mustAddon(t)
 	dir, err := os.MkdirTemp("/var/tmp", "weir-zygote-")
 	if err != nil {
 		t.Fatal(err)
@@ -73,36 +78,22 @@ func load(t testing.TB, source string) (*nursery, error) {
 	t.Cleanup(func() { launcher.Close() })
 	limits := weir.Limits{}.WithDefaults()
 	content := runtime.Content()
-	content[zygote.Path], content[runtime.CertPath] = addon, nil
-	ours, theirs, err := socketpair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer theirs.Close()
+	content[runtime.CertPath] = nil
 	n := &nursery{out: &bytes.Buffer{}, request: runtime.LoadRequest{Limits: limits, Node: node, Words: runtime.Words{Mark: "zygotes"},
 		Bundle: weir.Bundle{Function: "f", Dir: dir, Entry: "f.js", Export: "handler"}}}
 	stdout := n.collect(t, n.out)
 	defer stdout.Close()
-	n.Process, err = launcher.Start(t.Context(), &sandbox.Spec{Name: "f", Argv: runtime.ZygoteArgv(node, limits), Env: runtime.Environ(),
-		Files: []*os.File{theirs}, Stdout: stdout, Stderr: stdout, Programs: []string{node.Path}, Bundle: dir, Content: content,
-		Write: []string{"/tmp/**"}, Reserve: runtime.Reserve(node), Limits: limits, Zygote: 8})
-	if err != nil {
-		ours.Close()
-		if weir.ErrorCode(err) == weir.NoWall {
-			t.Skip(err)
-		}
-		t.Fatal(err)
+	n.Process, err = startZygote(t.Context(), launcher, sandbox.Spec{Name: "f", Env: runtime.Environ(), Stdout: stdout, Stderr: stdout,
+		Programs: []string{node.Path}, Bundle: dir, Content: content, Write: []string{"/tmp/**"}, Reserve: runtime.Reserve(node), Limits: limits},
+		addon, n.request)
+	if weir.ErrorCode(err) == weir.NoWall {
+		t.Skip(err)
 	}
-	t.Cleanup(func() { n.Kill(); n.Wait() })
-	conn, err := runtime.Dial(ours, runtime.ConnOptions{})
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.Load(n.request, time.Now().Add(loadTime)); err != nil {
 		return nil, err
 	}
-	return n, n.WaitReady(t.Context())
+	t.Cleanup(func() { n.Kill(); n.Wait() })
+	return n, nil
 }
 
 // collect makes a pipe whose end is read into b.
@@ -125,26 +116,14 @@ type kid struct {
 
 func (n *nursery) fork(t testing.TB) *kid {
 	t.Helper()
-	ours, theirs, err := socketpair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer theirs.Close()
 	k := &kid{out: &bytes.Buffer{}}
 	stdout := n.collect(t, k.out)
 	defer stdout.Close()
-	if k.Child, err = n.Fork(t.Context(), theirs, stdout, stdout); err != nil {
-		ours.Close()
+	var err error
+	if k.Child, k.conn, err = fork(t.Context(), n.Process, stdout, stdout, n.request, runtime.ConnOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { k.Kill(); k.Wait() })
-	if k.conn, err = runtime.Dial(ours, runtime.ConnOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.conn.Close)
-	if _, err := k.conn.Load(n.request, time.Now().Add(loadTime)); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { k.Kill(); k.Wait(); k.conn.Close() })
 	return k
 }
 
@@ -167,6 +146,47 @@ func mustLoad(t testing.TB, source string) *nursery {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestForkingIsTried: weir doctor says what really works, and why if it doesn't.
+func TestForkingIsTried(t *testing.T) {
+	addon := mustAddon(t)
+	l, err := sandbox.NewLauncher(sandbox.Options{StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	node, err := runtime.FindNode(t.Context(), runtime.NodeOptions{StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := forking(t.Context(), l, node, nil); w.State != sandbox.Fallback || !strings.Contains(w.Detail, "addon") || w.Remedy == "" {
+		t.Errorf("without an addon: %+v", w)
+	}
+	if w := forking(t.Context(), l, node, []byte("no addon")); w.State != sandbox.Fallback || w.Remedy == "" {
+		t.Errorf("with a broken one: %+v", w)
+	}
+	if w := forking(t.Context(), l, node, addon); w.State != sandbox.InForce && forkable(l) {
+		t.Errorf("%+v", w)
+	}
+	bare, err := sandbox.NewLauncher(sandbox.Options{StateDir: t.TempDir(), AnyPorts: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bare.Close()
+	if w := forking(t.Context(), bare, node, addon); w.State != sandbox.Fallback {
+		t.Errorf("without nftables: %+v", w)
+	}
+}
+
+// forkable tells what the walls' own look at the machine found.
+func forkable(l *sandbox.Launcher) bool {
+	for _, w := range l.Walls() {
+		if w.Name == sandbox.Zygote {
+			return w.State == sandbox.InForce
+		}
+	}
+	return false
 }
 
 // TestForkedFunction: what runs once is what stands outside of the handler; all else is each child's.

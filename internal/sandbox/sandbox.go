@@ -123,6 +123,9 @@ type Wall struct {
 // NetworkCapture is the Name of the wall that catches what a sandbox sends.
 const NetworkCapture = walls.Capture
 
+// Zygote is the Name of what Process.Fork takes.
+const Zygote = walls.Forking
+
 // The states of a wall.
 const (
 	InForce  = "in force"
