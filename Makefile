@@ -19,11 +19,17 @@ test: setup build lint ## all tests
 build: bin/weir ## bin/weir, with the small init built in
 
 # The init is built apart, static and small, and embedded under the tag weirinit. Without it the
-# binary would re-execute itself: correct, but slower to start.
+# binary would re-execute itself: correct, but slower to start. The addon by which Node.js is forked
+# is embedded under the tag weirzygote. Without it, or a C compiler, each instance is started anew.
+ZYGOTE = $(shell command -v cc >/dev/null 2>&1 && echo ,weirzygote)
+
 .PHONY: bin/weir
 bin/weir:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o internal/sandbox/weir-init.bin ./cmd/weir-init
-	CGO_ENABLED=0 $(GO) build -trimpath -tags weirinit -o bin/weir ./cmd/weir
+	@[ -n "$(ZYGOTE)" ] && $(ADDON) || echo "make build: no C compiler, so instances can't be forked and start more slowly"
+	CGO_ENABLED=0 $(GO) build -trimpath -tags weirinit$(ZYGOTE) -o bin/weir ./cmd/weir
+
+ADDON = cc -O2 -Wall -Wextra -Werror -std=gnu11 -fPIC -shared -s -o internal/sandbox/zygote/fork.node internal/sandbox/zygote/addon/fork.c
 
 lint: ## vet, staticcheck, formatting, tidiness
 	$(GO) vet ./...
@@ -49,4 +55,4 @@ setup:
 	@./scripts/setup.sh
 
 clean:
-	rm -rf bin internal/sandbox/weir-init.bin
+	rm -rf bin internal/sandbox/weir-init.bin internal/sandbox/zygote/fork.node

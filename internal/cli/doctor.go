@@ -3,8 +3,10 @@ package cli
 // weir doctor: the walls of this machine, before a function needs them.
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -37,7 +39,6 @@ func runDoctor(c *cobra.Command, s *streams, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	walls, refusal := examine(dir)
 	node, nodeErr := runtime.FindNode(c.Context(), runtime.NodeOptions{StateDir: dir, Progress: s.err})
 	w := sandbox.Wall{Name: "node", State: sandbox.InForce, Detail: node.Version + " at " + node.Path}
 	if nodeErr != nil {
@@ -47,6 +48,7 @@ func runDoctor(c *cobra.Command, s *streams, asJSON bool) error {
 			w.Detail, w.Remedy = e.Message, e.Remedy
 		}
 	}
+	walls, refusal := examine(c.Context(), dir, node)
 	walls = append(walls, w, blanks(dir))
 	if asJSON {
 		if err := printJSON(s, walls); err != nil {
@@ -70,14 +72,21 @@ func blanks(dir string) sandbox.Wall {
 	return sandbox.Wall{Name: "blanks", State: sandbox.InForce, Detail: "instances can take over processes in which Node.js has started"}
 }
 
-// examine gives the state of the walls, and the reason if functions can't be run at all.
-func examine(dir string) ([]sandbox.Wall, error) {
+// examine gives the state of the walls, and the reason if functions can't be run at all. Whether they can
+// be forked depends on the Node.js, if there is one.
+func examine(ctx context.Context, dir string, node runtime.Node) ([]sandbox.Wall, error) {
 	l, err := sandbox.NewLauncher(sandbox.Options{StateDir: dir})
-	if err == nil {
-		defer l.Close()
-		return l.Walls(), nil
+	if err != nil {
+		return sandbox.Diagnose(err), err
 	}
-	return sandbox.Diagnose(err), err
+	defer l.Close()
+	walls := slices.Clone(l.Walls())
+	for i, w := range walls {
+		if w.Name == sandbox.Zygote && w.State == sandbox.InForce && node.Path != "" {
+			walls[i] = instance.Forking(ctx, l, node)
+		}
+	}
+	return walls, nil
 }
 
 func printWalls(s *streams, walls []sandbox.Wall) {

@@ -54,6 +54,13 @@ func Argv(n Node, l weir.Limits) []string {
 // functions use of Node.
 const Blank = "blank"
 
+// ZygoteArgv gives the command line of a Node that loads a function and is then forked for each instance.
+// It does all work of V8's on one thread: others would be missing in a child.
+func ZygoteArgv(n Node, l weir.Limits) []string {
+	argv := Argv(n, l)
+	return append([]string{argv[0], "--single-threaded", "--v8-pool-size=0"}, append(argv[1:], "zygote")...)
+}
+
 // Reserve gives how much writable memory Node maps without using it, in bytes: since version 24, V8
 // maps half a gigabyte for the process and for each of its workers. Eight workers are allowed for.
 func Reserve(n Node) int64 {

@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -31,24 +30,6 @@ const (
 	attemptBurst = 256
 	attemptPause = time.Millisecond
 )
-
-// The structures of seccomp_unotify(2).
-type notification struct {
-	id    uint64
-	pid   uint32
-	flags uint32
-	nr    int32
-	arch  uint32
-	ip    uint64
-	args  [6]uint64
-}
-
-type response struct {
-	id    uint64
-	value int64
-	errno int32
-	flags uint32
-}
 
 type attempts struct {
 	fd      *os.File
@@ -70,10 +51,10 @@ func (a *attempts) serve() {
 		if err != nil || !more {
 			return
 		}
-		if n.nr == unix.SYS_EXECVE && a.byChild(raw, &n) {
-			raw.Control(func(fd uintptr) { proceed(int(fd), n.id) })
+		if n.Nr == unix.SYS_EXECVE && a.byChild(raw, &n) {
+			raw.Control(func(fd uintptr) { walls.Listener(fd).Proceed(n.ID) })
 		} else {
-			a.record(refuse(raw, &n), int(n.pid))
+			a.record(refuse(raw, &n), int(n.Pid))
 		}
 		now := time.Now()
 		tokens = min(attemptBurst, tokens+float64(now.Sub(last)/attemptPause)) - 1
@@ -86,8 +67,8 @@ func (a *attempts) serve() {
 
 // byChild tells whether a call comes from another process than the program. It doesn't if that can't
 // be found out.
-func (a *attempts) byChild(raw syscall.RawConn, n *notification) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.pid))
+func (a *attempts) byChild(raw syscall.RawConn, n *walls.Notification) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.Pid))
 	if err != nil {
 		return false
 	}
@@ -99,7 +80,7 @@ func (a *attempts) byChild(raw syscall.RawConn, n *notification) bool {
 	}
 	// The number may be another's by now, unless the call still waits.
 	valid := false
-	raw.Control(func(fd uintptr) { valid = waits(int(fd), n.id) })
+	raw.Control(func(fd uintptr) { valid = walls.Listener(fd).Waits(n.ID) })
 	return valid
 }
 
@@ -121,8 +102,8 @@ func admit(ctl syscall.Conn, records *os.File) (end func(), err error) {
 			if err != nil || !more {
 				return
 			}
-			if n.nr == unix.SYS_EXECVE && !begun() {
-				raw.Control(func(fd uintptr) { proceed(int(fd), n.id) })
+			if n.Nr == unix.SYS_EXECVE && !begun() {
+				raw.Control(func(fd uintptr) { walls.Listener(fd).Proceed(n.ID) })
 			} else {
 				refuse(raw, &n)
 			}
@@ -172,65 +153,21 @@ func (a *attempts) record(name string, pid int) {
 
 // receive waits for the next call. There are no more when every process of the sandbox has ended, or over
 // says so.
-func receive(raw syscall.RawConn, over func() bool) (n notification, more bool, err error) {
+func receive(raw syscall.RawConn, over func() bool) (n walls.Notification, more bool, err error) {
 	err = raw.Read(func(fd uintptr) bool {
 		if over() {
 			return true
 		}
 		var ended bool
-		n, more, ended = next(int(fd))
+		n, more, ended = walls.Listener(fd).Next()
 		return more || ended
 	})
 	return n, more, err
 }
 
 // refuse answers a call with its error. It gives the call's name.
-func refuse(raw syscall.RawConn, n *notification) string {
-	name, errno := walls.Refusal(int(n.nr), n.args)
-	raw.Control(func(fd uintptr) { answer(int(fd), n.id, errno) })
+func refuse(raw syscall.RawConn, n *walls.Notification) string {
+	name, errno := walls.Refusal(int(n.Nr), n.Args)
+	raw.Control(func(fd uintptr) { walls.Listener(fd).Refuse(n.ID, errno) })
 	return name
-}
-
-// next takes a notification if one waits. The kernel's receive blocks, so it is asked first.
-func next(fd int) (n notification, ok, ended bool) {
-	for {
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		if _, err := unix.Poll(p, 0); err == unix.EINTR {
-			continue
-		} else if err != nil {
-			return n, false, true
-		}
-		if p[0].Revents&unix.POLLIN == 0 {
-			return n, false, p[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
-		}
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n)))
-		switch errno {
-		case 0:
-			return n, true, false
-		case unix.EINTR, unix.ENOENT: // ENOENT: the caller died in between
-			n = notification{} // the kernel wants it zero
-		default:
-			return n, false, true
-		}
-	}
-}
-
-// waits tells whether a call still waits for its answer.
-func waits(fd int, id uint64) bool {
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_ID_VALID, uintptr(unsafe.Pointer(&id)))
-	return errno == 0
-}
-
-func answer(fd int, id uint64, errno unix.Errno) { respond(fd, response{id: id, errno: -int32(errno)}) }
-
-// proceed lets the kernel carry out the call. It tells whether that was in time.
-func proceed(fd int, id uint64) bool {
-	return respond(fd, response{id: id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE})
-}
-
-// respond answers a call. It tells whether the caller still waited: it may have died, or a signal may
-// have made it call anew.
-func respond(fd int, r response) bool {
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r)))
-	return errno == 0
 }

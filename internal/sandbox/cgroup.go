@@ -266,6 +266,16 @@ func (g *group) add(pid int) error {
 	return nil
 }
 
+// move moves a process that runs already into the group.
+func (g *group) move(pid int) error {
+	for _, dir := range g.dirs {
+		if err := write(dir, "cgroup.procs", int64(pid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // outOfMemory tells whether the kernel killed a process in the group for going over its limit.
 func (g *group) outOfMemory() bool {
 	for controller, file := range map[string]string{"": "memory.events", memoryController: "memory.oom_control"} {

@@ -46,33 +46,41 @@ func (d *Datagrams) Close() error {
 // takeDatagram takes one and finds its destination in the control messages (ip(7),
 // IP_RECVORIGDSTADDR; the same for IPv6).
 func takeDatagram(c *net.UDPConn, b []byte) (n int, from, to netip.AddrPort, err error) {
+	n, from, to, _, err = takeMarked(c, b)
+	return n, from, to, err
+}
+
+// takeMarked is takeDatagram for a socket that tells marks, too (socket(7), SO_RCVMARK).
+func takeMarked(c *net.UDPConn, b []byte) (n int, from, to netip.AddrPort, mark uint32, err error) {
 	oob := make([]byte, 128)
 	for {
 		var on int
 		n, on, _, from, err = c.ReadMsgUDPAddrPort(b, oob)
 		if err != nil {
-			return 0, from, to, err
+			return 0, from, to, 0, err
 		}
-		if to = destination(oob[:on]); to.IsValid() {
-			return n, from, to, nil
+		if to, mark = destination(oob[:on]); to.IsValid() {
+			return n, from, to, mark, nil
 		}
 	}
 }
 
-func destination(oob []byte) netip.AddrPort {
+func destination(oob []byte) (to netip.AddrPort, mark uint32) {
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return netip.AddrPort{}
+		return to, 0
 	}
 	for _, m := range msgs { // struct sockaddr_in, struct sockaddr_in6
 		switch {
+		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_MARK && len(m.Data) >= 4:
+			mark = binary.NativeEndian.Uint32(m.Data)
 		case m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_ORIGDSTADDR && len(m.Data) >= 8:
-			return netip.AddrPortFrom(netip.AddrFrom4([4]byte(m.Data[4:8])), binary.BigEndian.Uint16(m.Data[2:]))
+			to = netip.AddrPortFrom(netip.AddrFrom4([4]byte(m.Data[4:8])), binary.BigEndian.Uint16(m.Data[2:]))
 		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_ORIGDSTADDR && len(m.Data) >= 24:
-			return netip.AddrPortFrom(netip.AddrFrom16([16]byte(m.Data[8:24])), binary.BigEndian.Uint16(m.Data[2:]))
+			to = netip.AddrPortFrom(netip.AddrFrom16([16]byte(m.Data[8:24])), binary.BigEndian.Uint16(m.Data[2:]))
 		}
 	}
-	return netip.AddrPort{}
+	return to, mark
 }
 
 // sendDatagram sends from an address and the socket's own port.

@@ -42,7 +42,10 @@ type Launcher struct {
 }
 
 // mode is what of the walls that have a fallback can be raised.
-type mode struct{ captureAll, procfs, records, sysctls, udpRecords bool }
+type mode struct{ captureAll, procfs, records, sysctls, udpRecords, zygote bool }
+
+// forks tells whether a zygote can be had: its gate needs some of the other walls.
+func (m mode) forks() bool { return m.zygote && m.captureAll && m.procfs && m.records }
 
 // known is a program whose parts were found before.
 type known struct {
@@ -55,7 +58,7 @@ type known struct {
 // the wall and the remedy; Diagnose gives the state of all walls from it.
 func NewLauncher(o Options) (*Launcher, error) {
 	l := &Launcher{opts: o, staged: map[stamp]string{}, programs: map[string]known{}, running: map[*Process]bool{}}
-	l.mode = mode{captureAll: !o.AnyPorts, procfs: true, records: true, sysctls: true, udpRecords: true}
+	l.mode = mode{captureAll: !o.AnyPorts, procfs: true, records: true, sysctls: true, udpRecords: true, zygote: true}
 	l.cgroups = &cgroups{}
 	if !o.NoCgroups {
 		l.cgroups = findCgroups()
@@ -64,7 +67,7 @@ func NewLauncher(o Options) (*Launcher, error) {
 	if o.AnyPorts {
 		found.add(walls.Failure{Wall: walls.Capture, What: "nftables", Text: "not used, as asked for"})
 	}
-	// Each round gives up at least one wall for its fallback, of which there are five.
+	// Each round gives up at least one wall for its fallback, of which there are six.
 	for {
 		report, err := l.probe()
 		if err != nil {
@@ -102,6 +105,8 @@ func (m *mode) giveUp(wall string) bool {
 		b = &m.sysctls
 	case walls.UDPRecords:
 		b = &m.udpRecords
+	case walls.Forking:
+		b = &m.zygote
 	default:
 		return false
 	}
@@ -115,6 +120,9 @@ func (l *Launcher) probe() (*walls.Report, error) {
 	cfg := l.mode.config()
 	cfg.Hostname, cfg.Dir, cfg.TmpSize, cfg.CPUs, cfg.Probe = "probe", "/", 1<<20, 1, true
 	cfg.Rlimits = []walls.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}}
+	if l.mode.forks() {
+		cfg.Slots = 1
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
 	f, err := spawn(newIdentity(), nil, os.Stderr, nil, -1)
@@ -231,6 +239,9 @@ func (l *Launcher) Start(ctx context.Context, s *Spec) (*Process, error) {
 	err = group.add(f.pid)
 	if err == nil {
 		_, err = f.raise(ctx, cfg, &p.received)
+	}
+	if err == nil && cfg.Slots > 0 {
+		p.zygote = newZygote(p, s, l.cgroups)
 	}
 	if err == nil {
 		err = l.started(p)

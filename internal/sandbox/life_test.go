@@ -49,8 +49,12 @@ func helperSupervisor() {
 // it started; the next one removes what it left.
 func TestSupervisorKilled(t *testing.T) {
 	node(t)
+	supervisorKilled(t, "supervisor")
+}
+
+func supervisorKilled(t *testing.T, helper string) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "SANDBOX_TEST_HELPER=supervisor")
+	cmd.Env = append(os.Environ(), "SANDBOX_TEST_HELPER="+helper)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -22,26 +22,37 @@ const (
 	memoryGrowth = 4 << 30
 )
 
-// watchMemory ends the sandbox when its processes hold more than limit, in bytes. Between two looks, it
-// can go over it.
+// watchMemory ends the sandbox when its processes hold more than limit, in bytes.
 func (p *Process) watchMemory(limit int64) {
-	next := time.NewTimer(memoryOften)
-	defer next.Stop()
-	for {
-		select {
-		case <-p.ended:
-			return
-		case <-next.C:
-		}
+	held := func() int64 {
 		used := memoryOf(p.first.pid)
 		if p.forks {
 			for pid := range below(p.first.pid) {
 				used += memoryOf(pid)
 			}
 		}
+		return used
+	}
+	watchMemory(p.ended, limit, held, func() {
+		p.overMemory.Store(true)
+		p.Kill()
+	})
+}
+
+// watchMemory calls over, once, when held gives more than limit, in bytes. Between two looks, that can be
+// exceeded.
+func watchMemory(ended <-chan struct{}, limit int64, held func() int64, over func()) {
+	next := time.NewTimer(memoryOften)
+	defer next.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-next.C:
+		}
+		used := held()
 		if used > limit {
-			p.overMemory.Store(true)
-			p.Kill()
+			over()
 			return
 		}
 		next.Reset(memoryWait(limit - used))

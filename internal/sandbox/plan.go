@@ -4,6 +4,7 @@ package sandbox
 // becomes a number here, so that the first process only carries out.
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"math"
@@ -55,6 +56,7 @@ func (l *Launcher) plan(s *Spec, id identity) (*walls.Config, error) {
 	p.cfg.Argv, p.cfg.Env = s.Argv, s.Env
 	p.cfg.Dir = "/"
 	p.cfg.Files = len(s.Files)
+	p.cfg.Slots = s.Zygote
 	p.cfg.Ports = append([]uint16{80, 443}, s.Ports...)
 	p.cfg.Loopback = s.Loopback
 	p.cfg.UDPPorts = s.UDPPorts
@@ -85,6 +87,14 @@ func (p *planner) check() error {
 	}
 	if len(s.Files) > maxFiles {
 		return invalid("sandbox %s is given %d descriptors, more than %d", s.Name, len(s.Files), maxFiles)
+	}
+	if s.Zygote > 0 {
+		if !p.launcher.mode.forks() {
+			return &weir.Error{Code: weir.NoWall, Message: "no zygote can be had on this machine", Remedy: "see weir doctor"}
+		}
+		if why := s.unsuited(); why != "" || s.Zygote > walls.MaxSlots {
+			return invalid("%s can't be a zygote: %s", s.Name, cmp.Or(why, "too many children"))
+		}
 	}
 	if slices.Contains(s.UDPPorts, dnsPort) {
 		return invalid("port %d of %s is DNS, which is captured by itself", dnsPort, s.Name)
@@ -235,7 +245,7 @@ func (p *planner) addLimits() {
 	c.Rlimits = []walls.Rlimit{
 		{Resource: unix.RLIMIT_CORE, Value: 0},
 		{Resource: unix.RLIMIT_NOFILE, Value: uint64(l.Files)},
-		{Resource: unix.RLIMIT_NPROC, Value: uint64(l.Processes + ownThreads)},
+		{Resource: unix.RLIMIT_NPROC, Value: uint64((l.Processes + ownThreads) * (1 + p.spec.Zygote))},
 		{Resource: unix.RLIMIT_FSIZE, Value: uint64(l.Tmp)},
 		{Resource: unix.RLIMIT_MEMLOCK, Value: 64 << 10},
 		{Resource: unix.RLIMIT_MSGQUEUE, Value: 0},

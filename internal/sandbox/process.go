@@ -25,6 +25,8 @@ type Process struct {
 	attempts *attempts
 	refused  *refused
 	watchers sync.WaitGroup
+	zygote   *zygote // nil if the program is none
+	outlets  outlets // what the program itself is captured by
 
 	ended      chan struct{} // closed when the program has ended
 	done       chan struct{} // closed when nothing of the sandbox is left
@@ -36,14 +38,21 @@ type Process struct {
 // follow watches the process until its end, and then calls ended.
 func (p *Process) follow(ended func(*Process)) {
 	p.attempts = &attempts{program: p.first.pid, out: make(chan Attempt, attemptBuffer)}
-	if p.received.records != nil {
+	p.outlets = outlets{tcp: p.received.tcp, dns: p.received.dns}
+	switch {
+	case p.zygote != nil:
+		p.zygote.serve(p)
+	case p.received.records != nil:
 		p.attempts.fd, p.received.records = p.received.records, nil
 		p.watchers.Go(p.attempts.serve)
-	} else {
+	default:
 		close(p.attempts.out)
 	}
 	p.refused = &refused{out: make(chan netip.AddrPort, attemptBuffer)}
 	p.refused.fd, p.received.refused = p.received.refused, nil
+	if p.zygote != nil {
+		p.refused.child = p.zygote.refusedDatagram
+	}
 	p.watchers.Go(p.refused.follow)
 	go func() {
 		p.reap()
@@ -56,10 +65,7 @@ func (p *Process) follow(ended func(*Process)) {
 func (p *Process) reap() {
 	ws, ru := p.first.wait()
 	close(p.ended)
-	p.exit = Exit{Code: ws.ExitStatus()}
-	if ws.Signaled() {
-		p.exit = Exit{Code: -1, Signal: unix.SignalName(ws.Signal())}
-	}
+	p.exit = exitOf(ws)
 	// A child that was killed so may have left the program alive.
 	if ws.Signaled() && ws.Signal() == unix.SIGKILL && (p.group.outOfMemory() || p.overMemory.Load()) {
 		p.exit.Cause = "memory"
@@ -72,14 +78,30 @@ func (p *Process) reap() {
 	p.group.remove()
 }
 
+// exitOf says how a process ended.
+func exitOf(ws unix.WaitStatus) Exit {
+	if ws.Signaled() {
+		return Exit{Code: -1, Signal: unix.SignalName(ws.Signal())}
+	}
+	return Exit{Code: ws.ExitStatus()}
+}
+
+// String gives "status 1", or "SIGKILL".
+func (e Exit) String() string {
+	if e.Signal != "" {
+		return e.Signal
+	}
+	return fmt.Sprintf("status %d", e.Code)
+}
+
 // TCP gives the listeners at which everything arrives that the sandbox connects to. The local
 // address of a connection is the one that was dialled. They are closed when the sandbox ends.
-func (p *Process) TCP() []net.Listener { return p.received.tcp }
+func (p *Process) TCP() []net.Listener { return p.outlets.tcp }
 
 // DNS gives the sockets at which datagrams to port 53 of every address arrive. WriteTo takes
 // only addresses that ReadFrom gave, and answers from the address that was asked. They are closed
 // when the sandbox ends.
-func (p *Process) DNS() []net.PacketConn { return p.received.dns }
+func (p *Process) DNS() []net.PacketConn { return p.outlets.dns }
 
 // UDP gives the sockets at which other datagrams arrive, as far as the Spec has them captured. They are
 // closed when the sandbox ends.

@@ -18,7 +18,10 @@ import (
 // probe, has tried everything). What it hands over goes to got, on an error too. An error is a
 // *walls.Failure when a wall couldn't be raised.
 func (f *first) raise(ctx context.Context, cfg *walls.Config, got *received) (*walls.Report, error) {
-	defer f.ctl.Close()
+	keep := cfg.Slots > 0 && !cfg.Probe // the first process stays, as the gate of a zygote
+	if !keep {
+		defer f.ctl.Close()
+	}
 	stop := context.AfterFunc(ctx, func() { f.ctl.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	raw, err := f.ctl.SyscallConn()
@@ -30,16 +33,16 @@ func (f *first) raise(ctx context.Context, cfg *walls.Config, got *received) (*w
 		return nil, err
 	}
 	// A failure to send means that the process is gone; reading says more about it.
-	last, err := f.reports(ctx, cfg.Probe, got)
+	last, err := f.reports(cfg.Probe, keep, got)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("the walls were not raised in time: %w", context.Cause(ctx))
 	}
 	return last, errors.Join(err, sent)
 }
 
-// reports reads until the control socket closes. It gives the report that said that every wall
-// stands.
-func (f *first) reports(ctx context.Context, probe bool, got *received) (*walls.Report, error) {
+// reports reads until the control socket closes, or, to keep it, until every wall stands. It gives the
+// report that said that.
+func (f *first) reports(probe, keep bool, got *received) (*walls.Report, error) {
 	var last *walls.Report
 	b := make([]byte, 64<<10)
 	oob := make([]byte, unix.CmsgSpace(4*walls.MaxFDs))
@@ -72,6 +75,9 @@ func (f *first) reports(ctx context.Context, probe bool, got *received) (*walls.
 		}
 		switch {
 		case r.Done:
+			if keep {
+				return r, nil
+			}
 			last = r
 			if got.records != nil && !probe {
 				end, err := admit(f.ctl, got.records)

@@ -16,6 +16,8 @@ import (
 type refused struct {
 	fd  *os.File // nil where the kernel doesn't tell
 	out chan netip.AddrPort
+	// child takes those of a zygote's children, by their mark; nil if the program is no zygote.
+	child func(mark uint32, to netip.AddrPort) bool
 }
 
 // follow hears of them until stop.
@@ -49,9 +51,12 @@ func (r *refused) follow() {
 }
 
 func (r *refused) tell(message []byte) {
-	for _, to := range walls.ParseRefused(message) {
+	for _, d := range walls.ParseRefused(message) {
+		if r.child != nil && r.child(d.Mark, d.To) {
+			continue
+		}
 		select {
-		case r.out <- to:
+		case r.out <- d.To:
 		default:
 		}
 	}

@@ -72,6 +72,10 @@ type Spec struct {
 	// those to all others but loopback's, where the kernel can. Other datagrams are refused.
 	UDPPorts []uint16
 	UDPAll   bool
+	// Zygote, if not zero, makes the program one that is forked for at most so many processes at a time:
+	// see Process.Fork. Files is then its channel alone. It takes a Spec without Exec, Addons and UDP, and
+	// one that has all of /tmp to write or nothing there.
+	Zygote int
 	// Reserve is how much writable memory the program maps without using it, besides its stacks, in
 	// bytes. Where no cgroup bounds memory, it is allowed on top of the limit.
 	Reserve int64
@@ -118,6 +122,9 @@ type Wall struct {
 
 // NetworkCapture is the Name of the wall that catches what a sandbox sends.
 const NetworkCapture = walls.Capture
+
+// Zygote is the Name of what Process.Fork takes.
+const Zygote = walls.Forking
 
 // The states of a wall.
 const (

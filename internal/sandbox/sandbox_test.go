@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 var helpers map[string]func()
 
 func init() {
-	helpers = map[string]func(){"supervisor": helperSupervisor, "crippled": helperCrippled}
+	helpers = map[string]func(){"supervisor": helperSupervisor, "forker": helperForker, "crippled": helperCrippled}
 }
 
 // TestAsOrdinaryUser runs every other test once more without privileges.
@@ -48,11 +48,12 @@ func TestAsOrdinaryUser(t *testing.T) {
 	}
 	bin := filepath.Join(public(t), "sandbox.test")
 	copyFile(t, os.Args[0], bin)
-	testdata := filepath.Join(filepath.Dir(bin), "testdata")
-	if err := os.CopyFS(testdata, os.DirFS("testdata")); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{"testdata", "zygote"} {
+		if err := os.CopyFS(filepath.Join(filepath.Dir(bin), dir), os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	args := []string{"-test.timeout=120s"}
+	args := []string{"-test.timeout=240s"}
 	if testing.Short() {
 		args = append(args, "-test.short")
 	}
@@ -141,38 +142,39 @@ func launcherWith(t testing.TB, change func(*mode)) *Launcher {
 }
 
 var scratch struct {
-	sync.Once
+	sync.Mutex
 	dir   string
-	probe string
-	err   error
+	built map[string]string
 }
 
 // probe compiles testdata/probe.c, once.
-func probe(t testing.TB) string {
+func probe(t testing.TB) string { return compiled(t, "probe", "-O1", "testdata/probe.c") }
+
+// compiled builds a C program, once.
+func compiled(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	scratch.Do(func() {
-		if scratch.dir, scratch.err = os.MkdirTemp("/tmp", "sandbox-probe-"); scratch.err != nil {
-			return
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("there is no C compiler (cc) to build " + name + " with")
+	}
+	scratch.Lock()
+	defer scratch.Unlock()
+	if p := scratch.built[name]; p != "" {
+		return p
+	}
+	if scratch.dir == "" {
+		if scratch.dir, err = os.MkdirTemp("/var/tmp", "sandbox-probe-"); err != nil {
+			t.Fatal(err)
 		}
 		os.Chmod(scratch.dir, 0o755)
-		p := filepath.Join(scratch.dir, "probe")
-		cc, err := exec.LookPath("cc")
-		if err != nil {
-			return
-		}
-		if out, err := exec.Command(cc, "-O1", "-o", p, "testdata/probe.c").CombinedOutput(); err != nil {
-			scratch.err = &exec.Error{Name: string(out), Err: err}
-			return
-		}
-		scratch.probe = p
-	})
-	if scratch.err != nil {
-		t.Fatal(scratch.err)
+		scratch.built = map[string]string{}
 	}
-	if scratch.probe == "" {
-		t.Skip("there is no C compiler (cc) to build testdata/probe.c with")
+	p := filepath.Join(scratch.dir, name)
+	if out, err := exec.Command(cc, append([]string{"-o", p}, args...)...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	return scratch.probe
+	scratch.built[name] = p
+	return p
 }
 
 func node(t testing.TB) string {

@@ -86,6 +86,12 @@ func (s *survey) walls() []Wall {
 			s.fallback(&datagrams, walls.UDPRecords, "datagrams to ports that no udp rule names are refused, but not recorded")
 			out = append(out, datagrams)
 		}
+		forking := Wall{Name: walls.Forking, State: InForce, Detail: "instances can be forked from a process that has loaded their function"}
+		s.fallback(&forking, walls.Forking, "each instance is started by itself, which takes longer")
+		for _, needed := range []string{walls.Capture, walls.Procfs, walls.Records} {
+			s.fallback(&forking, needed, "each instance is started by itself, which takes longer")
+		}
+		out = append(out, forking)
 	}
 	return append(out, s.cgroups.walls()...)
 }
@@ -175,6 +181,8 @@ func remedy(f walls.Failure) string {
 		return "use Linux 5.9 or later, and no outer sandbox that listens to system calls itself"
 	case walls.UDPRecords:
 		return "load nft_log, nft_limit and nfnetlink_log, or use a kernel that has them"
+	case walls.Forking:
+		return "use Linux 6.12 or later with Landlock, nft_socket and a writable /proc/sys; all else works without"
 	case walls.Sysctls:
 		return "mount /proc/sys writable (docker run --security-opt systempaths=unconfined)"
 	case walls.Grants, walls.Program:

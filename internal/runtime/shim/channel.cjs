@@ -77,6 +77,12 @@ class Channel {
     else this.#socket.unref();
   }
 
+  // close gives the descriptor back, and then calls done.
+  close(done) {
+    this.#socket.once('close', done);
+    this.#socket.destroy();
+  }
+
   // take goes through what has come: n bytes of input. Nearly always they are one whole frame.
   #take(n) {
     const input = this.#input;

@@ -17,7 +17,9 @@ const { watchEnvironment } = require('./env.cjs');
 const { installLambda } = require('./lambda.cjs');
 const { installNetlify } = require('./context.cjs');
 
-const channel = new Channel(3);
+let channel = new Channel(3);
+const zygote = process.argv[2] === 'zygote' ? require('./zygote.cjs') : null;
+if (zygote) process.argv.length = 2; // what the function sees
 const exit = process.exit.bind(process);
 const printError = console.error.bind(console);
 let runner = null;
@@ -26,13 +28,18 @@ channel.onload = async (request) => {
   setEnvironment(request.env);
   if (request.watched) watchEnvironment(request.watched, (name) => channel.send('report', { kind: 'env', target: name }));
   installStackTraces(request.root);
-  watch(new Words(request.words));
+  const words = new Words(request.words);
+  watch(words);
   installLambda();
   installNetlify();
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
     const loaded = await loadHandler(request, () => channel.send('report', { kind: 'code' }));
+    if (zygote) { // what follows happens in each child
+      [channel, request] = await zygote.become(Channel, channel, { form: loaded.form });
+      words.learn(request.words);
+    }
     runner = new Runner(loaded, request, channel);
     channel.send('loaded', { form: loaded.form });
   } catch (e) {

@@ -23,7 +23,10 @@ class Words {
   #files; // what the policy says of each kind: { rules, place }
   #waiting = new Map(); // by port or question: { said, until }
 
-  constructor({ mark, intrinsic, files }) {
+  constructor(said) { this.learn(said); }
+
+  // learn takes what the supervisor says instead of what it said before.
+  learn({ mark, intrinsic, files }) {
     this.#mark = mark + ' ';
     this.#intrinsic = intrinsic;
     this.#files = files ?? {};

@@ -46,9 +46,19 @@ type Config struct {
 	Data    uint64 // RLIMIT_DATA, bytes; 0: none
 	Pinned  []int  // processors to run on; nil: all
 
+	// Slots makes the program a zygote: it is forked for at most so many children at a time, all of
+	// which these walls hold and a gate keeps apart. It takes CaptureAll, Procfs and Records. 0: it
+	// runs by itself. Inner marks the configuration of the process that becomes the zygote: the gate
+	// has raised the walls that both share.
+	Slots int
+	Inner bool
+
 	// Probe tries every wall, reports all that failed instead of the first, and executes nothing.
 	Probe bool
 }
+
+// zygote tells whether the program is really to be forked.
+func (c *Config) zygote() bool { return c.Slots > 0 && !c.Probe }
 
 // Bind is a file or directory of the host that appears in the sandbox.
 type Bind struct {

@@ -86,6 +86,9 @@ func (r *raiser) datagramSocket(family, port int, transparent bool) (int, error)
 	if r.cfg.CaptureAll {
 		set(unix.SOL_SOCKET, unix.SO_MARK, ownMark)
 	}
+	if r.cfg.zygote() {
+		set(unix.SOL_SOCKET, unix.SO_RCVMARK, 1) // whose each datagram is, see MarkOf
+	}
 	if err == nil {
 		err = bind(fd, family, port)
 	}

@@ -26,5 +26,6 @@ const (
 	Records    = "system call records"
 	Sysctls    = "kernel memory" // bounded by sysctls of the sandbox's own namespaces
 	UDPRecords = "datagram records"
+	Forking    = "zygote" // keeps the processes apart that are forked from one
 	Program    = "program"
 )

@@ -18,7 +18,7 @@ const Nameserver = "198.18.0.1"
 const uid = 1000
 
 func (r *raiser) fill() error {
-	for _, d := range []string{"/tmp", "/proc", realProc, "/etc", "/dev", r.cfg.Dir} {
+	for _, d := range []string{"/proc", realProc, "/etc", "/dev", r.cfg.Dir} {
 		if err := os.MkdirAll(scaffold+d, 0o755); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ package walls
 // confines signals and abstract unix sockets (landlock(7)).
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"unsafe"
@@ -65,6 +66,34 @@ func (r *raiser) landlock() *Failure {
 		return failure(Landlock, "restricting this process", errno)
 	}
 	r.report.Landlock = int(abi)
+	if r.cfg.Slots > 0 {
+		return r.scope(int(abi))
+	}
+	return nil
+}
+
+// scopeABI is the first version of Landlock that confines signals.
+const scopeABI = 6
+
+// scope leaves a ruleset at ScopeFD in which each child of a zygote confines itself once more. It forbids
+// no file; but two processes of which each has such a domain of its own reach each other neither by a
+// signal nor by what ptrace(2) governs, as /proc does.
+func (r *raiser) scope(abi int) *Failure {
+	if abi < scopeABI {
+		return failure(Forking, "confining signals with Landlock", fmt.Errorf("ABI %d is too old", abi))
+	}
+	attr := unix.LandlockRulesetAttr{Scoped: unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL}
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
+	if errno != 0 {
+		return failure(Forking, "making a ruleset", errno)
+	}
+	defer unix.Close(int(fd))
+	if r.cfg.Probe {
+		return nil
+	}
+	if err := unix.Dup3(int(fd), ScopeFD, 0); err != nil {
+		return failure(Forking, "placing a ruleset", err)
+	}
 	return nil
 }
 
@@ -88,7 +117,11 @@ func (r *raiser) landlockRules(rs *ruleset) *Failure {
 			return f
 		}
 	}
-	for _, p := range r.cfg.TmpWritable {
+	writable := r.cfg.TmpWritable
+	if r.cfg.zygote() && len(writable) > 0 {
+		writable = []string{realProc} // each child's /tmp lies there, see tmpOf; all else is mounted read-only
+	}
+	for _, p := range writable {
 		if f := allow(strings.TrimSuffix(p, "/"), writeRights); f != nil {
 			return f
 		}

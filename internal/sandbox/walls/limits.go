@@ -17,9 +17,11 @@ import (
 var ownSysctls = []struct{ file, value string }{
 	{"/proc/sys/net/ipv4/tcp_rmem", "4096 131072 262144"},
 	{"/proc/sys/net/ipv4/tcp_wmem", "4096 16384 131072"},
-	{"/proc/sys/user/max_inotify_instances", "1"},
+	{maxInotify, "1"},
 	{"/proc/sys/user/max_inotify_watches", "1024"},
 }
+
+const maxInotify = "/proc/sys/user/max_inotify_instances"
 
 // sysctls sets them, while the host's /proc is still there and so are the capabilities that it takes.
 func (r *raiser) sysctls() *Failure {
@@ -29,6 +31,11 @@ func (r *raiser) sysctls() *Failure {
 	for _, s := range ownSysctls {
 		if err := setSysctl(s.file, s.value); err != nil {
 			return failure(Sysctls, "writing "+s.file, err)
+		}
+	}
+	if r.cfg.Slots > 0 { // each child may watch files, as a program by itself may
+		if err := setSysctl(maxInotify, fmt.Sprint(r.cfg.Slots)); err != nil {
+			return failure(Sysctls, "writing "+maxInotify, err)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,9 @@ func Main() {
 		ctl.report(&r.report, nil)
 		unix.Exit(0)
 	}
+	if cfg.zygote() && !cfg.Inner {
+		stop(ctl, r.becomeGate())
+	}
 	stop(ctl, r.become())
 }
 
@@ -56,8 +60,14 @@ type raiser struct {
 // raise goes through the walls. A failure ends the process, but for a probe, which goes on to
 // find all that is missing.
 func (r *raiser) raise() {
-	steps := []func() *Failure{
-		r.begin, r.network, r.sysctls, r.mounts, r.prepare, r.limits, r.privileges, r.landlock, r.seccomp,
+	shared := []func() *Failure{r.begin, r.network, r.sysctls, r.mounts, r.tryTmp}
+	own := []func() *Failure{r.prepare, r.limits, r.privileges, r.landlock, r.seccomp}
+	steps := slices.Concat(shared, own)
+	switch {
+	case r.cfg.Inner:
+		steps = slices.Concat([]func() *Failure{r.arrange}, own)
+	case r.cfg.zygote():
+		steps = shared
 	}
 	for _, step := range steps {
 		if f := step(); f != nil {
@@ -73,10 +83,18 @@ func (r *raiser) failed(f *Failure) {
 	r.report.Failures = append(r.report.Failures, *f)
 }
 
-// begin makes this process hard to reach from outside and bound to its supervisor's life.
-func (r *raiser) begin() *Failure {
+// arrange puts the descriptors where the program expects them.
+func (r *raiser) arrange() *Failure {
 	if err := r.ctl.arrange(r.cfg.Files); err != nil {
 		return failure(Program, "descriptors", err)
+	}
+	return nil
+}
+
+// begin makes this process hard to reach from outside and bound to its supervisor's life.
+func (r *raiser) begin() *Failure {
+	if f := r.arrange(); f != nil {
+		return f
 	}
 	// The kernel clears the signal for every thread but the first, so it is set again here: this
 	// thread becomes the program. If the supervisor died before this line, reports fail.

@@ -47,7 +47,7 @@ func (r *raiser) mounts() *Failure {
 	if err := r.fill(); err != nil {
 		return failure(Mounts, "filling the root", err)
 	}
-	if err := r.mountTmp(); err != nil {
+	if err := r.makeTmp(); err != nil {
 		return failure(Mounts, "/tmp", err)
 	}
 	for i, b := range binds {
@@ -56,10 +56,7 @@ func (r *raiser) mounts() *Failure {
 		}
 	}
 	if r.cfg.Procfs {
-		flags := uintptr(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
-		err := unix.Mount("proc", scaffold+realProc, "proc", flags, "hidepid=2,subset=pid")
-		if err != nil {
-			f := failure(Procfs, "mounting it", err)
+		if f := r.mountProc(); f != nil {
 			if !r.cfg.Probe {
 				return f
 			}
@@ -67,6 +64,21 @@ func (r *raiser) mounts() *Failure {
 		}
 	}
 	return r.enter(root)
+}
+
+// mountProc mounts what of /proc is about the sandbox's own processes. The children of a zygote see each
+// other not at all: 4 hides all that ptrace(2) could not reach (proc(5)).
+func (r *raiser) mountProc() *Failure {
+	hide := 2
+	if r.cfg.Slots > 0 {
+		hide = 4
+	}
+	flags := uintptr(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+	err := unix.Mount("proc", scaffold+realProc, "proc", flags, fmt.Sprintf("hidepid=%d,subset=pid", hide))
+	if err != nil {
+		return failure(Procfs, "mounting it", err)
+	}
+	return nil
 }
 
 // tree is a detached copy of a mount.
@@ -172,12 +184,15 @@ func writeFile(p string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// mountTmp mounts /tmp and makes what is writable below it, if it isn't writable as a whole.
-func (r *raiser) mountTmp() error {
-	const page = 4096
-	opts := fmt.Sprintf("size=%d,nr_inodes=%d,mode=1777", r.cfg.TmpSize, min(max(r.cfg.TmpSize/page, 1024), 64<<10))
-	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
-	if err := unix.Mount("tmpfs", scaffold+"/tmp", "tmpfs", flags, opts); err != nil {
+// makeTmp makes /tmp and what is writable below it, if it isn't writable as a whole.
+func (r *raiser) makeTmp() error {
+	if r.cfg.zygote() {
+		return os.Symlink(ownTmp, scaffold+"/tmp")
+	}
+	if err := os.Mkdir(scaffold+"/tmp", 0o755); err != nil {
+		return err
+	}
+	if err := r.mountTmp(scaffold+"/tmp", 0); err != nil {
 		return err
 	}
 	for _, p := range r.cfg.TmpWritable {
@@ -197,11 +212,18 @@ func (r *raiser) mountTmp() error {
 	return nil
 }
 
+// mountTmp mounts an empty, bounded file system.
+func (r *raiser) mountTmp(at string, flags uintptr) error {
+	const page = 4096
+	opts := fmt.Sprintf("size=%d,nr_inodes=%d,mode=1777", r.cfg.TmpSize, min(max(r.cfg.TmpSize/page, 1024), 64<<10))
+	return unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|flags, opts)
+}
+
 // enter makes the new root read-only and the only one (pivot_root(2), the case of equal
 // arguments).
 func (r *raiser) enter(root int) *Failure {
 	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	if len(r.cfg.TmpWritable) == 0 {
+	if len(r.cfg.TmpWritable) == 0 && !r.cfg.zygote() {
 		if err := unix.MountSetattr(unix.AT_FDCWD, scaffold+"/tmp", 0, &readOnly); err != nil {
 			return failure(Mounts, "making /tmp read-only", err)
 		}

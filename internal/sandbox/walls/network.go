@@ -43,6 +43,14 @@ func (r *raiser) network() *Failure {
 			return f
 		}
 	}
+	if r.cfg.Slots > 0 {
+		if f := separate(r.cfg.Slots); f != nil {
+			if !r.cfg.Probe {
+				return f
+			}
+			r.failed(f)
+		}
+	}
 	return r.listen()
 }
 

@@ -22,6 +22,7 @@ const (
 	nfulaConfigCmd   = 1
 	nfulaConfigMode  = 2
 	nfulaConfigQueue = 5
+	nfulaMark        = 2
 	nfulaPayload     = 9
 	nfulnlBind       = 1
 	nfulnlCopyPacket = 2
@@ -87,13 +88,19 @@ func acknowledged(fd int) error {
 	return nil
 }
 
-// ParseRefused gives where the datagrams were sent to that a message of an FDRefused tells of.
-func ParseRefused(b []byte) []netip.AddrPort {
+// Datagram is one that was refused.
+type Datagram struct {
+	To   netip.AddrPort
+	Mark uint32 // of the socket that sent it, see MarkOf; 0 if it has none
+}
+
+// ParseRefused gives the datagrams that a message of an FDRefused tells of.
+func ParseRefused(b []byte) []Datagram {
 	msgs, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
 		return nil
 	}
-	var out []netip.AddrPort
+	var out []Datagram
 	for _, m := range msgs {
 		if m.Header.Type != nfulnlPacket || len(m.Data) < nl.SizeofNfgenmsg {
 			continue
@@ -102,10 +109,17 @@ func ParseRefused(b []byte) []netip.AddrPort {
 		if err != nil {
 			continue
 		}
+		var d Datagram
 		for _, a := range attrs {
-			if to := destinationOf(a.Value); a.Attr.Type == nfulaPayload && to.IsValid() {
-				out = append(out, to)
+			switch {
+			case a.Attr.Type == nfulaPayload:
+				d.To = destinationOf(a.Value)
+			case a.Attr.Type == nfulaMark && len(a.Value) >= 4:
+				d.Mark = binary.BigEndian.Uint32(a.Value)
 			}
+		}
+		if d.To.IsValid() {
+			out = append(out, d)
 		}
 	}
 	return out

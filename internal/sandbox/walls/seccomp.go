@@ -45,6 +45,7 @@ type latitude struct {
 	records bool // the supervisor answers refused calls of interest, and decides about execve
 	shared  bool // anonymous memory may be shared: a cgroup bounds it
 	inotify bool // files may be watched: a sysctl bounds that
+	zygote  bool // a gate grants forks and makes sockets; with records
 }
 
 // notable makes the refusal of a call that is worth a record.
@@ -153,7 +154,7 @@ func verdicts(l latitude) map[int]body {
 // argumentRules are for the calls that are allowed with some arguments only.
 func argumentRules(t map[int]body, l latitude) {
 	t[unix.SYS_CLONE] = cloneBody(l)
-	t[unix.SYS_SOCKET] = socketBody(l.notable)
+	t[unix.SYS_SOCKET] = socketBody(l)
 	t[unix.SYS_SOCKETPAIR] = socketpairBody(l.notable)
 	t[unix.SYS_IOCTL] = onlyValues(1, ioctls, refuse(unix.ENOTTY))
 	t[unix.SYS_PRCTL] = onlyValues(0, prctls, refuse(unix.EPERM))
@@ -166,6 +167,21 @@ func argumentRules(t map[int]body, l latitude) {
 	if !l.shared {
 		t[unix.SYS_MMAP] = mmapBody()
 	}
+	if l.zygote {
+		zygoteRules(t)
+	}
+}
+
+// zygoteRules hand the gate the calls by which children come into being, and keep each child's hands off
+// the priority of others, which are of the same user.
+func zygoteRules(t map[int]body) {
+	ask := body{bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF}}
+	t[GateCall], t[unix.SYS_LANDLOCK_RESTRICT_SELF] = ask, ask
+	ownPriority := onlyValues(1, []uint32{0}, refuse(unix.EPERM))
+	t[unix.SYS_SETPRIORITY] = append(body{argument(0),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PRIO_PROCESS, SkipTrue: 1}, refuse(unix.EPERM)}, ownPriority...)
+	t[unix.SYS_SCHED_SETSCHEDULER] = append(body{argument(0),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1}, refuse(unix.EPERM)}, t[unix.SYS_SCHED_SETSCHEDULER]...)
 }
 
 // onlyValues allows a call whose argument n, an int, is one of the values.
@@ -249,16 +265,21 @@ func cloneBody(l latitude) body {
 // socketBody allows TCP and UDP over IP, and asking the kernel for interfaces and addresses
 // (netlink ROUTE). Unix sockets, vsock (which no namespace confines), raw, packet, MPTCP, SCTP
 // and everything else are refused.
-func socketBody(notable func(unix.Errno) bpf.RetConstant) body {
-	p := body{
+func socketBody(l latitude) body {
+	notable, internet := l.notable, allow[0]
+	if l.zygote {
+		internet = bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF} // the gate makes it, see there
+	}
+	return body{
 		argument(0),
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 6},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 5},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 7},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 6},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_NETLINK, SkipTrue: 1},
 		notable(unix.EAFNOSUPPORT),
 		argument(2),
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.NETLINK_ROUTE, SkipTrue: 8},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.NETLINK_ROUTE, SkipTrue: 1},
 		notable(unix.EPROTONOSUPPORT),
+		allow[0],
 		// IP: the type, without its flags, then the protocol.
 		argument(1),
 		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xf},
@@ -267,13 +288,20 @@ func socketBody(notable func(unix.Errno) bpf.RetConstant) body {
 		notable(unix.EPROTONOSUPPORT),
 		argument(2),
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 1},
-		allow[0],
+		internet,
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 1},
 		notable(unix.EPROTONOSUPPORT),
-		allow[0],
+		internet,
 	}
-	return p
+}
+
+// internetSocket tells whether socketBody would let a socket be.
+func internetSocket(args [6]uint64) bool {
+	family, kind, protocol := uint32(args[0]), uint32(args[1])&0xf, uint32(args[2])
+	return (family == unix.AF_INET || family == unix.AF_INET6) &&
+		(kind == unix.SOCK_STREAM || kind == unix.SOCK_DGRAM) &&
+		(protocol == 0 || protocol == unix.IPPROTO_TCP || protocol == unix.IPPROTO_UDP)
 }
 
 // socketpairBody allows pairs of unix sockets that stay with each other. One for datagrams, of which raw is another
@@ -306,6 +334,10 @@ func Refusal(nr int, args [6]uint64) (name string, errno unix.Errno) {
 	switch nr {
 	case unix.SYS_EXECVE:
 		return "execve", unix.EPERM
+	case GateCall:
+		return "fork gate", unix.EPERM
+	case unix.SYS_LANDLOCK_RESTRICT_SELF: // what it answers in a sandbox without a gate
+		return "landlock_restrict_self", unix.ENOSYS
 	case unix.SYS_CLONE:
 		if args[0]&newNamespaces != 0 || args[0]>>32 != 0 {
 			return "clone(CLONE_NEW…)", unix.EPERM
@@ -338,7 +370,8 @@ func familyName(f uint32) string {
 // seccomp installs the filter on this thread, and hands the supervisor the descriptor at which
 // refused calls arrive.
 func (r *raiser) seccomp() *Failure {
-	l := latitude{fork: r.cfg.Fork, records: r.cfg.Records, shared: r.cfg.Data == 0, inotify: r.cfg.Sysctls}
+	l := latitude{fork: r.cfg.Fork, records: r.cfg.Records, shared: r.cfg.Data == 0, inotify: r.cfg.Sysctls,
+		zygote: r.cfg.zygote()}
 	listener, err := install(l)
 	if err != nil && r.cfg.Records && r.cfg.Probe {
 		// Records may be what's missing, not the filter.

@@ -254,15 +254,44 @@ func FuzzParseRefused(f *testing.F) {
 		m = append(append(m, make([]byte, unix.SizeofNlMsghdr-6+nl.SizeofNfgenmsg)...), attr...)
 		ParseRefused(packet)
 		got := ParseRefused(m)
-		if len(got) > 1 || len(got) == 1 && !got[0].IsValid() {
+		if len(got) > 1 || len(got) == 1 && !got[0].To.IsValid() {
 			t.Error(got)
 		}
 		if want == "203.0.113.9:8125" || want == "[::1]:8125" {
 			if bytes.Equal(packet, v4) || bytes.Equal(packet, v6) {
-				if len(got) != 1 || got[0].String() != want {
+				if len(got) != 1 || got[0].To.String() != want {
 					t.Errorf("%v, want %s", got, want)
 				}
 			}
 		}
 	})
+}
+
+// TestFilterOfZygote: what makes a child or a socket waits for the gate's word; threads don't.
+func TestFilterOfZygote(t *testing.T) {
+	vm := newVM(t, latitude{records: true, zygote: true})
+	const allow, ask = unix.SECCOMP_RET_ALLOW, unix.SECCOMP_RET_USER_NOTIF
+	const never = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+	for _, c := range []struct {
+		name string
+		nr   int
+		args [6]uint64
+		want uint32
+	}{
+		{"fork", unix.SYS_CLONE, [6]uint64{forkFlags}, ask},
+		{"thread", unix.SYS_CLONE, [6]uint64{unix.CLONE_VM | unix.CLONE_SIGHAND | unix.CLONE_THREAD}, allow},
+		{"gate", GateCall, [6]uint64{}, ask},
+		{"confine", unix.SYS_LANDLOCK_RESTRICT_SELF, [6]uint64{}, ask},
+		{"tcp", unix.SYS_SOCKET, [6]uint64{unix.AF_INET, unix.SOCK_STREAM}, ask},
+		{"udp6", unix.SYS_SOCKET, [6]uint64{unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_UDP}, ask},
+		{"routes", unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE}, allow},
+		{"own priority", unix.SYS_SETPRIORITY, [6]uint64{unix.PRIO_PROCESS}, allow},
+		{"another's priority", unix.SYS_SETPRIORITY, [6]uint64{unix.PRIO_PROCESS, 7}, never},
+		{"own scheduling", unix.SYS_SCHED_SETSCHEDULER, [6]uint64{0, unix.SCHED_BATCH}, allow},
+		{"another's scheduling", unix.SYS_SCHED_SETSCHEDULER, [6]uint64{7, unix.SCHED_BATCH}, never},
+	} {
+		if got := decide(t, vm, auditArch, c.nr, c.args); got != c.want {
+			t.Errorf("%s: %#x, want %#x", c.name, got, c.want)
+		}
+	}
 }
