@@ -5,10 +5,10 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -17,9 +17,6 @@ import (
 
 const (
 	functionsPath = "/.netlify/functions/"
-	lambdaPath    = "/2015-03-31/functions/"
-	// maxBody bounds what is read of the body of any request, whatever a function's limit says.
-	maxBody = 64 << 20
 	// maxLogged bounds what is logged of the message of an error, in bytes: the function chooses it.
 	maxLogged = 1 << 10
 )
@@ -36,8 +33,9 @@ type Invoker interface {
 type Options struct {
 	Publish   string // folder of static files; "": none
 	Functions Invoker
-	AllowHost func(host string) bool // tells whether a Host header names this server
-	Verifier  *IdentityVerifier      // nil: no token of a caller counts
+	Configs   map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
+	AllowHost func(host string) bool         // tells whether a Host header names this server
+	Verifier  *IdentityVerifier              // nil: no token of a caller counts
 	Logger    *slog.Logger
 }
 
@@ -58,7 +56,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case strings.HasPrefix(r.URL.Path, lambdaPath):
+	case strings.HasPrefix(r.URL.Path, lambdaPath), strings.HasPrefix(r.URL.Path, lambdaStreamPath):
 		g.lambda(w, r)
 	case strings.HasPrefix(r.URL.Path, functionsPath):
 		g.function(w, r)
@@ -77,12 +75,13 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, id, name, err)
 		return
 	}
-	body, err := readBody(w, r, limits.Request, name)
+	whole, flowing, err := g.requestBody(w, r, limits.Request, name)
 	if err != nil {
 		g.fail(w, id, name, err)
 		return
 	}
-	event, err := newEvent(r, body, id)
+	defer flowing.close()
+	event, err := newEvent(r, whole, id)
 	if err != nil {
 		g.fail(w, id, name, err)
 		return
@@ -91,21 +90,31 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, id, name, requestTooLarge(name, limits.Request))
 		return
 	}
-	res, err := g.Functions.Invoke(context.WithoutCancel(r.Context()), weir.Invocation{ID: id, Function: name, Event: event.json(),
-		ClientContext: g.clientContext(r)})
-	if weir.ErrorCode(err) == weir.TooLarge { // the answer, not the request
+	inv := weir.Invocation{ID: id, Function: name, Event: event.json(), ClientContext: g.clientContext(r)}
+	if flowing != nil {
+		inv.Body = flowing
+	}
+	start := time.Now()
+	res, err := g.Functions.Invoke(context.WithoutCancel(r.Context()), inv)
+	flowing.settle(w)
+	switch {
+	case flowing.tooLarge(): // whatever the function made of that
+		if res.Stream != nil {
+			res.Stream.Body.Close()
+		}
+		err = requestTooLarge(name, limits.Request)
+	case weir.ErrorCode(err) == weir.TooLarge: // the answer, not the request
 		message, remedy := messageOf(err)
 		err = &weir.Error{Code: weir.Crashed, Message: message, Remedy: remedy}
+	case err != nil:
+	case res.Error != nil:
+		g.thrown(w, id, name, res.Error)
+	case res.Stream != nil:
+		err = g.writeStream(w, r, res.Stream, name, id, start.Add(limits.Timeout))
+	default:
+		err = writeResult(w, r, res.Payload, limits.Response, name)
 	}
 	if err != nil {
-		g.fail(w, id, name, err)
-		return
-	}
-	if res.Error != nil {
-		g.thrown(w, id, name, res.Error)
-		return
-	}
-	if err := writeResult(w, r, res.Payload, limits.Response, name); err != nil {
 		g.fail(w, id, name, err)
 	}
 }
@@ -145,19 +154,4 @@ func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
 	}
 	message, remedy := messageOf(err)
 	problem(w, status, message, remedy)
-}
-
-// readBody reads the body, no more than the limit.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, name string) ([]byte, error) {
-	limit = min(limit, maxBody)
-	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close")
-		return nil, requestTooLarge(name, limit)
-	}
-	return readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, name, limit)
-}
-
-func requestTooLarge(name string, limit int64) error {
-	return &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("the request to %s is larger than %d bytes", name, limit),
-		Remedy: "send less, or raise limits.request (binary bodies grow by a third when they become base64)"}
 }

@@ -14,6 +14,12 @@ type Bundle struct {
 	Entry    string   // path of the handler's file, relative to Dir, with slashes
 	Export   string   // name of the export that is the handler, usually "handler"
 	Addons   []string // native libraries (*.node, *.so*) in Dir, relative, with slashes
+	Config   FunctionConfig
+}
+
+// FunctionConfig is what the source of a function says of it. The zero value is a function that says nothing.
+type FunctionConfig struct {
+	Form Form `json:",omitempty"` // how the handler looks to be called; "": it can't be told
 }
 
 // Limits bound one function. A zero field means the default (DefaultLimits), never "no limit".
