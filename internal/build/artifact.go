@@ -36,7 +36,7 @@ const (
 )
 
 // format is the version of manifest.json; it changes whenever the meaning does.
-const format = 2
+const format = 3
 
 // content is manifest.json.
 type content struct {
@@ -49,6 +49,7 @@ type contentFunction struct {
 	Policy *policy.Policy `json:",omitempty"` // as it was built with: another policy is another artifact
 	Entry  string
 	Export string
+	Config weir.FunctionConfig
 	Addons []string
 	Files  []contentFile // sorted by name
 }
@@ -156,7 +157,7 @@ func (a *Artifact) complete(built []output) *Artifact {
 
 // writeFunction writes one function's files and gives their hashes.
 func writeFunction(ctx context.Context, dir string, b *output) (contentFunction, error) {
-	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Addons: addons(b.files)}
+	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Config: b.config, Addons: addons(b.files)}
 	for _, name := range b.files.names() {
 		if err := ctx.Err(); err != nil {
 			return f, err
@@ -269,7 +270,7 @@ func open(dir string, held *os.File) (*Artifact, error) {
 			known[filepath.Join(root, filepath.FromSlash(file.Name))] = file
 		}
 		a.Functions = append(a.Functions, Function{Policy: f.Policy, Bundle: weir.Bundle{
-			Function: f.Name, Dir: root, Entry: f.Entry, Export: f.Export, Addons: f.Addons}})
+			Function: f.Name, Dir: root, Entry: f.Entry, Export: f.Export, Config: f.Config, Addons: f.Addons}})
 	}
 	if err := check(filepath.Join(dir, "functions"), known); err != nil {
 		return nil, err

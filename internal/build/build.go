@@ -65,7 +65,7 @@ func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
 		return nil, fmt.Errorf("writing the artifact: %w", err)
 	}
 	a.Publish = s.Publish
-	a.Warnings = together(built)
+	a.Warnings = append(together(built), conflicts(a.Functions)...)
 	return a, nil
 }
 
@@ -114,6 +114,7 @@ type output struct {
 	name     string
 	entry    string // relative to the bundle
 	export   string
+	config   weir.FunctionConfig
 	files    tree
 	policy   *policy.Policy
 	warnings []string
@@ -138,6 +139,9 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 			out.warnings = append(out.warnings, w.Error())
 		}
 		out.policy, out.export, main = boot.Policy, boot.HandlerName, boot.HandlerFile
+	}
+	if out.err = out.readConfig(s, &f, main); out.err != nil {
+		return out
 	}
 	included, warnings, err := s.Expand(f.Included)
 	out.warnings = append(out.warnings, warnings...)

@@ -47,6 +47,7 @@ type job struct {
 // wire is an output as a child sends it: one JSON object a line, in any order.
 type wire struct {
 	Name, Entry, Export string
+	Config              weir.FunctionConfig
 	Files               map[string]wireFile
 	Policy              *policy.Policy
 	Warnings            []string
@@ -195,7 +196,7 @@ func runChild(ctx context.Context, j job) (map[string]wire, error) {
 }
 
 func (o output) wire() wire {
-	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Files: map[string]wireFile{}, Policy: o.policy, Warnings: o.warnings}
+	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Config: o.config, Files: map[string]wireFile{}, Policy: o.policy, Warnings: o.warnings}
 	for name, f := range o.files {
 		w.Files[name] = wireFile{f.path, f.data}
 	}
@@ -226,7 +227,7 @@ func (w *wire) addErrors(err error) {
 }
 
 func (w wire) output() output {
-	o := output{name: w.Name, entry: w.Entry, export: w.Export, files: tree{}, policy: w.Policy, warnings: w.Warnings}
+	o := output{name: w.Name, entry: w.Entry, export: w.Export, config: w.Config, files: tree{}, policy: w.Policy, warnings: w.Warnings}
 	for name, f := range w.Files {
 		o.files[name] = source{path: f.Path, data: f.Data}
 	}

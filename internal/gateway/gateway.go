@@ -35,18 +35,20 @@ type Options struct {
 	Functions Invoker
 	Configs   map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
 	AllowHost func(host string) bool         // tells whether a Host header names this server
+	Headers   map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
 	Verifier  *IdentityVerifier              // nil: no token of a caller counts
 	Logger    *slog.Logger
 }
 
 type gateway struct {
 	Options
-	static http.Handler
+	static  static
+	targets []target
 }
 
 // New makes the handler of a site.
 func New(o Options) http.Handler {
-	return &gateway{Options: o, static: newStatic(o.Publish)}
+	return &gateway{Options: o, static: static{o.Publish}, targets: newTargets(o.Configs)}
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -58,17 +60,32 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, lambdaPath), strings.HasPrefix(r.URL.Path, lambdaStreamPath):
 		g.lambda(w, r)
+	default:
+		g.site(w, r)
+	}
+}
+
+// site serves functions and static files.
+func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
+	m, allowed := g.find(r)
+	switch {
+	case m != nil && m.preferStatic && g.static.serves(w, r):
+	case m != nil:
+		g.function(w, r, m)
+	case len(allowed) > 0:
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		problem(w, http.StatusMethodNotAllowed, "the function has no method "+printable(r.Method), "")
 	case strings.HasPrefix(r.URL.Path, functionsPath):
-		g.function(w, r)
+		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, functionsPath), "/")
+		problem(w, http.StatusNotFound, "the function "+printable(name)+" has no default URL", "call it by the path that its config names")
 	default:
 		g.static.ServeHTTP(w, r)
 	}
 }
 
-// function serves /.netlify/functions/NAME and what lies below it.
-func (g *gateway) function(w http.ResponseWriter, r *http.Request) {
-	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, functionsPath), "/")
-	id := ulid.Make().String()
+// function serves a request for a function.
+func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
+	name, id := m.name, ulid.Make().String()
 	w.Header().Set("X-Nf-Request-Id", id)
 	limits, err := g.Functions.Lookup(name)
 	if err != nil {
@@ -81,11 +98,12 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer flowing.close()
-	event, err := newEvent(r, whole, id)
+	event, err := newEvent(r, whole, id, g.Headers)
 	if err != nil {
 		g.fail(w, id, name, err)
 		return
 	}
+	event.route, event.params = m.pattern, m.params
 	if size := int64(len(event.body)); size > limits.Request {
 		g.fail(w, id, name, requestTooLarge(name, limits.Request))
 		return

@@ -26,9 +26,6 @@ var folderExtensions = []string{".js", ".ts", ".mjs", ".cjs", ".tsx", ".mts", ".
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// bundlers are the values of node_bundler that Netlify takes.
-var bundlers = []string{"esbuild", "esbuild_zisi", "nft", "zisi", "none"}
-
 // inFolder is the rank of a function that is a folder: it wins over files.
 const inFolder = -1
 
@@ -242,10 +239,10 @@ func (c *config) checkTable(t []string) error {
 	if err != nil {
 		return err
 	}
-	if ok && !slices.Contains(bundlers, bundler) {
+	if ok && !slices.Contains(weir.Bundlers, bundler) {
 		e := &weir.Error{Code: weir.Invalid, Pos: c.pos(key("node_bundler")...),
-			Message: fmt.Sprintf("node_bundler = %q is unknown", bundler), Remedy: "expected one of " + strings.Join(bundlers, ", ")}
-		if near := nearest(bundler, bundlers); near != "" {
+			Message: fmt.Sprintf("node_bundler = %q is unknown", bundler), Remedy: "expected one of " + strings.Join(weir.Bundlers, ", ")}
+		if near := nearest(bundler, weir.Bundlers); near != "" {
 			e.Remedy += fmt.Sprintf("; did you mean %q?", near)
 		}
 		return e

@@ -20,7 +20,15 @@ type Bundle struct {
 // FunctionConfig is what the source of a function says of it. The zero value is a function that says nothing.
 type FunctionConfig struct {
 	Form Form `json:",omitempty"` // how the handler looks to be called; "": it can't be told
+	// Paths are patterns (see internal/route) of the paths that the function answers for, instead of its default URL.
+	Paths         []string `json:",omitempty"`
+	ExcludedPaths []string `json:",omitempty"` // patterns of paths that it doesn't answer for, whatever Paths say
+	Methods       []string `json:",omitempty"` // nil: all
+	PreferStatic  bool     `json:",omitempty"` // a file of the same path comes first
 }
+
+// Bundlers are the values of Netlify's node_bundler.
+var Bundlers = []string{"esbuild", "esbuild_zisi", "nft", "zisi", "none"}
 
 // Limits bound one function. A zero field means the default (DefaultLimits), never "no limit".
 type Limits struct {
