@@ -77,10 +77,10 @@ func runInvoke(ctx context.Context, s *streams, f *siteFlags, dir, name string, 
 	}
 	defer closeAll()
 	res, err := d.Invoke(ctx, weir.Invocation{ID: ulid.Make().String(), Function: name, Event: event})
-	if err == nil && res.Stream != nil {
-		res.Payload, err = res.Stream.Whole()
+	if err == nil {
+		res, err = res.Whole()
 	}
-	if err != nil && !errors.As(err, &res.Error) {
+	if err != nil {
 		return err
 	}
 	if res.Error != nil {

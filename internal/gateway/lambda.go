@@ -97,19 +97,20 @@ type invoked struct {
 
 // whole gives the handler's result, or the error of the function in AWS's words. A stream is read to its end.
 func (i *invoked) whole() (json.RawMessage, *weir.FunctionError) {
-	payload, err := i.res.Payload, i.err
-	if s := i.res.Stream; s != nil {
-		payload, err = (&weir.Stream{Head: s.Head, Body: &capped{s.Body, i.limits.Response}}).Whole()
+	res, err := i.res, i.err
+	if res.Stream != nil {
+		res.Stream.Body = &capped{res.Stream.Body, i.limits.Response}
+		res, err = res.Whole()
 	}
 	switch {
 	case err != nil:
 		return nil, i.failure(err)
-	case i.res.Error != nil:
-		return nil, i.failure(i.res.Error)
-	case exceeds(payload, i.limits.Response):
+	case res.Error != nil:
+		return nil, i.failure(res.Error)
+	case exceeds(res.Payload, i.limits.Response):
 		return nil, i.failure(errTooLong)
 	}
-	return payload, nil
+	return res.Payload, nil
 }
 
 // failure logs an error and words it as AWS does.

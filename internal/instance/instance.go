@@ -308,10 +308,14 @@ func (b *streamBody) Read(p []byte) (int, error) {
 
 // crash says why the process is gone, as far as it can be known.
 func (in *instance) crash(err error, when string) error {
+	broke := &weir.Error{Code: weir.Crashed, Message: fmt.Sprintf("%s broke its channel %s", in.cfg.Function, when), Err: err}
+	if !errors.Is(err, runtime.ErrEnded) {
+		return broke
+	}
 	select {
 	case <-in.exited:
 	case <-time.After(exitGrace):
-		return &weir.Error{Code: weir.Crashed, Message: fmt.Sprintf("%s broke its channel %s", in.cfg.Function, when), Err: err}
+		return broke
 	}
 	exit := in.exit.Load()
 	e := &weir.Error{Code: weir.Crashed, Err: nil}

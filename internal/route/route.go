@@ -65,7 +65,7 @@ func Parse(source string) (*Pattern, error) {
 		return nil, fmt.Errorf("a part of it in parentheses can't be used: %w", err)
 	}
 	if expr.NumSubexp() != len(p.names) {
-		return nil, errors.New("a group inside of parentheses must begin with (?:")
+		return nil, errors.New("parentheses inside of others must begin with (?: to be no parameter")
 	}
 	return &Pattern{source, expr, p.names}, nil
 }

@@ -12,13 +12,21 @@ import (
 )
 
 // BenchmarkInvoke measures one invocation of a trivial handler through the channel, without walls: one
-// right after the other, and each after a rest, as a client leaves it one. What Node itself computes
+// right after the other, and each after a rest, as a client leaves it one; and one of functions v2. What Node itself computes
 // for it ("node-us/op") is the same work; that it takes longer after a rest is the machine's part.
 func BenchmarkInvoke(b *testing.B) {
 	event := json.RawMessage(`{"rawUrl":"http://localhost/.netlify/functions/hello","rawQuery":"","path":"/.netlify/functions/hello","httpMethod":"GET","headers":{"host":"localhost"},"body":null,"isBase64Encoded":false}`)
-	for name, rest := range map[string]time.Duration{"at once": 0, "rested": 200 * time.Microsecond} {
+	const v1 = `exports.handler = async () => ({ statusCode: 200, body: 'hello' });`
+	for name, c := range map[string]struct {
+		source string
+		rest   time.Duration
+	}{
+		"at once": {v1, 0},
+		"rested":  {v1, 200 * time.Microsecond},
+		"v2":      {`exports.__esModule = true; exports.default = async () => new Response('hello');`, 0},
+	} {
 		b.Run(name, func(b *testing.B) {
-			p, err := start(b, `exports.handler = async () => ({ statusCode: 200, body: 'hello' });`)
+			p, err := start(b, c.source)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -27,9 +35,9 @@ func BenchmarkInvoke(b *testing.B) {
 				if _, _, err := p.Invoke(weir.Invocation{ID: "id", Function: "fn", Event: event}, time.Now().Add(time.Minute), nil); err != nil {
 					b.Fatal(err)
 				}
-				if rest > 0 {
+				if c.rest > 0 {
 					b.StopTimer()
-					time.Sleep(rest)
+					time.Sleep(c.rest)
 					b.StartTimer()
 				}
 			}

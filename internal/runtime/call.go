@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 	"github.com/weir-run/weir/internal/weir"
 )
+
+// ErrEnded says that the process has ended, or closed its end of the channel.
+var ErrEnded = errors.New("the process ended")
 
 // cancelGrace is what a function may take to end what nobody waits for any more.
 const cancelGrace = 5 * time.Second
@@ -220,7 +224,7 @@ func (k *call) take(f frame) error {
 		if begun {
 			return errors.New("the process began an answer twice")
 		}
-		k.answer, k.ended = &f, f.kind != outHead
+		k.answer, k.ended = &f, f.kind != outHead || f.err != nil
 	case f.kind == outError || f.kind == outFatal:
 		if err := k.thrown(f); err != nil {
 			return err
@@ -345,8 +349,8 @@ func (c *Conn) broken(err error) error {
 		return c.err
 	}
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
-		err = errors.New("the process ended")
+	case errors.Is(err, io.EOF), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET), errors.Is(err, net.ErrClosed):
+		err = ErrEnded
 	}
 	c.err, c.dirty = err, true
 	c.conn.Close() // who reads returns, too

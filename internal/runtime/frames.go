@@ -36,7 +36,6 @@ const (
 	// window is how many bytes of a body may be on their way in one direction of one invocation.
 	window = 256 << 10
 
-	maxHead    = 256 << 10 // bytes of the head of an answer in pieces
 	maxReport  = 64 << 10  // bytes of a report
 	maxCredit  = 16        // bytes of a credit: a number
 	maxGarbage = 1 << 20   // bytes that are no frames, after which the process is given up
@@ -54,7 +53,7 @@ type frame struct {
 // scanner finds frames in a stream that others write into as well.
 type scanner struct {
 	secret  [secretLen]byte
-	limit   int64  // bytes of a whole answer
+	limit   int64  // bytes of a whole answer, or of the head of one in pieces
 	buf     []byte // what has been read
 	off     int    // how much of it is done with
 	skipped int    // bytes that belong to no frame
@@ -102,8 +101,6 @@ func (s *scanner) limitOf(kind byte) int64 {
 	switch kind {
 	case outReport:
 		return maxReport
-	case outHead:
-		return maxHead
 	case outChunk:
 		return window
 	case outCredit:

@@ -37,18 +37,18 @@ func netlifySite(t *testing.T) string {
 			t.Skipf("needs packages from npm, which can't be had: %v\n%s", err, out)
 		}
 	}
-	for _, name := range []string{"functions", "build"} {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.CopyFS(filepath.Join(dir, "functions"), os.DirFS(source+"/functions")); err != nil {
+	run, err := os.MkdirTemp(dir, "run-") // several runs may use the packages
+	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := in(dir, "node", "build.mjs"); err != nil {
+	t.Cleanup(func() { os.RemoveAll(run) })
+	if err := os.CopyFS(run, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := in(run, "node", "build.mjs"); err != nil {
 		t.Fatalf("Netlify's build: %v\n%s", err, out)
 	}
-	return dir
+	return run
 }
 
 func in(dir, name string, args ...string) ([]byte, error) {

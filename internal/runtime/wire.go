@@ -15,12 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// writerTime is how long Refused waits for who writes. Nearly always that one is done in a moment; but it may
+// be writing to a process that does not read.
+const writerTime = 20 * time.Millisecond
+
 // Refused tells the shim about a refusal, if there is room at once: a process that does not read holds
 // nobody up, and misses some words. It may be called at any time and from several goroutines.
 func (c *Conn) Refused(r Refusal) {
 	payload, err := json.Marshal(r)
-	if err != nil || !c.send.TryLock() { // a large event is on its way
+	if err != nil {
 		return
+	}
+	for end := time.Now().Add(writerTime); !c.send.TryLock(); time.Sleep(writerTime / 200) {
+		if time.Now().After(end) {
+			return
+		}
 	}
 	defer c.send.Unlock()
 	b := request(inRefused, 0, payload)

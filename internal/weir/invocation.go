@@ -2,6 +2,7 @@ package weir
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"unicode/utf8"
 )
@@ -47,23 +48,31 @@ type Stream struct {
 	Body io.ReadCloser
 }
 
-// Whole reads the answer to its end and gives it as a handler without streaming does. It closes Body. Errors
-// are those of Read.
-func (s *Stream) Whole() (json.RawMessage, error) {
-	defer s.Body.Close()
-	body, err := io.ReadAll(s.Body)
-	if err != nil {
-		return nil, err
+// Whole gives a result without Stream: a stream is read to its end and becomes what a handler without
+// streaming gives, or the error that the function threw in its midst. Errors are the others of Read.
+func (r Result) Whole() (Result, error) {
+	if r.Stream == nil {
+		return r, nil
+	}
+	defer r.Stream.Body.Close()
+	body, err := io.ReadAll(r.Stream.Body)
+	var thrown *FunctionError
+	switch {
+	case errors.As(err, &thrown):
+		return Result{Error: thrown}, nil
+	case err != nil:
+		return Result{}, err
 	}
 	answer := map[string]any{}
-	if err := json.Unmarshal(s.Head, &answer); err != nil {
-		return nil, &Error{Code: Crashed, Message: "the head of the answer is no JSON object", Err: err}
+	if err := json.Unmarshal(r.Stream.Head, &answer); err != nil {
+		return Result{}, &Error{Code: Crashed, Message: "the head of the answer is no JSON object", Err: err}
 	}
 	answer["body"], answer["isBase64Encoded"] = string(body), false
 	if !utf8.Valid(body) {
 		answer["body"], answer["isBase64Encoded"] = body, true // encoding/json writes bytes as base64
 	}
-	return json.Marshal(answer)
+	payload, err := json.Marshal(answer)
+	return Result{Payload: payload}, err
 }
 
 // FunctionError is an error that the function's own code threw, as AWS Lambda reports it

@@ -29,6 +29,12 @@ class Body {
     this.#wake?.();
   }
 
+  // abandon says that nobody minds any more: who still waits for the body waits forever.
+  abandon() {
+    if (this.#wake) this.#hold(-1);
+    this.#hold = () => {};
+  }
+
   // next gives the next piece, null at the end.
   async next() {
     while (this.#parts.length === 0) {

@@ -58,7 +58,10 @@ class Call {
 
   // head begins an answer in pieces.
   head(head) {
-    if (!this.answered) this.#runner.channel.sendText('head', stringify(head), this.seq);
+    if (this.answered) return;
+    const text = stringify(head);
+    if (text.length > this.#runner.maxResult) this.#finish('toolarge', String(text.length));
+    else this.#runner.channel.sendText('head', text, this.seq);
   }
 
   // write sends a piece of the answer, and waits as long as the client does not keep up. After the end of
@@ -128,17 +131,22 @@ class Call {
 
   #finish(type, text) {
     this.answered = true;
-    this.#over = this.#promises === 0;
-    if (this.#over) this.#runner.over(this);
+    this.#goOn();
+    if (this.#promises === 0) this.#close();
     this.#runner.channel.sendText(type, text, this.seq, this.#over);
   }
 
   // settle tells that all is over, if it is only now.
   #settle() {
     if (!this.answered || this.#over || this.#promises > 0) return;
-    this.#over = true;
-    this.#runner.over(this);
+    this.#close();
     this.#runner.channel.sendText('settled', '', this.seq, true);
+  }
+
+  #close() {
+    this.#over = true;
+    this.body?.abandon();
+    this.#runner.over(this);
   }
 }
 

@@ -160,6 +160,18 @@ test('nothing is granted of a body that nobody reads', async () => {
   assert.deepEqual([c.body, c.granted], ['no', 0]);
 });
 
+test('who still waits when the invocation is over holds nothing up', async () => {
+  const f = start({ form: 'v2', handler: (r) => (r.method === 'GET' ? new Promise(() => {}) : (r.text(), new Response('no'))) });
+  await f.run(get(undefined, { httpMethod: 'POST' }), { body: true });
+  f.begin(get());
+  assert.equal(f.held, false);
+});
+
+test('a head over the limit is told by its length only', async () => {
+  const c = await run(() => new Response('x'.repeat(40_000), { headers: { 'x-long': 'y'.repeat(1e6) } }));
+  assert.deepEqual(c.frames, ['toolarge!']);
+});
+
 test('who cancels aborts the Request and its body', async () => {
   const seen = [];
   const f = v2(async (r) => {

@@ -54,6 +54,18 @@ test('an error before the head is the answer, one after it cuts it off', async (
   assert.equal(destroyed.error.errorMessage, 'destroyed');
 });
 
+test('an error while a piece waits for credit holds nothing up', async () => {
+  let fail;
+  const f = stream((event, out) => new Promise((resolve, reject) => { fail = reject; if (event.big) out.write('x'.repeat(200_000)); }), { window: 50_000 });
+  const c = f.begin({ big: true });
+  await c.until(() => c.body.length === 50_000);
+  fail(new RangeError('enough'));
+  assert.equal((await c.settled).error.errorMessage, 'enough');
+  f.begin({});
+  await new Promise(setImmediate);
+  assert.equal(f.held, false);
+});
+
 test('the invocation is over when the handler is, too', async () => {
   let done;
   const f = stream((event, out) => { out.end('x'); return new Promise((r) => { done = r; }); });
