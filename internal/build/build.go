@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -53,7 +54,12 @@ type Function struct {
 // a *weir.Error with the position; Build itself fails only if a policy can't be had (all such errors
 // are joined), the artifact can't be written or ctx ends. The artifact must be closed. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
-	built, err := buildAll(ctx, s, sitepolicy.Visible(o.Env))
+	scratch, done, err := unpackFolder(o.StateDir, s)
+	if err != nil {
+		return nil, fmt.Errorf("unpacking archives: %w", err)
+	}
+	defer done()
+	built, err := buildAll(ctx, s, sitepolicy.Visible(o.Env), scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -121,11 +127,17 @@ type output struct {
 	err      error
 }
 
-// buildFunction makes the content of one function's bundle; m is shared with the site's others, and env
-// is what a bootstrap file sees.
-func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, env map[string]string) output {
+// buildFunction makes the content of one function's bundle; m is shared with the site's others, env
+// is what a bootstrap file sees, and archives are unpacked into folders of scratch.
+func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, env map[string]string, scratch string) output {
 	out := output{name: f.Name, export: "handler", files: tree{}, err: f.Err}
 	if out.err != nil {
+		return out
+	}
+	if filepath.Ext(f.Main) == site.Archive {
+		if out.err = out.unpack(s, f, filepath.Join(scratch, f.Name)); out.err == nil {
+			out.err = out.files.fits()
+		}
 		return out
 	}
 	main := f.Main

@@ -19,7 +19,10 @@ import (
 const defaultFunctions = "netlify/functions"
 
 // extensions are the files that can be functions; the first one wins where several share a name.
-var extensions = []string{".js", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts"}
+var extensions = []string{".js", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", Archive}
+
+// Archive is the extension of a function that is built already.
+const Archive = ".zip"
 
 // folderExtensions is the order in which a folder's main file is looked for.
 var folderExtensions = []string{".js", ".ts", ".mjs", ".cjs", ".tsx", ".mts", ".cts"}
@@ -118,9 +121,6 @@ func (s *Site) candidate(dir, entry string) (candidate, bool) {
 	}
 	ext := filepath.Ext(entry)
 	name := strings.TrimSuffix(entry, ext)
-	if ext == ".zip" {
-		s.warn("%s is not served: functions in zip files aren't supported by this version", s.Rel(path))
-	}
 	rank := slices.Index(extensions, ext)
 	if rank < 0 || strings.HasSuffix(name, ".d") {
 		return candidate{}, false
