@@ -27,7 +27,7 @@ type pass struct {
 	suspect       map[string]bool   // folders of members found to need their files
 	external      map[edge]bool     // imports of carried packages that the bundle holds
 	refs          map[string]string // files of the site that the code names: place in the bundle, path
-	importsModule bool              // the bundle imports an ES module that is carried
+	importsModule bool              // the bundle imports an ES module that is carried, or WebAssembly
 }
 
 // asked marks resolutions that the plugin itself asks for.
@@ -86,13 +86,29 @@ func (p *pass) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 		return p.keepWhole(from, a.Path), nil // reaches for the site's own files
 	case toPackage && to.dir != from.dir:
 		return p.crossing(a, from, to, res.path, fromPackage), nil
-	case a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(res.path, ".node"):
+	case a.Kind == api.ResolveJSRequireResolve || compiled(res.path):
 		if fromPackage {
 			return p.keepWhole(from, a.Path), nil
+		}
+		if filepath.Ext(res.path) == ".wasm" {
+			p.importModule()
 		}
 		return p.reference(res.path), nil
 	}
 	return zero, nil
+}
+
+// compiled tells whether a file is one that Node loads and no bundler can hold.
+func compiled(file string) bool {
+	ext := filepath.Ext(file)
+	return ext == ".node" || ext == ".wasm"
+}
+
+// importModule notes that only an ES module can import what the code does.
+func (p *pass) importModule() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.importsModule = true
 }
 
 // crossing decides about an import of another package.
@@ -110,7 +126,7 @@ func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string, fromPack
 	}
 	// The disk is asked before p.mu is taken.
 	_, carried := p.carried[to.dir]
-	must := !carried && (a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(file, ".node") || p.mustCarry(to))
+	must := !carried && (a.Kind == api.ResolveJSRequireResolve || compiled(file) || p.mustCarry(to))
 	module := carried && a.Kind == api.ResolveJSImportStatement && p.memo.moduleType(file) == "module"
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -230,6 +246,9 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 	text = p.disarm(text, a.Path)
 	if !inPackage && strings.Contains(text, "createRequire") {
 		p.referencesIn(text, a.Path)
+	}
+	if !inPackage && strings.Contains(text, "import.meta") {
+		p.filesIn(text, a.Path)
 	}
 	name := p.placeOf(a.Path)
 	if a.Path == p.entry {
