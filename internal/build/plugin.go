@@ -114,11 +114,15 @@ func (p *pass) importModule() {
 // crossing decides about an import of another package.
 func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string, fromPackage bool) api.OnResolveResult {
 	name, spec := specifierName(a.Path), a.Path
-	if !bare(a.Path) || p.memo.find(filepath.Dir(a.Importer), name).dir != to.dir {
-		// Named by a path or an alias, which mean something only where the source stood.
+	if apart := p.apart[to.dir]; apart != "" || !bare(a.Path) || p.memo.find(filepath.Dir(a.Importer), name).dir != to.dir {
+		// Named by a path or an alias, which mean something only where the source stood, or by a name that
+		// leads elsewhere in the bundle.
 		name = to.name
 		at, ok := p.plain(to.dir)
-		if !ok {
+		switch {
+		case apart != "":
+			at = apart
+		case !ok:
 			at = path.Join("node_modules", name)
 		}
 		rel, _ := filepath.Rel(to.dir, file)
@@ -244,10 +248,8 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 		p.inspect(text, a.Path)
 	}
 	text = p.disarm(text, a.Path)
-	if !inPackage && strings.Contains(text, "createRequire") {
+	if !inPackage {
 		p.referencesIn(text, a.Path)
-	}
-	if !inPackage && strings.Contains(text, "import.meta") {
 		p.filesIn(text, a.Path)
 	}
 	name := p.placeOf(a.Path)
@@ -264,6 +266,9 @@ var requireCall = regexp.MustCompile(`\b\w*[rR]equire\w*(?:\.resolve)?\(\s*["'](
 // referencesIn takes along what an ES module loads by a require that it made with createRequire,
 // which esbuild does not follow.
 func (p *pass) referencesIn(text, file string) {
+	if !strings.Contains(text, "createRequire") {
+		return
+	}
 	for _, m := range requireCall.FindAllStringSubmatch(text, -1) {
 		spec, dir := m[1], filepath.Dir(file)
 		if bare(spec) {

@@ -17,6 +17,9 @@ var fileURL = regexp.MustCompile(`\bnew\s+URL\(\s*(?:"(\.{1,2}/[^"\n\\]+)"|'(\.{
 // filesIn takes along the files of the site's own that a source names so. What may hold credentials only
 // included_files takes.
 func (p *pass) filesIn(text, file string) {
+	if !strings.Contains(text, "import.meta") {
+		return
+	}
 	for _, m := range fileURL.FindAllStringSubmatch(text, -1) {
 		name, err := url.PathUnescape(m[1] + m[2])
 		if err != nil {

@@ -1,4 +1,5 @@
-// Package netlify serves functions that Netlify's own bundler has built, from the archive to the answer.
+// Package netlify serves functions as people have them: built by Netlify's own bundler, or in a monorepo that a
+// package manager has installed.
 package netlify
 
 import (
@@ -28,10 +29,10 @@ func TestMain(m *testing.M) {
 // source is the functions, and the lock of the packages that they and the bundler are.
 const source = "../../internal/runtime/testdata/netlify"
 
-// packages gives a folder with the packages, which stay for the next time.
-func packages(t *testing.T) string {
+// packages gives a folder with the packages of the lock in source, which stay for the next time.
+func packages(t *testing.T, source, name string) string {
 	t.Helper()
-	dir := filepath.Join(os.TempDir(), "weir-test-zips")
+	dir := filepath.Join(os.TempDir(), name)
 	lock, err := os.ReadFile(source + "/package-lock.json")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ func in(dir, name string, args ...string) ([]byte, error) {
 // zipped builds the functions with one of Netlify's bundlers and gives a site of their archives alone.
 func zipped(t *testing.T, bundler string) string {
 	t.Helper()
-	dir := packages(t)
+	dir := packages(t, source, "weir-test-zips")
 	work, err := os.MkdirTemp(dir, "run-") // below the packages; several runs may build at a time
 	if err != nil {
 		t.Fatal(err)
@@ -87,14 +88,7 @@ func zipped(t *testing.T, bundler string) string {
 	if out, err := in(work, "node", "zip.mjs", bundler); err != nil {
 		t.Fatalf("Netlify's build: %v\n%s", err, out)
 	}
-	root, err := os.MkdirTemp("", "weir-zips-") // t.TempDir's parent is its owner's alone
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(root) })
-	if err := os.Chmod(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	root := open(t)
 	site := filepath.Join(root, "site")
 	if err := os.CopyFS(filepath.Join(site, "netlify/functions"), os.DirFS(filepath.Join(work, "zips"))); err != nil {
 		t.Fatal(err)
@@ -102,11 +96,25 @@ func zipped(t *testing.T, bundler string) string {
 	return site
 }
 
+// open makes a folder that sandboxes may look into: t.TempDir's parent is its owner's alone.
+func open(t *testing.T) string {
+	t.Helper()
+	root, err := os.MkdirTemp("", "weir-netlify-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
 // serve serves a site until the test ends, and gives its URL.
 func serve(t *testing.T, site string) string {
 	t.Helper()
 	dev, err := server.NewDev(t.Context(), server.DevOptions{
-		Dir: site, StateDir: filepath.Join(filepath.Dir(site), "state"), Listen: "127.0.0.1:0", Recorder: &record.Memory{},
+		Dir: site, StateDir: open(t), Listen: "127.0.0.1:0", Recorder: &record.Memory{},
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Log: func(instance.Line) {},
 	})
 	if err != nil {
