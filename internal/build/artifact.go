@@ -50,6 +50,7 @@ type contentFunction struct {
 	Entry  string
 	Export string
 	Form   string // "pack" or "bundle"
+	Config weir.FunctionConfig
 	Addons []string
 	Files  []contentFile // sorted by name
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -66,7 +67,12 @@ type Function struct {
 // a *weir.Error with the position; Build itself fails only if a policy can't be had (all such errors
 // are joined), the artifact can't be written or ctx ends. The artifact must be closed. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
-	built, err := buildAll(ctx, s, sitepolicy.Visible(o.Env))
+	scratch, done, err := unpackFolder(o.StateDir, s)
+	if err != nil {
+		return nil, fmt.Errorf("unpacking archives: %w", err)
+	}
+	defer done()
+	built, err := buildAll(ctx, s, sitepolicy.Visible(o.Env), scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
 		return nil, fmt.Errorf("writing the artifact: %w", err)
 	}
 	a.Publish = s.Publish
-	a.Warnings = together(built)
+	a.Warnings = append(together(built), conflicts(a.Functions)...)
 	return a, nil
 }
 
@@ -127,6 +133,7 @@ type output struct {
 	name     string
 	entry    string // relative to the bundle
 	export   string
+	config   weir.FunctionConfig
 	files    tree
 	pack     packForm
 	policy   *policy.Policy
@@ -141,11 +148,17 @@ type packForm struct {
 	why   string // there is none
 }
 
-// buildFunction makes the content of one function's bundle; m is shared with the site's others, and env
-// is what a bootstrap file sees.
-func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, env map[string]string) output {
+// buildFunction makes the content of one function's bundle; m is shared with the site's others, env
+// is what a bootstrap file sees, and archives are unpacked into folders of scratch.
+func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, env map[string]string, scratch string) output {
 	out := output{name: f.Name, export: "handler", files: tree{}, err: f.Err}
 	if out.err != nil {
+		return out
+	}
+	if filepath.Ext(f.Main) == site.Archive {
+		if out.err = out.unpack(s, f, filepath.Join(scratch, f.Name)); out.err == nil {
+			out.err = out.files.fits()
+		}
 		return out
 	}
 	main := f.Main
@@ -159,6 +172,9 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 			out.warnings = append(out.warnings, w.Error())
 		}
 		out.policy, out.export, main = boot.Policy, boot.HandlerName, boot.HandlerFile
+	}
+	if out.err = out.readConfig(s, &f, main); out.err != nil {
+		return out
 	}
 	included, warnings, err := s.Expand(f.Included)
 	out.warnings = append(out.warnings, warnings...)

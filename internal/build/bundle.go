@@ -39,6 +39,7 @@ type bundler struct {
 	files    tree
 	format   api.Format
 	carried  map[string]map[string]string // folders of packages carried as files, with what each needs by name
+	apart    map[string]string            // places of packages that stand where no name leads, see place
 	later    map[edge]bool                // imports that are made only at run time, see unseen
 	guessed  bool                         // later holds guesses, too
 	warnings []string
@@ -52,7 +53,7 @@ type bundler struct {
 }
 
 func newBundler(s *site.Site, f site.Function, entry string, files tree, m *memo) *bundler {
-	return &bundler{site: s, fn: f, entry: entry, files: files, memo: m, carried: map[string]map[string]string{},
+	return &bundler{site: s, fn: f, entry: entry, files: files, memo: m, carried: map[string]map[string]string{}, apart: map[string]string{},
 		later: map[edge]bool{}, edges: map[edge]bool{}, members: map[string]*member{}}
 }
 

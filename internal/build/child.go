@@ -42,11 +42,14 @@ type job struct {
 	Dir   string   // the site
 	Names []string // of the functions to build
 	Env   map[string]string
+	// Scratch is a folder for what archives hold; "" if there are none.
+	Scratch string
 }
 
 // wire is an output as a child sends it: one JSON object a line, in any order.
 type wire struct {
 	Name, Entry, Export string
+	Config              weir.FunctionConfig
 	Files               map[string]wireFile
 	PackEntry, PackWhy  string
 	PackFiles           map[string]wireFile // nil: there is no pack
@@ -97,7 +100,7 @@ func child(stdin io.Reader, stdout io.Writer) (status int) {
 		}
 		wg.Go(func() {
 			slots <- struct{}{}
-			w := buildFunction(context.Background(), s, f, known, j.Env).wire()
+			w := buildFunction(context.Background(), s, f, known, j.Env, j.Scratch).wire()
 			<-slots
 			mu.Lock()
 			defer mu.Unlock()
@@ -119,19 +122,20 @@ func dataSize() uint64 {
 	return n << 10
 }
 
-// buildAll builds every function of s, in their order. A bootstrap file sees the variables of env.
-func buildAll(ctx context.Context, s *site.Site, env map[string]string) ([]output, error) {
+// buildAll builds every function of s, in their order. A bootstrap file sees the variables of env; archives are
+// unpacked in the folder scratch.
+func buildAll(ctx context.Context, s *site.Site, env map[string]string, scratch string) ([]output, error) {
 	names := make([]string, len(s.Functions))
 	for i, f := range s.Functions {
 		names[i] = f.Name
 	}
-	done, err := runChild(ctx, job{s.Dir, names, env})
+	done, err := runChild(ctx, job{s.Dir, names, env, scratch})
 	out := make([]output, len(names))
 	for i, name := range names {
 		w, ok := done[name]
 		if !ok && len(names) > 1 { // the child died; whose fault was it?
 			var alone map[string]wire
-			alone, err = runChild(ctx, job{s.Dir, []string{name}, env})
+			alone, err = runChild(ctx, job{s.Dir, []string{name}, env, scratch})
 			w, ok = alone[name]
 		}
 		if ctx.Err() != nil {
@@ -197,7 +201,7 @@ func runChild(ctx context.Context, j job) (map[string]wire, error) {
 }
 
 func (o output) wire() wire {
-	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Files: o.files.wire(), Policy: o.policy, Warnings: o.warnings,
+	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Config: o.config, Files: o.files.wire(), Policy: o.policy, Warnings: o.warnings,
 		PackEntry: o.pack.entry, PackWhy: o.pack.why, PackFiles: o.pack.files.wire()}
 	w.addErrors(o.err)
 	return w
@@ -248,7 +252,7 @@ func (w *wire) addErrors(err error) {
 }
 
 func (w wire) output() output {
-	o := output{name: w.Name, entry: w.Entry, export: w.Export, files: treeOf(w.Files), policy: w.Policy, warnings: w.Warnings,
+	o := output{name: w.Name, entry: w.Entry, export: w.Export, config: w.Config, files: treeOf(w.Files), policy: w.Policy, warnings: w.Warnings,
 		pack: packForm{w.PackEntry, treeOf(w.PackFiles), w.PackWhy}}
 	var errs []error
 	for i := range w.Errors {

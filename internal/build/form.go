@@ -65,7 +65,7 @@ func writeFunctions(ctx context.Context, o Options, dir string, built []output) 
 // writeFunction writes one function, as a pack if there is one that loads, else as a bundle.
 func writeFunction(ctx context.Context, o Options, dir string, b *output, policies []*policy.Policy) (contentFunction, error) {
 	if o.Smoke != nil && b.pack.files != nil {
-		f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.pack.entry, Export: b.export, Form: formPack}
+		f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.pack.entry, Export: b.export, Config: b.config, Form: formPack}
 		if err := writeFiles(ctx, dir, b.pack.files, &f); err != nil {
 			return f, err
 		}
@@ -78,14 +78,14 @@ func writeFunction(ctx context.Context, o Options, dir string, b *output, polici
 			return f, err
 		}
 	}
-	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Form: formBundle}
+	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Config: b.config, Form: formBundle}
 	return f, writeFiles(ctx, dir, b.files, &f)
 }
 
 // function gives a function whose files are in dir.
 func (f contentFunction) function(dir string) Function {
 	return Function{Policy: f.Policy, Bundle: weir.Bundle{Function: f.Name, Dir: dir, Entry: f.Entry, Export: f.Export,
-		Pack: f.Form == formPack, Addons: f.Addons}}
+		Pack: f.Form == formPack, Config: f.Config, Addons: f.Addons}}
 }
 
 // id tells functions apart that differ in anything: content, name or policy.

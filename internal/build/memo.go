@@ -137,7 +137,7 @@ func (p *pass) beside(a api.OnResolveArgs, from pkg, fromPackage bool) bool {
 	default:
 		return false
 	}
-	if !strings.HasPrefix(a.Path, "./") && !strings.HasPrefix(a.Path, "../") || strings.HasSuffix(a.Path, ".node") ||
+	if !strings.HasPrefix(a.Path, "./") && !strings.HasPrefix(a.Path, "../") || compiled(a.Path) ||
 		strings.HasSuffix(a.Path, "/") || strings.HasSuffix(a.Path, "/.") || strings.HasSuffix(a.Path, "/..") {
 		return false
 	}

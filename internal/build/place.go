@@ -23,15 +23,18 @@ type layout struct {
 // place arranges the carried packages, given the imports of them that the bundle holds. A package
 // that npm installed plainly keeps its place in the site, so its neighbours are where it expects
 // them. Others (behind pnpm's links, in a workspace, above the site) are put where Node will look:
-// at the top if that place is free, else inside the package that needs them. One bundle can't hold
-// two packages by one name: then the packages whose code asks for the other one are given as more,
-// to be carried as well.
+// at the top if that place is free, else inside the package that needs them. In one bundle a name leads to
+// one package: where another one is asked for by it, the packages whose code does are given as more, to be carried as
+// well, and from the site's own code it is put apart, to be imported by its path.
 func (b *bundler) place(external map[edge]bool) (at map[string]string, more []string, err error) {
 	l := &layout{at: map[string]string{}}
 	for _, dir := range sortedKeys(b.carried) {
 		if rel, ok := b.plain(dir); ok {
 			l.put(rel, dir)
 		}
+	}
+	for _, dir := range sortedKeys(b.apart) {
+		l.put(b.apart[dir], dir)
 	}
 	here := path.Dir(b.rel)
 	for _, e := range sortedEdges(b.later) {
@@ -42,14 +45,14 @@ func (b *bundler) place(external map[edge]bool) (at map[string]string, more []st
 	for _, e := range sortedEdges(external) {
 		got := l.lookup(here, e.name)
 		switch {
-		case l.at[got] == e.to:
+		case l.at[got] == e.to, b.apart[e.to] != "":
 		case got == "" && (e.from == "" || !slices.Contains(l.dirs(), e.to)):
 			l.put(path.Join("node_modules", e.name), e.to)
 		case e.from != "":
 			more = append(more, e.from)
 		default:
-			return nil, nil, broken(b.site.Rel(b.fn.Main),
-				fmt.Sprintf("it imports two different packages by the name %q", e.name), "install one version of it at the top of the site")
+			b.apart[e.to] = fmt.Sprintf("node_modules/.apart/%d/node_modules/%s", len(b.apart), e.name)
+			more = append(more, e.to) // the pass is made again with that
 		}
 	}
 	if len(more) > 0 {

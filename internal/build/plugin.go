@@ -27,7 +27,7 @@ type pass struct {
 	suspect       map[string]bool   // folders of members found to need their files
 	external      map[edge]bool     // imports of carried packages that the bundle holds
 	refs          map[string]string // files of the site that the code names: place in the bundle, path
-	importsModule bool              // the bundle imports an ES module that is carried
+	importsModule bool              // the bundle imports an ES module that is carried, or WebAssembly
 	result        api.BuildResult   // of the last pass
 
 	sources map[string]string             // text of the modules by path, as it was given to esbuild but for withPaths
@@ -114,23 +114,43 @@ func (p *pass) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 		return p.keepWhole(from, a.Path), nil // reaches for the site's own files
 	case toPackage && to.dir != from.dir:
 		return p.crossing(a, from, to, res.path, fromPackage), nil
-	case a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(res.path, ".node"):
+	case a.Kind == api.ResolveJSRequireResolve || compiled(res.path):
 		if fromPackage {
 			return p.keepWhole(from, a.Path), nil
+		}
+		if filepath.Ext(res.path) == ".wasm" {
+			p.importModule()
 		}
 		return p.reference(res.path), nil
 	}
 	return zero, nil
 }
 
+// compiled tells whether a file is one that Node loads and no bundler can hold.
+func compiled(file string) bool {
+	ext := filepath.Ext(file)
+	return ext == ".node" || ext == ".wasm"
+}
+
+// importModule notes that only an ES module can import what the code does.
+func (p *pass) importModule() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.importsModule = true
+}
+
 // crossing decides about an import of another package.
 func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string, fromPackage bool) api.OnResolveResult {
 	name, spec := specifierName(a.Path), a.Path
-	if !bare(a.Path) || p.memo.find(filepath.Dir(a.Importer), name).dir != to.dir {
-		// Named by a path or an alias, which mean something only where the source stood.
+	if apart := p.apart[to.dir]; apart != "" || !bare(a.Path) || p.memo.find(filepath.Dir(a.Importer), name).dir != to.dir {
+		// Named by a path or an alias, which mean something only where the source stood, or by a name that
+		// leads elsewhere in the bundle.
 		name = to.name
 		at, ok := p.plain(to.dir)
-		if !ok {
+		switch {
+		case apart != "":
+			at = apart
+		case !ok:
 			at = path.Join("node_modules", name)
 		}
 		rel, _ := filepath.Rel(to.dir, file)
@@ -138,7 +158,7 @@ func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string, fromPack
 	}
 	// The disk is asked before p.mu is taken.
 	_, carried := p.carried[to.dir]
-	must := !carried && (a.Kind == api.ResolveJSRequireResolve || strings.HasSuffix(file, ".node") || p.mustCarry(to))
+	must := !carried && (a.Kind == api.ResolveJSRequireResolve || compiled(file) || p.mustCarry(to))
 	module := carried && a.Kind == api.ResolveJSImportStatement && p.memo.moduleType(file) == "module"
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -256,8 +276,9 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 		p.inspect(text, a.Path)
 	}
 	text = p.disarm(text, a.Path)
-	if !inPackage && strings.Contains(text, "createRequire") {
+	if !inPackage {
 		p.referencesIn(text, a.Path)
+		p.filesIn(text, a.Path)
 	}
 	text = p.keep(a.Path, text)
 	return api.OnLoadResult{Contents: &text, ResolveDir: filepath.Dir(a.Path), Loader: api.LoaderDefault}, nil
@@ -281,6 +302,9 @@ var requireCall = regexp.MustCompile(`\b\w*[rR]equire\w*(?:\.resolve)?\(\s*["'](
 // referencesIn takes along what an ES module loads by a require that it made with createRequire,
 // which esbuild does not follow.
 func (p *pass) referencesIn(text, file string) {
+	if !strings.Contains(text, "createRequire") {
+		return
+	}
 	for _, m := range requireCall.FindAllStringSubmatch(text, -1) {
 		spec, dir := m[1], filepath.Dir(file)
 		if bare(spec) {

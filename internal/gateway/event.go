@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"encoding/base64"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -23,13 +24,15 @@ type event struct {
 	query                          map[string][]string
 	body                           string
 	hasBody, base64                bool
+	route                          string            // the pattern that led to the function, "" at its default URL
+	params                         map[string]string // what the pattern's parameters stand for
 }
 
 // hopByHop are the headers that end at the gateway (RFC 9110, section 7.6.1).
 var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
 // newEvent makes the event of a request whose body has been read. The error is a weir.Invalid.
-func newEvent(r *http.Request, body []byte, id string) (*event, error) {
+func newEvent(r *http.Request, body []byte, id string, more map[string]string) (*event, error) {
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
@@ -38,7 +41,7 @@ func newEvent(r *http.Request, body []byte, id string) (*event, error) {
 		path:     r.URL.EscapedPath(),
 		rawQuery: r.URL.RawQuery,
 		method:   r.Method,
-		headers:  headersOf(r, id),
+		headers:  headersOf(r, id, more),
 		query:    query,
 		hasBody:  len(body) > 0,
 	}
@@ -57,7 +60,7 @@ func newEvent(r *http.Request, body []byte, id string) (*event, error) {
 
 // headersOf gives the request's headers in lower case, with those that Netlify adds and without
 // those that only Netlify may set.
-func headersOf(r *http.Request, id string) map[string][]string {
+func headersOf(r *http.Request, id string, more map[string]string) map[string][]string {
 	drop := append([]string(nil), hopByHop...)
 	for _, v := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
@@ -75,6 +78,9 @@ func headersOf(r *http.Request, id string) map[string][]string {
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		ip = r.RemoteAddr
+	}
+	for name, value := range more {
+		out[name] = []string{value}
 	}
 	out["host"] = []string{r.Host}
 	out["client-ip"] = []string{ip}
@@ -137,7 +143,18 @@ func (e *event) json() []byte {
 	} else {
 		b = append(b, `,"body":null`...)
 	}
-	return append(strconv.AppendBool(append(b, `,"isBase64Encoded":`...), e.base64), `,"route":null}`...)
+	b = strconv.AppendBool(append(b, `,"isBase64Encoded":`...), e.base64)
+	if e.route == "" {
+		return append(b, `,"route":null}`...)
+	}
+	b = append(appendField(b, `,"route":`, e.route), `,"pathParameters":{`...)
+	for i, name := range slices.Sorted(maps.Keys(e.params)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(appendString(b, name), ':'), e.params[name])
+	}
+	return append(b, '}', '}')
 }
 
 func appendField(b []byte, key, value string) []byte { return appendString(append(b, key...), value) }

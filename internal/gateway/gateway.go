@@ -5,10 +5,10 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -17,9 +17,6 @@ import (
 
 const (
 	functionsPath = "/.netlify/functions/"
-	lambdaPath    = "/2015-03-31/functions/"
-	// maxBody bounds what is read of the body of any request, whatever a function's limit says.
-	maxBody = 64 << 20
 	// maxLogged bounds what is logged of the message of an error, in bytes: the function chooses it.
 	maxLogged = 1 << 10
 )
@@ -36,19 +33,22 @@ type Invoker interface {
 type Options struct {
 	Publish   string // folder of static files; "": none
 	Functions Invoker
-	AllowHost func(host string) bool // tells whether a Host header names this server
-	Verifier  *IdentityVerifier      // nil: no token of a caller counts
+	Configs   map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
+	AllowHost func(host string) bool         // tells whether a Host header names this server
+	Headers   map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
+	Verifier  *IdentityVerifier              // nil: no token of a caller counts
 	Logger    *slog.Logger
 }
 
 type gateway struct {
 	Options
-	static http.Handler
+	static  static
+	targets []target
 }
 
 // New makes the handler of a site.
 func New(o Options) http.Handler {
-	return &gateway{Options: o, static: newStatic(o.Publish)}
+	return &gateway{Options: o, static: static{o.Publish}, targets: newTargets(o.Configs)}
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -58,57 +58,81 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case strings.HasPrefix(r.URL.Path, lambdaPath):
+	case strings.HasPrefix(r.URL.Path, lambdaPath), strings.HasPrefix(r.URL.Path, lambdaStreamPath):
 		g.lambda(w, r)
+	default:
+		g.site(w, r)
+	}
+}
+
+// site serves functions and static files.
+func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
+	m, allowed := g.find(r)
+	switch {
+	case m != nil && m.preferStatic && g.static.serves(w, r):
+	case m != nil:
+		g.function(w, r, m)
+	case len(allowed) > 0:
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		problem(w, http.StatusMethodNotAllowed, "the function has no method "+printable(r.Method), "")
 	case strings.HasPrefix(r.URL.Path, functionsPath):
-		g.function(w, r)
+		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, functionsPath), "/")
+		problem(w, http.StatusNotFound, "the function "+printable(name)+" has no default URL", "call it by the path that its config names")
 	default:
 		g.static.ServeHTTP(w, r)
 	}
 }
 
-// function serves /.netlify/functions/NAME and what lies below it.
-func (g *gateway) function(w http.ResponseWriter, r *http.Request) {
-	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, functionsPath), "/")
-	id := ulid.Make().String()
+// function serves a request for a function.
+func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
+	name, id := m.name, ulid.Make().String()
 	w.Header().Set("X-Nf-Request-Id", id)
 	limits, err := g.Functions.Lookup(name)
 	if err != nil {
 		g.fail(w, id, name, err)
 		return
 	}
-	body, err := readBody(w, r, limits.Request, name)
+	whole, flowing, err := g.requestBody(w, r, limits.Request, name)
 	if err != nil {
 		g.fail(w, id, name, err)
 		return
 	}
-	event, err := newEvent(r, body, id)
+	defer flowing.close()
+	event, err := newEvent(r, whole, id, g.Headers)
 	if err != nil {
 		g.fail(w, id, name, err)
 		return
 	}
+	event.route, event.params = m.pattern, m.params
 	if size := int64(len(event.body)); size > limits.Request {
 		g.fail(w, id, name, requestTooLarge(name, limits.Request))
 		return
 	}
-	res, err := g.Functions.Invoke(r.Context(), weir.Invocation{ID: id, Function: name, Event: event.json(),
-		ClientContext: g.clientContext(r)})
-	if err == nil {
-		res, err = res.Whole()
+	inv := weir.Invocation{ID: id, Function: name, Event: event.json(), ClientContext: g.clientContext(r)}
+	if flowing != nil {
+		inv.Body = flowing
 	}
-	if weir.ErrorCode(err) == weir.TooLarge { // the answer, not the request
+	start := time.Now()
+	res, err := g.Functions.Invoke(r.Context(), inv)
+	flowing.settle(w)
+	switch {
+	case flowing.tooLarge(): // whatever the function made of that
+		if res.Stream != nil {
+			res.Stream.Body.Close()
+		}
+		err = requestTooLarge(name, limits.Request)
+	case weir.ErrorCode(err) == weir.TooLarge: // the answer, not the request
 		message, remedy := messageOf(err)
 		err = &weir.Error{Code: weir.Crashed, Message: message, Remedy: remedy}
+	case err != nil:
+	case res.Error != nil:
+		g.thrown(w, id, name, res.Error)
+	case res.Stream != nil:
+		err = g.writeStream(w, r, res.Stream, name, id, start.Add(limits.Timeout))
+	default:
+		err = writeResult(w, r, res.Payload, limits.Response, name)
 	}
 	if err != nil {
-		g.fail(w, id, name, err)
-		return
-	}
-	if res.Error != nil {
-		g.thrown(w, id, name, res.Error)
-		return
-	}
-	if err := writeResult(w, r, res.Payload, limits.Response, name); err != nil {
 		g.fail(w, id, name, err)
 	}
 }
@@ -149,19 +173,4 @@ func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
 	message, remedy := messageOf(err)
 	mayRetry(w, err)
 	problem(w, status, message, remedy)
-}
-
-// readBody reads the body, no more than the limit.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, name string) ([]byte, error) {
-	limit = min(limit, maxBody)
-	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close")
-		return nil, requestTooLarge(name, limit)
-	}
-	return readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, name, limit)
-}
-
-func requestTooLarge(name string, limit int64) error {
-	return &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("the request to %s is larger than %d bytes", name, limit),
-		Remedy: "send less, or raise limits.request (binary bodies grow by a third when they become base64)"}
 }

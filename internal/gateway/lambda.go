@@ -1,13 +1,14 @@
 package gateway
 
-// The AWS Lambda Invoke API (API version 2015-03-31): an event in, the handler's own result out, so
-// that any Lambda client can drive functions.
+// The AWS Lambda Invoke API (API versions 2015-03-31, and 2021-11-15 for answers that are streams): an event
+// in, the handler's own result out, so that any Lambda client can drive functions.
 
 import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,19 +19,25 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
+const (
+	lambdaPath       = "/2015-03-31/functions/"
+	lambdaStreamPath = "/2021-11-15/functions/"
+)
+
 // maxClientContext is AWS's bound of the header X-Amz-Client-Context, in bytes of base64.
 const maxClientContext = 3583
 
 func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 	id := ulid.Make().String()
 	w.Header().Set("X-Amzn-Requestid", id)
-	name, ok := lambdaName(r.URL)
+	name, streaming, ok := lambdaName(r.URL)
 	switch {
 	case foreignPage(r):
 		lambdaError(w, http.StatusForbidden, "AccessDeniedException", "a page of another origin may not invoke functions")
 		return
 	case !ok:
-		lambdaError(w, http.StatusNotFound, "ResourceNotFoundException", "no such call: use "+lambdaPath+"NAME/invocations")
+		lambdaError(w, http.StatusNotFound, "ResourceNotFoundException", "no such call: use "+lambdaPath+"NAME/invocations or "+
+			lambdaStreamPath+"NAME/response-streaming-invocations")
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", "POST")
@@ -58,26 +65,84 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 	}
 	start := time.Now()
 	res, err := g.Functions.Invoke(r.Context(), inv)
-	if err == nil {
-		res, err = res.Whole()
+	if lambdaRefused(err) {
+		lambdaFail(w, err)
+		return
 	}
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
-	switch {
-	case lambdaRefused(err):
-		lambdaFail(w, err)
-	case err != nil:
-		g.Logger.Error("no answer", "function", name, "request", id, "error", err)
-		functionError(w, runtimeError(err, id, start))
-	case res.Error != nil:
-		g.logThrown(id, name, res.Error)
-		functionError(w, res.Error)
-	case exceeds(res.Payload, limits.Response):
-		functionError(w, &weir.FunctionError{Type: "Function.ResponseSizeTooLarge", Trace: []string{},
-			Message: fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes)", limits.Response)})
-	default:
-		w.Header().Set("Content-Type", "application/json")
-		w.Write(res.Payload)
+	out := invoked{g, name, id, limits, start, res, err}
+	if streaming {
+		out.writeEvents(w, r)
+		return
 	}
+	payload, thrown := out.whole()
+	if thrown != nil {
+		functionError(w, thrown)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(payload)
+}
+
+// invoked is what became of an invocation.
+type invoked struct {
+	*gateway
+	name, id string // function and request
+	limits   weir.Limits
+	start    time.Time
+	res      weir.Result
+	err      error
+}
+
+// whole gives the handler's result, or the error of the function in AWS's words. A stream is read to its end.
+func (i *invoked) whole() (json.RawMessage, *weir.FunctionError) {
+	res, err := i.res, i.err
+	if res.Stream != nil {
+		res.Stream.Body = &capped{res.Stream.Body, i.limits.Response}
+		res, err = res.Whole()
+	}
+	switch {
+	case err != nil:
+		return nil, i.failure(err)
+	case res.Error != nil:
+		return nil, i.failure(res.Error)
+	case exceeds(res.Payload, i.limits.Response):
+		return nil, i.failure(errTooLong)
+	}
+	return res.Payload, nil
+}
+
+// failure logs an error and words it as AWS does.
+func (i *invoked) failure(err error) *weir.FunctionError {
+	var known *weir.Error
+	var thrown *weir.FunctionError
+	switch {
+	case errors.Is(err, errTooLong):
+		return &weir.FunctionError{Type: "Function.ResponseSizeTooLarge", Trace: []string{},
+			Message: fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes)", i.limits.Response)}
+	case !errors.As(err, &known) && errors.As(err, &thrown):
+		i.logThrown(i.id, i.name, thrown)
+		return thrown
+	}
+	i.Logger.Error("no answer", "function", i.name, "request", i.id, "error", err)
+	return runtimeError(err, i.id, i.start)
+}
+
+// errTooLong says that an answer is larger than it may be.
+var errTooLong = errors.New("the answer is too large")
+
+// capped is a stream that may have no more than left bytes.
+type capped struct {
+	io.ReadCloser
+	left int64
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if c.left -= int64(n); c.left < 0 {
+		return 0, errTooLong
+	}
+	return n, err
 }
 
 // foreignPage tells whether a browser sends the request for a page of another origin.
@@ -89,20 +154,25 @@ func foreignPage(r *http.Request) bool {
 	return origin != "" && origin != "http://"+r.Host
 }
 
-// lambdaName gives the function of ".../functions/NAME/invocations". NAME may be a plain name,
-// one with a qualifier, or an ARN.
-func lambdaName(u *url.URL) (string, bool) {
-	rest, ok := strings.CutSuffix(strings.TrimPrefix(u.Path, lambdaPath), "/invocations")
+// lambdaName gives the function of ".../functions/NAME/invocations", and whether its answer is wanted as it
+// comes (".../NAME/response-streaming-invocations"). NAME may be a plain name, one with a qualifier, or an ARN.
+func lambdaName(u *url.URL) (name string, streaming, ok bool) {
+	rest, ok := strings.CutPrefix(u.Path, lambdaPath)
+	call := "/invocations"
+	if !ok {
+		rest, streaming, call = strings.TrimPrefix(u.Path, lambdaStreamPath), true, "/response-streaming-invocations"
+	}
+	rest, ok = strings.CutSuffix(rest, call)
 	if !ok || rest == "" || strings.Contains(rest, "/") {
-		return "", false
+		return "", streaming, false
 	}
 	parts := strings.Split(rest, ":")
 	for i, p := range parts {
 		if p == "function" && i > 0 && i+1 < len(parts) { // arn:aws:lambda:REGION:ACCOUNT:function:NAME, ACCOUNT:function:NAME
-			return parts[i+1], true
+			return parts[i+1], streaming, true
 		}
 	}
-	return parts[0], true
+	return parts[0], streaming, true
 }
 
 // exceeds tells whether a result is larger than it may be: its body, if it is an HTTP answer, else

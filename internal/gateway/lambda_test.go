@@ -55,7 +55,7 @@ func TestLambdaNames(t *testing.T) {
 // TestFunctionCalledFunction: the word that marks an ARN may be a name, too.
 func TestFunctionCalledFunction(t *testing.T) {
 	for _, name := range []string{"function", "function:$LATEST", "arn:aws:lambda:us-east-1:0:function:function", "0:function:function:1"} {
-		if got, ok := lambdaName(&url.URL{Path: lambdaPath + name + "/invocations"}); !ok || got != "function" {
+		if got, _, ok := lambdaName(&url.URL{Path: lambdaPath + name + "/invocations"}); !ok || got != "function" {
 			t.Errorf("%s is %q", name, got)
 		}
 	}

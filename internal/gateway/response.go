@@ -40,43 +40,55 @@ func nonsense(name, format string, args ...any) error {
 // writeResult answers with what a handler gave. The error is a *weir.Error, and then nothing has
 // been written.
 func writeResult(w http.ResponseWriter, r *http.Request, payload json.RawMessage, limit int64, name string) error {
-	var res result
 	if len(payload) == 0 || payload[0] != '{' {
 		return nonsense(name, "it gave %s, not an object", printable(string(payload)))
 	}
+	var res result
 	if err := json.Unmarshal(payload, &res); err != nil {
 		return nonsense(name, "a field has another type than it may have")
 	}
-	if len(res.StatusCode) == 0 {
-		return nonsense(name, "there is no statusCode")
-	}
-	status, err := strconv.Atoi(strings.Trim(string(res.StatusCode), `"`))
-	if err != nil || status < 200 || status > 599 {
-		return nonsense(name, "statusCode is %s, not a number from 200 to 599", printable(string(res.StatusCode)))
+	status, headers, err := headOf(&res, name)
+	if err != nil {
+		return err
 	}
 	body, err := bodyOf(&res, limit, name)
 	if err != nil {
 		return err
 	}
-	headers, err := answerHeaders(&res, name)
-	if err != nil {
-		return err
+	if hasBody(status) {
+		headers.Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	h := w.Header()
-	for k, v := range headers {
-		h[k] = v
-	}
-	if status != http.StatusNoContent && status != http.StatusNotModified {
-		h.Set("Content-Length", strconv.Itoa(len(body)))
-		if h.Get("Content-Type") == "" {
-			h.Set("Content-Type", "text/plain; charset=utf-8")
-		}
-	}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
+	writeHead(w, status, headers)
+	if r.Method != http.MethodHead && hasBody(status) {
 		w.Write(body)
 	}
 	return nil
+}
+
+// headOf gives what stands before the body of an answer.
+func headOf(res *result, name string) (status int, headers http.Header, err error) {
+	if len(res.StatusCode) == 0 {
+		return 0, nil, nonsense(name, "there is no statusCode")
+	}
+	status, err = strconv.Atoi(strings.Trim(string(res.StatusCode), `"`))
+	if err != nil || status < 200 || status > 599 {
+		return 0, nil, nonsense(name, "statusCode is %s, not a number from 200 to 599", printable(string(res.StatusCode)))
+	}
+	headers, err = answerHeaders(res, name)
+	return status, headers, err
+}
+
+// hasBody tells whether an answer with a status may have a body (RFC 9110, sections 15.3.5 and 15.4.5).
+func hasBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+func writeHead(w http.ResponseWriter, status int, headers http.Header) {
+	maps.Copy(w.Header(), headers)
+	if hasBody(status) && headers.Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	w.WriteHeader(status)
 }
 
 // bodyOf gives the body as the client receives it. The limit counts it as the handler gave it, in

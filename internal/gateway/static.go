@@ -18,10 +18,8 @@ import (
 	"time"
 )
 
+// static serves a folder; "" serves nothing.
 type static struct{ dir string }
-
-// newStatic serves a folder; "" serves nothing.
-func newStatic(dir string) http.Handler { return static{dir} }
 
 // private are files that belong to the site's configuration and are never served.
 var private = []string{"_weir.toml", "weir.toml", "netlify.toml", "_headers", "_redirects", "node_modules"}
@@ -42,15 +40,28 @@ func (s static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer root.Close()
-	name := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")
-	for _, candidate := range candidates(name) {
-		if served(w, r, root, candidate, http.StatusOK) {
-			return
-		}
-	}
-	if !served(w, r, root, "404.html", http.StatusNotFound) {
+	if !firstFile(w, r, root) && !served(w, r, root, "404.html", http.StatusNotFound) {
 		problem(w, http.StatusNotFound, "no such page", "")
 	}
+}
+
+// serves answers with a file if there is one for the request.
+func (s static) serves(w http.ResponseWriter, r *http.Request) bool {
+	if s.dir == "" || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	return firstFile(w, r, root)
+}
+
+// firstFile answers with the first file that the URL may mean, if there is one.
+func firstFile(w http.ResponseWriter, r *http.Request, root *os.Root) bool {
+	name := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")
+	return slices.ContainsFunc(candidates(name), func(c string) bool { return served(w, r, root, c, http.StatusOK) })
 }
 
 // candidates are the files that a URL may mean, the best first.

@@ -49,7 +49,7 @@ func publish(t testing.TB) string {
 
 func get(dir string, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	newStatic(dir).ServeHTTP(w, r)
+	static{dir}.ServeHTTP(w, r)
 	return w
 }
 

@@ -221,5 +221,14 @@ func (b broken) Limits() weir.Limits { return weir.DefaultLimits() }
 
 func (b broken) Close() {}
 
+// configs gives what the functions' sources say of them.
+func (dep *deployment) configs() map[string]weir.FunctionConfig {
+	out := map[string]weir.FunctionConfig{}
+	for _, f := range dep.artifact.Functions {
+		out[f.Bundle.Function] = f.Bundle.Config
+	}
+	return out
+}
+
 // names gives the functions' names in order.
 func (dep *deployment) names() []string { return slices.Sorted(maps.Keys(dep.backends)) }

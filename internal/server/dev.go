@@ -157,6 +157,8 @@ func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 	h := gateway.New(gateway.Options{
 		Publish:   dep.artifact.Publish,
 		Functions: d.dispatcher,
+		Configs:   dep.configs(),
+		Headers:   headers(),
 		AllowHost: loopbackHost,
 		Verifier:  d.opts.Verifier,
 		Logger:    d.opts.Logger,

@@ -19,15 +19,15 @@ import (
 const defaultFunctions = "netlify/functions"
 
 // extensions are the files that can be functions; the first one wins where several share a name.
-var extensions = []string{".js", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts"}
+var extensions = []string{".js", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", Archive}
+
+// Archive is the extension of a function that is built already.
+const Archive = ".zip"
 
 // folderExtensions is the order in which a folder's main file is looked for.
 var folderExtensions = []string{".js", ".ts", ".mjs", ".cjs", ".tsx", ".mts", ".cts"}
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
-// bundlers are the values of node_bundler that Netlify takes.
-var bundlers = []string{"esbuild", "esbuild_zisi", "nft", "zisi", "none"}
 
 // inFolder is the rank of a function that is a folder: it wins over files.
 const inFolder = -1
@@ -121,9 +121,6 @@ func (s *Site) candidate(dir, entry string) (candidate, bool) {
 	}
 	ext := filepath.Ext(entry)
 	name := strings.TrimSuffix(entry, ext)
-	if ext == ".zip" {
-		s.warn("%s is not served: functions in zip files aren't supported by this version", s.Rel(path))
-	}
 	rank := slices.Index(extensions, ext)
 	if rank < 0 || strings.HasSuffix(name, ".d") {
 		return candidate{}, false
@@ -242,10 +239,10 @@ func (c *config) checkTable(t []string) error {
 	if err != nil {
 		return err
 	}
-	if ok && !slices.Contains(bundlers, bundler) {
+	if ok && !slices.Contains(weir.Bundlers, bundler) {
 		e := &weir.Error{Code: weir.Invalid, Pos: c.pos(key("node_bundler")...),
-			Message: fmt.Sprintf("node_bundler = %q is unknown", bundler), Remedy: "expected one of " + strings.Join(bundlers, ", ")}
-		if near := nearest(bundler, bundlers); near != "" {
+			Message: fmt.Sprintf("node_bundler = %q is unknown", bundler), Remedy: "expected one of " + strings.Join(weir.Bundlers, ", ")}
+		if near := nearest(bundler, weir.Bundlers); near != "" {
 			e.Remedy += fmt.Sprintf("; did you mean %q?", near)
 		}
 		return e

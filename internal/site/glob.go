@@ -139,6 +139,9 @@ func literalPrefix(segments []string) []string {
 	return segments
 }
 
+// leadsOut is what is wrong with a pattern that begins above where it is relative to.
+const leadsOut = "leads out of the site"
+
 // checkPattern says what is wrong with a pattern of included_files, "" if nothing is.
 func checkPattern(p string) string {
 	p = strings.TrimPrefix(p, "!")
@@ -156,7 +159,7 @@ func checkPattern(p string) string {
 	}
 	for _, alt := range g {
 		if alt[0] == ".." {
-			return "leads out of the site"
+			return leadsOut
 		}
 	}
 	return ""

@@ -61,6 +61,33 @@ func (s *Site) Expand(patterns []string) (files []File, warnings []string, err e
 	return files, warnings, nil
 }
 
+// Beside gives patterns that a source wrote relative to its own folder as Expand takes them. The error is a
+// *weir.Error without a position.
+func (s *Site) Beside(source string, patterns []string) ([]string, error) {
+	dir, err := filepath.Rel(s.Base, filepath.Dir(source))
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, p := range patterns {
+		rest, without := strings.CutPrefix(p, "!")
+		problem := checkPattern(rest)
+		full := path.Join(escapeGlob(filepath.ToSlash(dir)), rest)
+		if problem == "" || problem == leadsOut {
+			problem = checkPattern(full)
+		}
+		if problem != "" {
+			return nil, &weir.Error{Code: weir.Broken, Message: fmt.Sprintf("config.includedFiles: %.80q %s", p, problem),
+				Remedy: "write a path or glob relative to the function's own folder"}
+		}
+		if without {
+			full = "!" + full
+		}
+		out = append(out, full)
+	}
+	return out, nil
+}
+
 // collect walks the part of the site that one alternative of a glob can match.
 func (s *Site) collect(segments []string, found map[string]string, skipped map[string]bool) error {
 	prefix := literalPrefix(segments)

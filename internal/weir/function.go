@@ -17,10 +17,24 @@ type Bundle struct {
 	Export   string   // name of the export that is the handler, usually "handler"
 	Addons   []string // native libraries (*.node, *.so*) in Dir, relative, with slashes
 	Pack     bool     // the code is a pack, which the shim loads, not files that Node does
+	Config   FunctionConfig
 }
 
 // PackDir is the folder of a bundle in which a pack's own files lie: its code is PackDir/pack.js.
 const PackDir = ".weir"
+
+// FunctionConfig is what the source of a function says of it. The zero value is a function that says nothing.
+type FunctionConfig struct {
+	Form Form `json:",omitempty"` // how the handler looks to be called; "": it can't be told
+	// Paths are patterns (see internal/route) of the paths that the function answers for, instead of its default URL.
+	Paths         []string `json:",omitempty"`
+	ExcludedPaths []string `json:",omitempty"` // patterns of paths that it doesn't answer for, whatever Paths say
+	Methods       []string `json:",omitempty"` // nil: all
+	PreferStatic  bool     `json:",omitempty"` // a file of the same path comes first
+}
+
+// Bundlers are the values of Netlify's node_bundler.
+var Bundlers = []string{"esbuild", "esbuild_zisi", "nft", "zisi", "none"}
 
 // Limits bound one function. A zero field means the default (DefaultLimits), never "no limit".
 type Limits struct {

@@ -27,8 +27,20 @@ func TestMain(m *testing.M) {
 // site gives a folder with the functions and their packages, which stay for the next time.
 func site(t *testing.T) string {
 	t.Helper()
-	const source = "testdata/site"
-	dir := filepath.Join(os.TempDir(), "weir-test-sdks")
+	dir := installed(t, "testdata/site", "weir-test-sdks")
+	if err := os.RemoveAll(filepath.Join(dir, "functions")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(dir, "functions"), os.DirFS("testdata/site/functions")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// installed gives a copy of the folder source with its packages, which stays for the next time.
+func installed(t *testing.T, source, name string) string {
+	t.Helper()
+	dir := filepath.Join(os.TempDir(), name)
 	_, missing := os.Stat(filepath.Join(dir, "node_modules/.package-lock.json")) // npm writes it last
 	if missing != nil || !same(filepath.Join(dir, "package-lock.json"), source+"/package-lock.json") {
 		os.RemoveAll(dir)
@@ -40,12 +52,6 @@ func site(t *testing.T) string {
 		if out, err := npm.CombinedOutput(); err != nil {
 			t.Skipf("needs packages from npm, which can't be had: %v\n%s", err, out)
 		}
-	}
-	if err := os.RemoveAll(filepath.Join(dir, "functions")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(filepath.Join(dir, "functions"), os.DirFS(source+"/functions")); err != nil {
-		t.Fatal(err)
 	}
 	return dir
 }

@@ -67,13 +67,20 @@ function requestOf(event, call) {
     }
   }
   const method = event.httpMethod ?? 'GET';
-  const url = event.rawUrl ?? new URL(event.path ?? '/', process.env.URL ?? 'http://localhost').href;
+  const url = event.rawUrl ?? urlOf(event);
   const init = { method, headers, signal: call.signal };
   if (!withoutBody.includes(method)) {
     if (call.body) Object.assign(init, { body: call.body.stream(), duplex: 'half' });
     else if (event.body) init.body = event.isBase64Encoded ? Buffer.from(event.body, 'base64') : event.body;
   }
   return new Request(url, init);
+}
+
+// urlOf makes the URL of an event that has none: who invokes a function without HTTP may leave it out.
+function urlOf({ path, rawQuery }) {
+  const url = new URL(path ?? '/', process.env.URL ?? 'http://localhost');
+  url.search = rawQuery ?? '';
+  return url.href;
 }
 
 // headOf gives what stands before the body, as a v1 handler gives it.

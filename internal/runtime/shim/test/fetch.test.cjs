@@ -13,6 +13,11 @@ test('a Response that is whole is one frame', async () => {
   assert.deepEqual(c.head, { statusCode: 201, headers: { 'content-type': 'text/plain', 'x-a': '1' }, body: 'hello', isBase64Encoded: false });
 });
 
+test('an event without a URL has the one of its path and query', async () => {
+  const c = await run((request) => new Response(request.url), get('http://x.test/', { rawUrl: undefined, path: '/a', rawQuery: 'n=5' }));
+  assert.equal(new URL(c.body).pathname + new URL(c.body).search, '/a?n=5');
+});
+
 test('a Response of bytes is in base64', async () => {
   const c = await run(() => new Response(new Uint8Array([255, 0, 128])));
   assert.deepEqual([c.frames, c.body, c.head.isBase64Encoded], [['result!'], '/wCA', true]);

@@ -1,0 +1,73 @@
+package build
+
+// What a function's own source says of it, and what several of them say together.
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/weir-run/weir/internal/build/insource"
+	"github.com/weir-run/weir/internal/site"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// maxDeclaring bounds a source that is asked for its config, in bytes. A larger one says nothing.
+const maxDeclaring = 16 << 20
+
+// readConfig takes over what the source in main says, also about how f is bundled.
+func (o *output) readConfig(s *site.Site, f *site.Function, main string) error {
+	info, err := os.Stat(main)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxDeclaring {
+		return nil // what is wrong with it is the bundler's to tell
+	}
+	src, err := os.ReadFile(main)
+	if err != nil {
+		return nil
+	}
+	said, err := insource.Read(src, s.Rel(main))
+	if err != nil {
+		return err
+	}
+	o.config = said.FunctionConfig
+	o.warnings = append(o.warnings, said.Warnings...)
+	if o.export != "handler" { // a bootstrap names another one
+		o.config.Form = weir.FormV1
+	}
+	if said.Bundler != "" {
+		f.Bundler = said.Bundler
+	}
+	f.External = slices.Concat(f.External, said.External)
+	included, err := s.Beside(main, said.Included)
+	f.Included = slices.Concat(f.Included, included)
+	return err
+}
+
+// conflicts tells which functions ask for the same path and method: the first one gets it.
+func conflicts(functions []Function) []string {
+	type claim struct{ path, method string }
+	first := map[claim]string{}
+	var out []string
+	for _, f := range functions {
+		methods := f.Bundle.Config.Methods
+		if methods == nil {
+			methods = []string{""}
+		}
+		for _, p := range f.Bundle.Config.Paths {
+			for _, m := range methods {
+				name := f.Bundle.Function
+				by, taken := first[claim{p, m}]
+				if !taken {
+					by, taken = first[claim{p, ""}]
+				}
+				if taken && by != name {
+					out = append(out, fmt.Sprintf("%s is not reached by %s: %s has the same path", name, strings.TrimSpace(m+" "+p), by))
+					continue
+				}
+				first[claim{p, m}] = name
+			}
+		}
+	}
+	return out
+}

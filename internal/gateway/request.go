@@ -1,0 +1,123 @@
+package gateway
+
+// The body of a request. Functions v2 get a large one as it arrives, and so one whose length nobody knows yet;
+// all others come with the event.
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+const (
+	// maxBody bounds what is read of the body of any request, whatever a function's limit says.
+	maxBody = 64 << 20
+	// smallBody is how large a body of known length may be to come with the event of any function, in bytes.
+	smallBody = 64 << 10
+)
+
+// requestBody gives the body of a request to a function: all of it, or one that flows.
+func (g *gateway) requestBody(w http.ResponseWriter, r *http.Request, limit int64, name string) (whole []byte, flowing *flowingBody, err error) {
+	limit = min(limit, maxBody)
+	if g.Configs[name].Form == weir.FormV2 && (r.ContentLength < 0 || r.ContentLength > smallBody) && r.ContentLength <= limit {
+		return nil, newFlowingBody(w, r, limit, name), nil
+	}
+	whole, err = readBody(w, r, limit, name)
+	return whole, nil, err
+}
+
+// readBody reads the body, no more than the limit.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, name string) ([]byte, error) {
+	limit = min(limit, maxBody)
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close")
+		return nil, requestTooLarge(name, limit)
+	}
+	return readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, name, limit)
+}
+
+func requestTooLarge(name string, limit int64) error {
+	return &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("the request to %s is larger than %d bytes", name, limit),
+		Remedy: "send less, or raise limits.request (binary bodies grow by a third when they become base64)"}
+}
+
+// flowingBody is a body that is read while the answer is already being written. One that is nil is no body:
+// it has no state, and nothing becomes of it.
+type flowingBody struct {
+	request *http.Request
+	control *http.ResponseController
+	name    string // of the function
+	limit   int64
+
+	mu    sync.Mutex
+	read  int64 // bytes
+	ended error // why there is no more of it: io.EOF, or what went wrong
+}
+
+func newFlowingBody(w http.ResponseWriter, r *http.Request, limit int64, name string) *flowingBody {
+	b := &flowingBody{request: r, control: http.NewResponseController(w), name: name, limit: limit}
+	// Else net/http takes the body away as soon as an answer begins. HTTP/2 never does, and says so by an error.
+	_ = b.control.EnableFullDuplex()
+	return b
+}
+
+// Read is io.Reader's. Beyond the limit the error is a weir.TooLarge.
+func (b *flowingBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	left, ended := b.limit-b.read, b.ended
+	b.mu.Unlock()
+	if ended != nil {
+		return 0, ended
+	}
+	n, err := b.request.Body.Read(p[:min(int64(len(p)), left+1)]) // one byte more tells that the limit is passed
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended != nil {
+		return 0, b.ended
+	}
+	if int64(n) > left {
+		n, err = 0, requestTooLarge(b.name, b.limit)
+	}
+	b.read += int64(n)
+	b.ended = err
+	return n, err
+}
+
+func (b *flowingBody) tooLarge() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return weir.ErrorCode(b.ended) == weir.TooLarge
+}
+
+// settle is called before an answer begins. A connection on which more of the body may come takes no other
+// request: what came would be read as one.
+func (b *flowingBody) settle(w http.ResponseWriter) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended != io.EOF && b.request.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
+}
+
+// close ends a Read that is under way, and those to come.
+func (b *flowingBody) close() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended == nil {
+		b.ended = io.ErrClosedPipe
+		_ = b.control.SetReadDeadline(time.Unix(1, 0)) // who can't has no Read that waits
+	}
+}
