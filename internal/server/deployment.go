@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/internal/invoke"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
@@ -32,6 +33,7 @@ type madeOf struct {
 	artifact, publish string
 	env               map[string]string
 	policies          map[string]*policy.Policy
+	nodes             map[string]runtime.Node
 	faults            map[string]string // of broken functions
 }
 
@@ -65,12 +67,18 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		return nil, err
 	}
 	d.violations.watch(engines)
-	warnings := slices.Concat(s.Warnings, artifact.Warnings)
+	major, odd := jsRuntime(s, env)
+	warnings := slices.Concat(s.Warnings, artifact.Warnings, odd)
 	for _, w := range policies.Unmatched(functionNames(s)) {
 		warnings = append(warnings, w.Error())
 	}
 	d.warn(append(warnings, blindSpots(d.launcher.Walls(), engines)...))
-	dep.made = whatMade(artifact, engines, env)
+	nodes, err := d.nodesOf(ctx, artifact, engines, major)
+	if err != nil {
+		dep.close()
+		return nil, err
+	}
+	dep.made = whatMade(artifact, engines, nodes, env)
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()
 		return nil, nil
@@ -87,7 +95,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 			dep.backends[name] = broken{f.Err}
 			continue
 		}
-		dep.backends[name] = backend{d.pool(f, engines[name], shared, own, env)}
+		dep.backends[name] = backend{d.pool(f, engines[name], nodes[name], shared, own, env)}
 	}
 	return dep, nil
 }
@@ -129,8 +137,8 @@ func (d *Dev) warn(warnings []string) {
 	d.warnings = warnings
 }
 
-func whatMade(a *build.Artifact, engines map[string]*policy.Engine, env map[string]string) madeOf {
-	m := madeOf{artifact: a.ID, publish: a.Publish, env: env, policies: map[string]*policy.Policy{}, faults: map[string]string{}}
+func whatMade(a *build.Artifact, engines map[string]*policy.Engine, nodes map[string]runtime.Node, env map[string]string) madeOf {
+	m := madeOf{artifact: a.ID, publish: a.Publish, env: env, nodes: nodes, policies: map[string]*policy.Policy{}, faults: map[string]string{}}
 	for _, f := range a.Functions {
 		name := f.Bundle.Function
 		m.policies[name] = engines[name].Policy()
@@ -158,7 +166,7 @@ func (dep *deployment) close() {
 }
 
 // pool prepares the instances of one function.
-func (d *Dev) pool(f build.Function, eng *policy.Engine, shared, own []string, env map[string]string) *instance.Pool {
+func (d *Dev) pool(f build.Function, eng *policy.Engine, node runtime.Node, shared, own []string, env map[string]string) *instance.Pool {
 	name := f.Bundle.Function
 	return instance.NewPool(instance.Config{
 		Function: name,
@@ -166,7 +174,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, shared, own []string, e
 		Engine:   eng,
 		Env:      env,
 		Platform: d.platform(),
-		Node:     d.node,
+		Node:     node,
 		Shared:   shared,
 		Own:      own,
 		Launcher: d.launcher,

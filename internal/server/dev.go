@@ -53,7 +53,6 @@ type DevOptions struct {
 // Dev serves one site. It is made by NewDev and must be closed.
 type Dev struct {
 	opts       DevOptions
-	node       runtime.Node
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
 	recorder   *record.Redactor
@@ -63,6 +62,7 @@ type Dev struct {
 	watcher    *fsnotify.Watcher
 	listener   net.Listener
 	handler    atomic.Pointer[http.Handler] // of the current deployment
+	nodes      map[int]runtime.Node         // those found so far, by the major version asked for; owned by the goroutine that deploys
 	current    *deployment                  // owned by the goroutine that deploys; nil before the first
 	warnings   []string                     // of the last build; owned by the same
 }
@@ -70,15 +70,12 @@ type Dev struct {
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
 // function yet.
 func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
-	d = &Dev{opts: o, violations: newViolations(o.Log), named: newNaming(o.Recorder)}
+	d = &Dev{opts: o, violations: newViolations(o.Log), named: newNaming(o.Recorder), nodes: map[int]runtime.Node{}}
 	d.recorder = record.NewRedactor(record.Multi(d.named, d.violations))
 	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
 	if d.launcher, err = sandbox.NewLauncher(sandbox.Options{StateDir: o.StateDir}); err != nil {
-		return nil, err
-	}
-	if d.node, err = runtime.FindNode(ctx, runtime.NodeOptions{StateDir: o.StateDir, Path: o.NodePath, Progress: o.Progress}); err != nil {
 		return nil, err
 	}
 	if d.egress, err = egress.New(egress.Options{

@@ -100,7 +100,7 @@ func (f *File) Of(function string, own *policy.Policy) (*policy.Policy, error) {
 		return nil, e
 	}
 	both := *own
-	both.Function, both.Limits = function, p.Limits
+	both.Function, both.Limits, both.Running = function, p.Limits, p.Running
 	both.Settings = maps.Clone(p.Settings)
 	switch at, written := own.Settings["mode"]; {
 	case p.Mode == policy.Monitor:

@@ -136,7 +136,11 @@ func (r *reader) sectionKey(s *section, key string, e *entry) {
 		set(func(p *policy.Policy) { p.Addons = allowed })
 	case "limits":
 		r.limits(s, e)
-	case "secrets", "runtime", "isolation", "concurrency", "keep_warm", "packages":
+	case "runtime":
+		if apply := r.runtime(e.value); apply != nil {
+			set(apply)
+		}
+	case "secrets", "isolation", "concurrency", "keep_warm", "packages":
 		r.unbuilt(key, e)
 	default:
 		if rules, ok := r.list(key, e); ok {

@@ -99,6 +99,9 @@ func TestGood(t *testing.T) {
 
 func write(out *bytes.Buffer, p *policy.Policy) {
 	fmt.Fprintf(out, "\n%s from %q, mode %s, addons %v, limits %+v\n", p.Function, p.Source, modeNames[p.Mode], p.Addons, p.Limits)
+	if p.Running != (weir.Running{}) {
+		fmt.Fprintf(out, "running %+v\n", p.Running)
+	}
 	for _, r := range p.Rules {
 		fmt.Fprintf(out, "%s %s %q", r.Pos, r.Kind, r.Pattern)
 		if r.Query != nil {

@@ -16,23 +16,9 @@ import (
 const maxInstances = 1000
 
 var (
-	runtimes       = []string{"nodejs24", "nodejs22", "nodejs20"}
-	likeRuntimes   = likeRuntimesOf(runtimes)
 	isolations     = []string{"instance", "request"}
 	likeIsolations = map[string]string{"invocation": "request", "process": "request", "function": "instance", "none": "instance"}
 )
-
-// likeRuntimesOf gives the other ways in which people write the runtimes.
-func likeRuntimesOf(names []string) map[string]string {
-	like := map[string]string{}
-	for _, name := range names {
-		n := strings.TrimPrefix(name, "nodejs")
-		for _, format := range []string{"%s", "v%s", "node%s", "node-%s", "node %s", "nodejs-%s", "nodejs%s.x", "%s.x"} {
-			like[fmt.Sprintf(format, n)] = name
-		}
-	}
-	return like
-}
 
 // unbuilt checks a key of a section that this version does not act on.
 func (r *reader) unbuilt(key string, e *entry) {
@@ -45,8 +31,6 @@ func (r *reader) unbuilt(key string, e *entry) {
 		for _, v := range names {
 			ok = r.variable(v) && ok
 		}
-	case "runtime":
-		_, ok = r.choice(key, e.value, runtimes, likeRuntimes)
 	case "isolation":
 		var text string
 		text, ok = r.choice(key, e.value, isolations, likeIsolations)
