@@ -139,7 +139,7 @@ func (in *instance) spec(channel *os.File) *sandbox.Spec {
 		Loopback: eng.Loopback(),
 		UDPPorts: eng.UDPPorts(),
 		UDPAll:   cfg.monitored(),
-		Reserve:  runtime.Reserve(cfg.Node),
+		Reserve:  runtime.Reserve(cfg.Node, in.limits),
 		Limits:   in.limits,
 	}
 	if eng.Policy().Addons || cfg.monitored() {
@@ -241,6 +241,7 @@ func (in *instance) invoke(inv weir.Invocation) (weir.Result, error) {
 	in.look()
 	if err == nil {
 		if res.Error != nil {
+			nameLimit(res.Error, in.limits)
 			in.logs.charge(res.Error)
 		}
 		in.denials.flush()

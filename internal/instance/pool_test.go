@@ -31,6 +31,15 @@ func newPool(t *testing.T, max int, limits weir.Limits, source string) *Pool {
 // newPoolOf is newPool with a policy, and perhaps with options for the way out.
 func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string, options ...egress.Options) *Pool {
 	t.Helper()
+	var out egress.Options
+	for _, out = range options {
+	}
+	return newPoolIn(t, max, pol, source, sandbox.Options{}, out, func(Line) {})
+}
+
+// newPoolIn is newPool with all that can be chosen.
+func newPoolIn(t *testing.T, max int, pol *policy.Policy, source string, box sandbox.Options, opts egress.Options, log func(Line)) *Pool {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "weir-instance-") // t.TempDir is its owner's alone
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +57,8 @@ func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string, options
 	if err := os.WriteFile(filepath.Join(bundle, "f.js"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	launcher, err := sandbox.NewLauncher(sandbox.Options{StateDir: dir})
+	box.StateDir = dir
+	launcher, err := sandbox.NewLauncher(box)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,9 +67,6 @@ func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string, options
 		t.Fatal(err)
 	}
 	records := &record.Memory{}
-	var opts egress.Options
-	for _, opts = range options {
-	}
 	opts.Recorder = records
 	out, err := egress.New(opts)
 	if err != nil {
@@ -71,7 +78,7 @@ func newPoolOf(t *testing.T, max int, pol *policy.Policy, source string, options
 	}
 	p := NewPool(Config{Function: "f", Bundle: weir.Bundle{Function: "f", Dir: bundle, Entry: "f.js", Export: "handler"}, Engine: eng,
 		Node: node, Launcher: launcher, Egress: out.Function("f", eng), Recorder: records, Max: max,
-		Log: func(Line) {}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		Log: log, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	t.Cleanup(func() {
 		p.Close()
 		out.Close()
