@@ -170,12 +170,14 @@ func (d *Dev) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, err
 	return d.dispatcher.Invoke(ctx, inv)
 }
 
-// Serve answers requests until ctx ends, then lets those in flight finish.
+// Serve answers requests until ctx ends. Then it gives those in flight a while to finish, and refuses
+// others until it has ended.
 func (d *Dev) Serve(ctx context.Context) error {
+	requests := newDrain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*d.handler.Load()).ServeHTTP(w, r)
+	}))
 	srv := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			(*d.handler.Load()).ServeHTTP(w, r)
-		}),
+		Handler:           requests,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -186,6 +188,7 @@ func (d *Dev) Serve(ctx context.Context) error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.Background(), shutdownTime)
 		defer cancel()
+		requests.close(grace)
 		stopped <- srv.Shutdown(grace)
 	}()
 	if err := srv.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -50,10 +50,12 @@ function install(src, name) {
   return dir;
 }
 
+// Where Weir keeps what it keeps, the key of its records among it.
+const state = path.join(work, uid === undefined ? 'state' : `state-${uid}`);
+
 // serve starts `weir dev` on the site and waits until it is ready.
 async function serve(site, c, log, ...flags) {
   const args = ['dev', site, '--port', '0', '--env-file', path.join(site, '..', 'env'), '--records', path.join(site, '..', 'records.jsonl'), '--upstream-ca', pki().ca, ...resolves(hosts), ...flags];
-  const state = path.join(work, uid === undefined ? 'state' : `state-${uid}`);
   fs.mkdirSync(state, { recursive: true });
   if (uid !== undefined) fs.chownSync(state, uid, uid);
   const child = spawn(weir, args, { env: { PATH: process.env.PATH, HOME: path.join(HOST, 'home'), WEIR_STATE_DIR: state, ...c.hostEnv }, uid, gid: uid, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -184,7 +186,7 @@ async function learn(kind, c, site, src, log) {
     await stop(child);
   }
   const args = ['policy', 'learn', site, ...records.flatMap((f) => ['--records', f])];
-  const proposed = execFileSync(weir, args, { encoding: 'utf8', uid, gid: uid, stdio: ['ignore', 'pipe', 'pipe'] });
+  const proposed = execFileSync(weir, args, { env: { PATH: process.env.PATH, WEIR_STATE_DIR: state }, encoding: 'utf8', uid, gid: uid, stdio: ['ignore', 'pipe', 'pipe'] });
   fs.writeFileSync(policy, kind === 'legit' ? review(proposed, c) : proposed);
   return kind === 'attacks' ? thievery(proposed, c, hosts) : [];
 }
