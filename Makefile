@@ -39,7 +39,7 @@ lint: ## vet, staticcheck, formatting, tidiness
 bench: build ## every benchmark, with ratios
 	./bench/run.sh
 
-soak: build ## an hour of load and attacks; SOAK=10m for less
+soak: build ## an hour of load and attacks, SOAK=10m for less; and 10,000 invocations that end in every way
 	WEIR_SOAK=$${SOAK:-1h} $(GO) test -timeout 3h -count=1 -run Soak -v ./test/...
 
 FUZZTIME ?= 30s
