@@ -23,8 +23,9 @@ func newDoctor(s *streams) *cobra.Command {
 		Use:   "doctor",
 		Short: "Say which walls this machine can raise, and how to get those it can't",
 		Long: `Raises a sandbox and says of each wall whether it is in force, replaced by a fallback or
-missing, and what to do about it. The exit code is 4 if functions can't be run here for
-want of a wall, and 3 for want of Node.js.`,
+missing, and what to do about it; then lists the versions of Node.js that functions can
+run on. The exit code is 4 if functions can't be run here for want of a wall, and 3 for
+want of Node.js.`,
 		Example: `  weir doctor
   weir doctor --json`,
 		Args: cobra.NoArgs,
@@ -49,7 +50,7 @@ func runDoctor(c *cobra.Command, s *streams, asJSON bool) error {
 		}
 	}
 	walls, refusal := examine(c.Context(), dir, node)
-	walls = append(walls, w, blanks(dir))
+	walls = append(append(walls, w, blanks(dir)), nodes(dir, node)...)
 	if asJSON {
 		if err := printJSON(s, walls); err != nil {
 			return err
@@ -70,6 +71,28 @@ func blanks(dir string) sandbox.Wall {
 			Remedy: "put the state directory where files can have hard links, and let nobody else write there"}
 	}
 	return sandbox.Wall{Name: "blanks", State: sandbox.InForce, Detail: "instances can take over processes in which Node.js has started"}
+}
+
+// nodes says of each version of Node.js that a function may name where it comes from; own is the server's.
+func nodes(dir string, own runtime.Node) []sandbox.Wall {
+	var out []sandbox.Wall
+	for _, major := range runtime.Majors {
+		w := sandbox.Wall{Name: fmt.Sprintf("nodejs%d", major), State: sandbox.InForce}
+		version, path := runtime.ManagedVersion(major, dir)
+		switch {
+		case own.Major == major:
+			w.Detail = own.Version + " at " + own.Path
+		case path != "":
+			w.Detail = version + " at " + path
+		case version != "":
+			w.State, w.Detail = sandbox.Fallback, version+" is fetched from the npm registry when a function first asks for it"
+		default:
+			w.State, w.Detail = sandbox.Missing, "no version is managed for this machine's architecture"
+			w.Remedy = fmt.Sprintf("put Node.js %d on the PATH", major)
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 // examine gives the state of the walls, and the reason if functions can't be run at all. Whether they can

@@ -146,7 +146,7 @@ func (c *compiled) compile(ctx context.Context) ([]byte, error) {
 		Programs: []string{c.cfg.Node.Path},
 		Bundle:   c.cfg.Bundle.Dir,
 		Content:  runtime.Content(),
-		Reserve:  runtime.Reserve(c.cfg.Node),
+		Reserve:  runtime.Reserve(c.cfg.Node, c.limits),
 		Limits:   c.limits,
 	})
 	theirs.Close()

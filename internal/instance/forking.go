@@ -133,7 +133,7 @@ func tryForking(ctx context.Context, l *sandbox.Launcher, n runtime.Node, addon 
 	content := runtime.Content()
 	content[runtime.CertPath] = nil
 	z, err := startZygote(ctx, l, sandbox.Spec{Name: "trial", Env: runtime.Environ(), Programs: []string{n.Path}, Bundle: dir,
-		Content: content, Reserve: runtime.Reserve(n), Limits: limits}, addon, r)
+		Content: content, Reserve: runtime.Reserve(n, limits), Limits: limits}, addon, r)
 	if err != nil {
 		return err
 	}

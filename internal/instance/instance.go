@@ -157,7 +157,7 @@ func (cfg *Config) spec() *sandbox.Spec {
 		Loopback: eng.Loopback(),
 		UDPPorts: eng.UDPPorts(),
 		UDPAll:   cfg.monitored(),
-		Reserve:  runtime.Reserve(cfg.Node),
+		Reserve:  runtime.Reserve(cfg.Node, limits),
 		Limits:   limits,
 	}
 	if eng.Policy().Addons || cfg.monitored() {
@@ -248,6 +248,7 @@ func (in *instance) invoke(inv weir.Invocation, done func()) (weir.Result, error
 		err = in.failed(err)
 	}
 	if res.Error != nil {
+		nameLimit(res.Error, in.limits)
 		in.logs.charge(res.Error)
 	}
 	if res.Stream != nil {
@@ -309,6 +310,7 @@ func (b *streamBody) Read(p []byte) (int, error) {
 	case err == nil || err == io.EOF || err == runtime.ErrClosed:
 		return n, err
 	case errors.As(err, &thrown):
+		nameLimit(thrown, b.in.limits)
 		b.in.logs.charge(thrown)
 		return n, err
 	}

@@ -57,7 +57,10 @@ func newWorld(t *testing.T, o FleetOptions, options ...egress.Options) *world {
 	if err := os.Chmod(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if o.Launcher, err = sandbox.NewLauncher(sandbox.Options{StateDir: w.dir}); err != nil {
+	if o.Launcher == nil {
+		o.Launcher, err = sandbox.NewLauncher(sandbox.Options{StateDir: w.dir})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.Launcher.Close() })

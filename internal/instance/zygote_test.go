@@ -84,7 +84,7 @@ func load(t testing.TB, source string) (*nursery, error) {
 	stdout := n.collect(t, n.out)
 	defer stdout.Close()
 	n.Process, err = startZygote(t.Context(), launcher, sandbox.Spec{Name: "f", Env: runtime.Environ(), Stdout: stdout, Stderr: stdout,
-		Programs: []string{node.Path}, Bundle: dir, Content: content, Write: []string{"/tmp/**"}, Reserve: runtime.Reserve(node), Limits: limits},
+		Programs: []string{node.Path}, Bundle: dir, Content: content, Write: []string{"/tmp/**"}, Reserve: runtime.Reserve(node, limits), Limits: limits},
 		addon, n.request)
 	if weir.ErrorCode(err) == weir.NoWall {
 		t.Skip(err)

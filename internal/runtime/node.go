@@ -24,23 +24,36 @@ type Node struct {
 	Major   int
 }
 
-// NodeOptions says where to look.
+// NodeOptions says which Node is wanted and where to look.
 type NodeOptions struct {
-	Path     string    // "": the PATH, then a managed version
+	Major    int       // 0: any from MinMajor on
+	Path     string    // asked first, if not ""
 	StateDir string    // where managed versions are kept
 	Progress io.Writer // told about a download; may be nil
 }
 
 // FindNode gives the Node binary to use: that of o.Path, else of the PATH, else a managed one that
-// it fetches if need be. The error says what is wrong and what to do.
+// it fetches if need be. If a major version is asked for, binaries of others are passed over; any
+// other fault of o.Path, and of the PATH's if no version is asked for, is an error. The error says
+// what is wrong and what to do.
 func FindNode(ctx context.Context, o NodeOptions) (Node, error) {
-	path := o.Path
-	if path == "" {
-		var err error
-		if path, err = exec.LookPath("node"); err != nil {
-			return managedNode(ctx, o)
+	if o.Path != "" {
+		n, err := inspect(ctx, o.Path)
+		if err != nil || o.Major == 0 || n.Major == o.Major {
+			return n, err
 		}
 	}
+	if path, err := exec.LookPath("node"); err == nil {
+		n, err := inspect(ctx, path)
+		if o.Major == 0 || err == nil && n.Major == o.Major {
+			return n, err
+		}
+	}
+	return managedNode(ctx, o)
+}
+
+// inspect asks a binary for its version.
+func inspect(ctx context.Context, path string) (Node, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err == nil {
 		real, err = filepath.Abs(real)
@@ -48,12 +61,7 @@ func FindNode(ctx context.Context, o NodeOptions) (Node, error) {
 	if err != nil {
 		return Node{}, &weir.Error{Code: weir.Invalid, Message: "no Node.js at " + path, Err: err, Remedy: "check --node"}
 	}
-	return inspect(ctx, real)
-}
-
-// inspect asks a binary for its version.
-func inspect(ctx context.Context, path string) (Node, error) {
-	out, err := exec.CommandContext(ctx, path, "-p", "process.version + ' ' + process.execPath").Output()
+	out, err := exec.CommandContext(ctx, real, "-p", "process.version + ' ' + process.execPath").Output()
 	if err != nil {
 		return Node{}, &weir.Error{Code: weir.Invalid, Message: path + " does not run", Err: err, Remedy: "check --node"}
 	}

@@ -62,12 +62,15 @@ func ZygoteArgv(n Node, l weir.Limits) []string {
 }
 
 // Reserve gives how much writable memory Node maps without using it, in bytes: since version 24, V8
-// maps half a gigabyte for the process and for each of its workers. Eight workers are allowed for.
-func Reserve(n Node) int64 {
+// maps half a gigabyte (its code range) and some more for the process and for each of its workers, of
+// which there can be about as many as the limit of processes allows for; where the mapping fails, V8 ends the process.
+func Reserve(n Node, l weir.Limits) int64 {
+	const isolate = 544 << 20
+	const more = 20 // the main thread, and workers in the place of threads of Node's own that it does not start
 	if n.Major < 24 {
 		return 0
 	}
-	return 9 * 512 << 20
+	return int64(l.Processes+more) * isolate
 }
 
 // Environ gives the variables that Node needs before the shim runs. SSL_CERT_FILE makes OpenSSL

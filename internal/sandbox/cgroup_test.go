@@ -1,10 +1,14 @@
 package sandbox
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -111,5 +115,45 @@ func TestUnifiedGroup(t *testing.T) {
 	writeTo(t, filepath.Join(dir, "memory.current"), "4096\n")
 	if m, ok := g.memory(); !g.outOfMemory() || m != 4096 || !ok {
 		t.Errorf("out of memory %t, memory %d %t", g.outOfMemory(), m, ok)
+	}
+}
+
+// TestUnifiedGroupOfTheKernel: with the kernel's own version 2, a process is born into the group, and
+// ends with it. It needs no controllers.
+func TestUnifiedGroupOfTheKernel(t *testing.T) {
+	if c := findCgroups(); c.unified != "" && !all(words(c.unified, "cgroup.controllers")) {
+		t.Errorf("%s has not all controllers and is taken", c.unified)
+	}
+	info, err1 := os.ReadFile("/proc/self/mountinfo")
+	own, err2 := os.ReadFile("/proc/self/cgroup")
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	trees := hierarchies(info, own)
+	i := slices.IndexFunc(trees, func(h hierarchy) bool { return h.unified })
+	if i < 0 {
+		t.Skip("no cgroup of version 2 is mounted")
+	}
+	dir := filepath.Join(trees[i].dir, groupName(groupPrefix+"test-1-"))
+	g := newGroup()
+	if err := g.claim("", dir); err != nil {
+		t.Skip("this user can make no group: ", err)
+	}
+	cmd := exec.Command("sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: g.fd()}
+	if err := cmd.Start(); err != nil {
+		g.remove()
+		t.Fatal(err)
+	}
+	if got := words(dir, "cgroup.procs"); !slices.Equal(got, []string{strconv.Itoa(cmd.Process.Pid)}) {
+		t.Errorf("in the group: %q", got)
+	}
+	killAll(dir)
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("it ended with %v", err)
+	}
+	g.remove()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the group is left: %v", err)
 	}
 }

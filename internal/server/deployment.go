@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/internal/invoke"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
@@ -32,6 +33,7 @@ type madeOf struct {
 	artifact, publish string
 	env               map[string]string
 	policies          map[string]*policy.Policy
+	nodes             map[string]runtime.Node
 	faults            map[string]string // of broken functions
 }
 
@@ -52,7 +54,9 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of, Smoke: d.trials.smoke(env, d.ownFiles(s))})
+	major, odd := jsRuntime(s, env)
+	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of,
+		Smoke: d.trials.smoke(env, d.ownFiles(s), major)})
 	if err != nil {
 		return nil, err
 	}
@@ -65,22 +69,32 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		return nil, err
 	}
 	d.violations.watch(engines)
-	warnings := slices.Concat(s.Warnings, artifact.Warnings)
+	warnings := slices.Concat(s.Warnings, artifact.Warnings, odd)
 	for _, w := range policies.Unmatched(functionNames(s)) {
 		warnings = append(warnings, w.Error())
 	}
 	d.warn(append(warnings, blindSpots(d.launcher.Walls(), engines)...))
-	dep.made = whatMade(artifact, engines, env)
+	nodes, err := d.nodesOf(ctx, artifact, engines, major)
+	if err != nil {
+		dep.close()
+		return nil, err
+	}
+	dep.made = whatMade(artifact, engines, nodes, env)
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()
 		return nil, nil
 	}
+	d.serve(dep, engines, nodes, d.ownFiles(s), env)
+	return dep, nil
+}
+
+// serve prepares every function of a deployment.
+func (d *Dev) serve(dep *deployment, engines map[string]*policy.Engine, nodes map[string]runtime.Node, own []string, env map[string]string) {
 	var shared []string
 	for _, eng := range engines {
 		shared = append(shared, eng.Grants(policy.Write)...)
 	}
-	own := d.ownFiles(s)
-	for _, f := range artifact.Functions {
+	for _, f := range dep.artifact.Functions {
 		name := f.Bundle.Function
 		if f.Err != nil {
 			d.opts.Logger.Error("function is broken", "function", name, "error", f.Err)
@@ -90,9 +104,8 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		if f.Why != "" && d.wanted(name) {
 			d.opts.Logger.Info("the function runs from a bundle, not from a pack", "function", name, "why", f.Why)
 		}
-		dep.backends[name] = backend{d.pool(f, engines[name], shared, own, env)}
+		dep.backends[name] = backend{d.pool(f, engines[name], nodes[name], shared, own, env)}
 	}
-	return dep, nil
 }
 
 // blindSpots says what monitor mode doesn't see on this machine.
@@ -132,8 +145,8 @@ func (d *Dev) warn(warnings []string) {
 	d.warnings = warnings
 }
 
-func whatMade(a *build.Artifact, engines map[string]*policy.Engine, env map[string]string) madeOf {
-	m := madeOf{artifact: a.ID, publish: a.Publish, env: env, policies: map[string]*policy.Policy{}, faults: map[string]string{}}
+func whatMade(a *build.Artifact, engines map[string]*policy.Engine, nodes map[string]runtime.Node, env map[string]string) madeOf {
+	m := madeOf{artifact: a.ID, publish: a.Publish, env: env, nodes: nodes, policies: map[string]*policy.Policy{}, faults: map[string]string{}}
 	for _, f := range a.Functions {
 		name := f.Bundle.Function
 		m.policies[name] = engines[name].Policy()
@@ -161,7 +174,7 @@ func (dep *deployment) close() {
 }
 
 // pool prepares the instances of one function.
-func (d *Dev) pool(f build.Function, eng *policy.Engine, shared, own []string, env map[string]string) *instance.Pool {
+func (d *Dev) pool(f build.Function, eng *policy.Engine, node runtime.Node, shared, own []string, env map[string]string) *instance.Pool {
 	name := f.Bundle.Function
 	return instance.NewPool(instance.Config{
 		Function: name,
@@ -169,7 +182,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, shared, own []string, e
 		Engine:   eng,
 		Env:      env,
 		Platform: d.platform(),
-		Node:     d.node,
+		Node:     node,
 		Shared:   shared,
 		Own:      own,
 		Fleet:    d.fleet,

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +60,6 @@ type DevOptions struct {
 // Dev serves one site. It is made by NewDev and must be closed.
 type Dev struct {
 	opts       DevOptions
-	node       runtime.Node
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
 	fleet      *instance.Fleet
@@ -71,6 +71,8 @@ type Dev struct {
 	watcher    *fsnotify.Watcher
 	listener   net.Listener
 	handler    atomic.Pointer[http.Handler] // of the current deployment
+	finding    sync.Mutex                   // held while a Node is found
+	nodes      map[int]runtime.Node         // those found so far, by the major version asked for; guarded by finding
 	current    *deployment                  // owned by the goroutine that deploys; nil before the first
 	warnings   []string                     // of the last build; owned by the same
 }
@@ -78,15 +80,12 @@ type Dev struct {
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
 // function yet.
 func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
-	d = &Dev{opts: o, violations: newViolations(o.Log), named: newNaming(o.Recorder)}
+	d = &Dev{opts: o, violations: newViolations(o.Log), named: newNaming(o.Recorder), nodes: map[int]runtime.Node{}}
 	d.recorder = record.NewRedactor(record.Multi(d.named, d.violations))
 	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
 	if d.launcher, err = sandbox.NewLauncher(sandbox.Options{StateDir: o.StateDir}); err != nil {
-		return nil, err
-	}
-	if d.node, err = runtime.FindNode(ctx, runtime.NodeOptions{StateDir: o.StateDir, Path: o.NodePath, Progress: o.Progress}); err != nil {
 		return nil, err
 	}
 	if d.egress, err = egress.New(egress.Options{
@@ -188,12 +187,14 @@ func (d *Dev) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, err
 	return d.dispatcher.Invoke(ctx, inv)
 }
 
-// Serve answers requests until ctx ends, then lets those in flight finish.
+// Serve answers requests until ctx ends. Then it gives those in flight a while to finish, and refuses
+// others until it has ended.
 func (d *Dev) Serve(ctx context.Context) error {
+	requests := newDrain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*d.handler.Load()).ServeHTTP(w, r)
+	}))
 	srv := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			(*d.handler.Load()).ServeHTTP(w, r)
-		}),
+		Handler:           requests,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -204,6 +205,7 @@ func (d *Dev) Serve(ctx context.Context) error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.Background(), shutdownTime)
 		defer cancel()
+		requests.close(grace)
 		stopped <- srv.Shutdown(grace)
 	}()
 	if err := srv.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {

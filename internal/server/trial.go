@@ -4,6 +4,7 @@ package server
 // variables, but with no way out, and without records, as nobody has asked for it.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -50,8 +51,8 @@ func (t *trials) close() {
 }
 
 // smoke gives build.Options.Smoke for the variables that the site has. own are its files that none of its
-// functions may write.
-func (t *trials) smoke(env map[string]string, own []string) func(context.Context, build.Trial) error {
+// functions may write, major is the version of Node.js that it asks for, 0 for any.
+func (t *trials) smoke(env map[string]string, own []string, major int) func(context.Context, build.Trial) error {
 	if t.seen == nil || !maps.Equal(env, t.env) {
 		t.env, t.seen = env, map[string]error{}
 	}
@@ -65,7 +66,7 @@ func (t *trials) smoke(env map[string]string, own []string) func(context.Context
 		if known {
 			return err
 		}
-		err = t.try(ctx, trial, env, own)
+		err = t.try(ctx, trial, env, own, major)
 		if ctx.Err() == nil {
 			t.mu.Lock()
 			t.seen[trial.ID] = err
@@ -75,7 +76,7 @@ func (t *trials) smoke(env map[string]string, own []string) func(context.Context
 	}
 }
 
-func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]string, own []string) error {
+func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]string, own []string, major int) error {
 	f := trial.Function
 	p := policy.Policy{}
 	if f.Policy != nil {
@@ -93,6 +94,10 @@ func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]stri
 	if err != nil {
 		return err
 	}
+	node, err := t.dev.node(ctx, cmp.Or(p.Running.Node, major))
+	if err != nil {
+		return err
+	}
 	name := f.Bundle.Function
 	out := t.egress.Function(name, eng)
 	defer out.Close()
@@ -102,7 +107,7 @@ func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]stri
 		Engine:   eng,
 		Env:      env,
 		Platform: t.dev.platform(),
-		Node:     t.dev.node,
+		Node:     node,
 		Shared:   shared,
 		Own:      own,
 		Fleet:    t.fleet,

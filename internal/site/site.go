@@ -17,11 +17,16 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
+// JSRuntimeVariable is the variable by which a site says on which Node.js its functions run on Netlify
+// (docs.netlify.com, "Optional configuration for functions").
+const JSRuntimeVariable = "AWS_LAMBDA_JS_RUNTIME"
+
 // Site is a site as its author wrote it. All paths are absolute and free of symbolic links.
 type Site struct {
 	Dir       string     // the folder of netlify.toml
 	Base      string     // Netlify's base directory: what the file's other paths are relative to; Dir if not set
 	Root      string     // the repository or workspace that the site is part of; Base if there is none
+	JSRuntime string     // AWS_LAMBDA_JS_RUNTIME of [build.environment], "" if not set
 	Publish   string     // the folder of static files, "" when nothing is published
 	Functions []Function // sorted by name
 	Warnings  []string   // one line each, for the author
@@ -58,6 +63,9 @@ func Load(dir string) (*Site, error) {
 	}
 	if !within(s.Root, s.Base) {
 		s.Root = s.Base
+	}
+	if s.JSRuntime, _, err = c.text("build", "environment", JSRuntimeVariable); err != nil {
+		return nil, err
 	}
 	if err := s.readPublish(c); err != nil {
 		return nil, err

@@ -10,12 +10,35 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // ordinaryUser is the uid that stands for an ordinary user when the tests run as root.
 const ordinaryUser = "54321"
+
+// notOn24 names the attacks that can't be made on Node 24 and newer: it ends itself, without Weir, too.
+var notOn24 = map[string]string{
+	"attacks/exec-vectors": "Node 24 aborts when process_wrap's spawn is called by hand",
+}
+
+// skipped gives the cases that can't be run, with the reason.
+func skipped(t *testing.T) map[string]string {
+	t.Helper()
+	out, err := exec.Command("node", "-p", "process.versions.node.split('.')[0]").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	major, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if major < 24 {
+		return nil
+	}
+	return notOn24
+}
 
 type verdict struct {
 	Kind, Name string
@@ -102,7 +125,13 @@ func buildWeir(t *testing.T) string {
 }
 
 func drive(t *testing.T, corpus, weir, work string, cases []string, extra ...string) {
-	args := slices.Concat([]string{"drive.mjs", corpus, weir, work}, extra, cases)
+	args := slices.Concat([]string{"drive.mjs", corpus, weir, work}, extra)
+	skip := skipped(t)
+	for _, c := range cases {
+		if skip[c] == "" {
+			args = append(args, c)
+		}
+	}
 	cmd := exec.Command("node", args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -132,7 +161,10 @@ func drive(t *testing.T, corpus, weir, work string, cases []string, extra ...str
 		t.Errorf("driver: %v", err)
 	}
 	for _, c := range cases {
-		if !seen[c] {
+		switch {
+		case skip[c] != "":
+			t.Run(c, func(t *testing.T) { t.Skip(skip[c]) })
+		case !seen[c]:
 			t.Errorf("%s was not run", c)
 		}
 	}

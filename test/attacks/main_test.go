@@ -76,7 +76,12 @@ func openDir(t *testing.T, uid int) string {
 // start serves the site as the given user, with the host's secrets all about.
 func start(t *testing.T, uid int, site string, flags ...string) *weir {
 	t.Helper()
-	dir := openDir(t, uid)
+	return startIn(t, uid, openDir(t, uid), site, flags...)
+}
+
+// startIn does so with all that it keeps in dir.
+func startIn(t *testing.T, uid int, dir, site string, flags ...string) *weir {
+	t.Helper()
 	bin := filepath.Join(dir, "weir")
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {

@@ -37,7 +37,7 @@ func write(t *testing.T, files map[string]string) string {
 }
 
 func TestBothFrontEndsAreAsked(t *testing.T) {
-	s, err := Load(write(t, map[string]string{"weir.toml": "[functions.\"*\"]\nlimits = { timeout = \"3s\" }\n[functions.plain]\nenv = [\"A\"]\n[functions.plane]\n"}), nil)
+	s, err := Load(write(t, map[string]string{"weir.toml": "[functions.\"*\"]\nlimits = { timeout = \"3s\" }\nruntime = \"nodejs22\"\n[functions.plain]\nenv = [\"A\"]\n[functions.plane]\n"}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestBothFrontEndsAreAsked(t *testing.T) {
 		t.Fatalf("functions %v, unmatched %v", s.Functions, s.Unmatched)
 	}
 	own, plain := s.Functions[0].Engine.Policy(), s.Functions[1].Engine.Policy()
-	if !own.Intrinsic || len(own.Rules) != 1 || own.Source != "netlify/functions/own/own.js" || own.Rules[0].Pos.String() != "netlify/functions/own/own.js:3:52" || own.Limits.Timeout != 3*time.Second {
+	if !own.Intrinsic || len(own.Rules) != 1 || own.Source != "netlify/functions/own/own.js" || own.Rules[0].Pos.String() != "netlify/functions/own/own.js:3:52" || own.Limits.Timeout != 3*time.Second || own.Running.Node != 22 {
 		t.Errorf("own has %+v", own)
 	}
 	if plain.Intrinsic || len(plain.Rules) != 1 || plain.Source != FileName {

@@ -140,7 +140,11 @@ func (r *reader) sectionKey(s *section, key string, e *entry) {
 		if apply := r.running(key, e.value); apply != nil {
 			set(apply)
 		}
-	case "secrets", "runtime", "packages":
+	case "runtime":
+		if apply := r.runtime(e.value); apply != nil {
+			set(apply)
+		}
+	case "secrets", "packages":
 		r.unbuilt(key, e)
 	default:
 		if rules, ok := r.list(key, e); ok {

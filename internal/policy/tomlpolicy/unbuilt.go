@@ -12,22 +12,7 @@ import (
 	"github.com/weir-run/weir/internal/policy"
 )
 
-var (
-	runtimes     = []string{"nodejs24", "nodejs22", "nodejs20"}
-	likeRuntimes = likeRuntimesOf(runtimes)
-)
-
-// likeRuntimesOf gives the other ways in which people write the runtimes.
-func likeRuntimesOf(names []string) map[string]string {
-	like := map[string]string{}
-	for _, name := range names {
-		n := strings.TrimPrefix(name, "nodejs")
-		for _, format := range []string{"%s", "v%s", "node%s", "node-%s", "node %s", "nodejs-%s", "nodejs%s.x", "%s.x"} {
-			like[fmt.Sprintf(format, n)] = name
-		}
-	}
-	return like
-}
+var ()
 
 // unbuilt checks a key of a section that this version does not act on.
 func (r *reader) unbuilt(key string, e *entry) {
@@ -40,8 +25,6 @@ func (r *reader) unbuilt(key string, e *entry) {
 		for _, v := range names {
 			ok = r.variable(v) && ok
 		}
-	case "runtime":
-		_, ok = r.choice(key, e.value, runtimes, likeRuntimes)
 	case "packages":
 		asNow, ok = r.packages(e)
 	}

@@ -4,12 +4,14 @@ const assert = require('node:assert/strict');
 const dgram = require('node:dgram');
 const dns = require('node:dns');
 const net = require('node:net');
+const { domainToASCII } = require('node:url');
 const { Words } = require('../words.cjs');
 
 const shape = (o) => Object.fromEntries(Object.getOwnPropertyNames(o).filter((k) => typeof o[k] === 'function').map((k) => [k, [o[k].name, o[k].length]]));
 const places = [dns, dns.promises, dns.Resolver.prototype, dns.promises.Resolver.prototype, net.Socket.prototype, { send: dgram.Socket.prototype.send, connect: dgram.Socket.prototype.connect }];
 const before = places.map(shape);
 const words = new Words({ mark: 'MARK' });
+const major = Number(process.versions.node.split('.')[0]);
 require('../net.cjs').watchRefusals(words);
 
 test('functions keep their looks', () => {
@@ -110,7 +112,8 @@ test('a question that was refused says why, if it was Weir', async (t) => {
   told = false;
   for (const [ask, type, name] of [ // as they are asked for
     [() => dns.promises.resolveSrv('Bücher.test').catch((e) => e), 33, 'xn--bcher-kva.test'], [() => called((done) => dns.resolveTxt('ａ.test', done)), 16, 'a.test'],
-    [() => dns.promises.resolveMx('a.test\0.b').catch((e) => e), 15, 'a.test'], [() => dns.promises.resolve4('xn--a.test').catch((e) => e), 1, ''],
+    ...(major < 22 ? [[() => dns.promises.resolveMx('a.test\0.b').catch((e) => e), 15, 'a.test']] : []), // newer ones refuse it
+    [() => dns.promises.resolve4('xn--a.test').catch((e) => e), 1, domainToASCII('xn--a.test')],
   ]) {
     words.heard({ type, name, message: `${name} refused`, tried: name });
     const e = await ask();
