@@ -18,8 +18,8 @@ const (
 	medianCol = "median"
 )
 
-// settle is how long the machine is left alone before a start, so that what Weir keeps ready is ready.
-const settle = 300 * time.Millisecond
+// pauseBefore is how long the machine is left alone before a start, so that what Weir keeps ready is ready.
+const pauseBefore = 300 * time.Millisecond
 
 func (b *bench) cold(handler string) report.Table {
 	t := report.Table{Title: coldTitle + ", " + handler, Base: bare, Columns: []report.Column{{Name: medianCol, Unit: "ms"}, {Name: "least", Unit: "ms"}}}
@@ -30,9 +30,10 @@ func (b *bench) cold(handler string) report.Table {
 	contenders := append(ours(plain, noPool), peers...)
 	var tries []func(i int) (time.Duration, error)
 	var servers []*server
+	shared := ""
 	for _, c := range contenders {
 		row := report.Row{Name: c.name, Note: c.note}
-		try, s, err := b.firstAnswer(c, functions, handler)
+		try, s, err := b.firstAnswer(c, functions, handler, &shared)
 		if err != nil {
 			row.Note = note(err)
 		}
@@ -44,7 +45,7 @@ func (b *bench) cold(handler string) report.Table {
 			if try == nil {
 				continue
 			}
-			time.Sleep(settle)
+			time.Sleep(pauseBefore)
 			d, err := try(n + 1)
 			if err != nil {
 				t.Rows[i].Note, tries[i] = note(err), nil
@@ -56,7 +57,7 @@ func (b *bench) cold(handler string) report.Table {
 	}
 	for i, s := range servers {
 		if s != nil {
-			t.Rows[i].Note += s.starts()
+			t.Rows[i].Say(s.starts())
 			s.stop()
 		}
 		if tries[i] != nil {
@@ -70,8 +71,8 @@ func nth(handler string, i int) string { return fmt.Sprintf("%s-%02d", handler, 
 
 // firstAnswer prepares a contender, and gives what takes the time of its first answer of the i-th function; each
 // function can be asked once. The server is one that has to be ended.
-func (b *bench) firstAnswer(c contender, functions map[string]string, handler string) (func(i int) (time.Duration, error), *server, error) {
-	site, err := b.site(functions)
+func (b *bench) firstAnswer(c contender, functions map[string]string, handler string, shared *string) (func(i int) (time.Duration, error), *server, error) {
+	site, err := b.siteOf(c, functions, shared)
 	if err != nil {
 		return nil, nil, err
 	}

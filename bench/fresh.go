@@ -53,7 +53,7 @@ func (b *bench) fresh(handler string) report.Table {
 	}
 	for i, s := range servers {
 		if s != nil {
-			t.Rows[i].Note += s.starts()
+			t.Rows[i].Say(s.starts())
 			s.stop()
 		}
 	}
@@ -62,11 +62,12 @@ func (b *bench) fresh(handler string) report.Table {
 
 // freshServed measures a server that gives every request a process.
 func freshServed(s *server, span time.Duration) (p50, rate float64, err error) {
-	one, err := load.Run(s.target, 1, 0, span)
+	one, err := load.Run(s.target, 1, span)
 	if err != nil {
 		return 0, 0, err
 	}
-	two, err := load.Run(s.target, 2, 0, span)
+	two, err := load.Run(s.target, 2, span)
+	s.settle()
 	if err != nil {
 		return 0, 0, err
 	}

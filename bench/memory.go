@@ -42,7 +42,7 @@ func (b *bench) memory(handler string) report.Table {
 	functions := map[string]string{handler: pause(handler)}
 	for _, c := range ours(plain, noPool, noZygote) {
 		row := report.Row{Name: c.name}
-		s, err := b.serveOne(c, functions, handler)
+		s, err := b.serveOne(c, functions, handler, nil)
 		if err == nil {
 			if err = s.fill(); err == nil {
 				time.Sleep(rest)
@@ -56,20 +56,21 @@ func (b *bench) memory(handler string) report.Table {
 		}
 		t.Rows = append(t.Rows, row)
 	}
+	shared := ""
 	for _, c := range peers {
 		if c.lazy || c.name == "lambda-local" { // several functions share one process there
 			continue
 		}
-		t.Rows = append(t.Rows, b.memoryOfPeer(c, functions, handler))
+		t.Rows = append(t.Rows, b.memoryOfPeer(c, functions, handler, &shared))
 	}
 	return t
 }
 
-func (b *bench) memoryOfPeer(c contender, functions map[string]string, handler string) report.Row {
+func (b *bench) memoryOfPeer(c contender, functions map[string]string, handler string, shared *string) report.Row {
 	row := report.Row{Name: c.name}
 	var pids []int
 	for range side {
-		s, err := b.serveOne(c, functions, handler)
+		s, err := b.serveOne(c, functions, handler, shared)
 		if err == nil {
 			defer s.stop()
 			err = s.await()

@@ -128,6 +128,19 @@ func freePort() int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// siteOf gives a contender its site: to each configuration of Weir its own, since its policy is in it, and to all peers
+// the same.
+func (b *bench) siteOf(c contender, functions map[string]string, shared *string) (string, error) {
+	if isOurs(c.name) {
+		return b.site(functions)
+	}
+	var err error
+	if *shared == "" {
+		*shared, err = b.site(functions)
+	}
+	return *shared, err
+}
+
 // site makes a site of functions (name to source) with the packages that they use, and gives its folder.
 func (b *bench) site(functions map[string]string) (string, error) {
 	dir, err := os.MkdirTemp(b.dir, "site-")
@@ -141,8 +154,10 @@ func (b *bench) site(functions map[string]string) (string, error) {
 		"netlify.toml": "[functions]\ndirectory = \"functions\"\n",
 		"package.json": `{ "private": true, "type": "commonjs" }`,
 	}
+	needs := false // something that is to be required
 	for name, source := range functions {
 		files["functions/"+name+".js"] = source
+		needs = needs || strings.Contains(source, "require('")
 	}
 	for path, content := range files {
 		p := filepath.Join(dir, path)
@@ -154,8 +169,8 @@ func (b *bench) site(functions map[string]string) (string, error) {
 		}
 	}
 	packages := filepath.Join(b.cache, "functions/node_modules")
-	if _, err := os.Stat(packages); err != nil {
-		return dir, nil // the trivial function needs none
+	if _, err := os.Stat(packages); err != nil || !needs {
+		return dir, nil
 	}
 	// Hard links: a site's packages must lie in the site, and 50 MB are not to be copied for each.
 	return dir, exec.Command("cp", "-rl", packages, dir).Run()

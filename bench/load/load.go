@@ -54,9 +54,9 @@ type generator struct {
 	result  Result
 }
 
-// Run keeps conns connections busy with one request at a time each: for warm without counting, then for d.
+// Run keeps conns connections busy for d, with one request at a time each.
 // It fails if a connection can't be made, is closed by the server, or speaks other than HTTP/1.1.
-func Run(t Target, conns int, warm, d time.Duration) (Result, error) {
+func Run(t Target, conns int, d time.Duration) (Result, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	g, err := connect(t, conns)
@@ -64,16 +64,13 @@ func Run(t Target, conns int, warm, d time.Duration) (Result, error) {
 		return Result{}, err
 	}
 	defer g.close()
+	g.result.Latencies = make([]time.Duration, 0, 1<<16)
+	start := time.Now()
 	for _, c := range g.conns {
 		if err := g.send(c); err != nil {
 			return Result{}, err
 		}
 	}
-	if err := g.drive(warm); err != nil {
-		return Result{}, err
-	}
-	g.result = Result{Latencies: make([]time.Duration, 0, 1<<16)}
-	start := time.Now()
 	err = g.drive(d)
 	g.result.Elapsed = time.Since(start)
 	return g.result, err

@@ -27,7 +27,7 @@ func TestRunCountsWhatIsAnsweredOverEachConnection(t *testing.T) {
 	s.Config.ConnState = countNew(&opened)
 	s.Start()
 	defer s.Close()
-	r, err := Run(Target{URL: s.URL + "/a?b=c", Method: "POST", Body: "{}", Want: "hello"}, 3, 10*time.Millisecond, 50*time.Millisecond)
+	r, err := Run(Target{URL: s.URL + "/a?b=c", Method: "POST", Body: "{}", Want: "hello"}, 3, 50*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestAnswersThatAreNotWhatWasWantedAreNotCountedAsAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewServer(answer)
 			defer s.Close()
-			r, err := Run(Target{URL: s.URL, Want: "hello"}, 1, 0, 20*time.Millisecond)
+			r, err := Run(Target{URL: s.URL, Want: "hello"}, 1, 20*time.Millisecond)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +67,7 @@ func TestRunFailsIfAServerHangsUp(t *testing.T) {
 		fmt.Fprint(w, "hello")
 	}))
 	defer s.Close()
-	if _, err := Run(Target{URL: s.URL, Want: "hello"}, 1, 0, time.Minute); err == nil || !strings.Contains(err.Error(), s.URL) {
+	if _, err := Run(Target{URL: s.URL, Want: "hello"}, 1, time.Minute); err == nil || !strings.Contains(err.Error(), s.URL) {
 		t.Errorf("err = %v", err)
 	}
 }

@@ -132,3 +132,11 @@ func (r *Row) Add(values ...float64) {
 		r.Cells[i] = append(r.Cells[i], v)
 	}
 }
+
+// Say adds to a row's note.
+func (r *Row) Say(text string) {
+	if r.Note != "" && text != "" {
+		r.Note += "; "
+	}
+	r.Note += text
+}
