@@ -185,6 +185,7 @@ func (b *bench) machine() string {
 	check(err)
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	check(err)
+	version, _, _ := strings.Cut(strings.TrimSpace(string(kernel)), "-") // not whose build it is
 	cpus, err := os.ReadFile("/proc/cpuinfo")
 	check(err)
 	processor := "unknown processor"
@@ -198,7 +199,7 @@ func (b *bench) machine() string {
 	busy, err := os.ReadFile("/proc/loadavg")
 	check(err)
 	return fmt.Sprintf("%s: %d cores of %s, Linux %s, Node %s for all, as %s, load before the run %s.", time.Now().Format(time.DateOnly),
-		runtime.NumCPU(), processor, strings.TrimSpace(string(kernel)), strings.TrimSpace(string(node)), who, strings.Fields(string(busy))[0])
+		runtime.NumCPU(), processor, version, strings.TrimSpace(string(node)), who, strings.Fields(string(busy))[0])
 }
 
 // say tells how far the run is; results alone go to standard output.
