@@ -42,8 +42,8 @@ lint: ## vet, staticcheck, formatting, tidiness
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt these: $$out"; exit 1; }
 	$(GO) mod tidy -diff
 
-bench: build ## every benchmark, with ratios
-	./bench/run.sh
+bench: build ## every benchmark, with ratios; BENCH=-quick for a first look
+	./bench/run.sh $(BENCH)
 
 soak: build ## an hour of load and attacks, SOAK=10m for less; and 10,000 invocations that end in every way
 	WEIR_SOAK=$${SOAK:-1h} $(GO) test -timeout 3h -count=1 -run Soak -v ./test/...

@@ -1,85 +1,157 @@
 package main
 
-// The first answer of a function that has no process yet, against node started for one answer.
+// The first answer of a function that has no process yet. Peers that are one process start it; servers that start
+// something for a function when it is first called are asked for another function each time.
 
 import (
+	"bytes"
 	"fmt"
-	"net/http"
-	"os"
+	"io"
 	"os/exec"
-	"path/filepath"
 	"time"
+
+	"github.com/weir-run/weir/bench/report"
 )
 
-const trivial = "exports.handler = async () => ({ statusCode: 200, body: 'hello' });\n"
+const (
+	coldTitle = "first answer of a function without a process"
+	medianCol = "median"
+)
 
-// coldCases are functions by what they load.
-var coldCases = []struct {
-	name, source string
-	packages     []string // in the versions that the bounds were set with
-}{
-	{"trivial", trivial, nil},
-	{"stripe", "const Stripe = require('stripe');\nnew Stripe('sk_test');\n" + trivial, []string{"stripe@17.7.0"}},
-	{"heavy", "require('@aws-sdk/client-s3'); require('lodash'); require('express');\n" + trivial,
-		[]string{"@aws-sdk/client-s3@3.717.0", "lodash@4.17.21", "express@4.21.2"}},
-}
+// pauseBefore is how long the machine is left alone before a start, so that what Weir keeps ready is ready.
+const pauseBefore = 300 * time.Millisecond
 
-// cold measures starts from nothing, and those in which a process waited, with time to get ready again
-// between them.
-func (b *bench) cold() []figure {
-	var out []figure
-	for _, c := range coldCases {
-		site, ok := b.coldSite(c.name, c.source, c.packages)
-		if !ok {
-			continue
+func (b *bench) cold(handler string) report.Table {
+	t := report.Table{Title: coldTitle + ", " + handler, Base: bare, Columns: []report.Column{{Name: medianCol, Unit: "ms"}, {Name: "least", Unit: "ms"}}}
+	functions := map[string]string{}
+	for i := range b.starts + 1 {
+		functions[nth(handler, i)] = source(handler)
+	}
+	contenders := append(ours(plain, noPool), peers...)
+	var tries []func(i int) (time.Duration, error)
+	var servers []*server
+	shared := ""
+	for _, c := range contenders {
+		row := report.Row{Name: c.name, Note: c.note}
+		try, s, err := b.firstAnswer(c, functions, handler, &shared)
+		if err != nil {
+			row.Note = note(err)
 		}
-		nothing, bare := b.firstAnswers(site, 0)
-		blank, bareBeside := b.firstAnswers(site, 2)
-		out = append(out,
-			figure{name: "first answer, from nothing, " + c.name, ours: median(nothing), peer: median(bare), unit: "ms", bound: 2},
-			figure{name: "first answer, a process waited, " + c.name, ours: median(blank), peer: median(bareBeside), unit: "ms", bound: 0.6})
+		t.Rows, tries, servers = append(t.Rows, row), append(tries, try), append(servers, s)
 	}
-	return out
-}
-
-// coldSite writes n equal functions and installs what they load; false if that can't be had.
-func (b *bench) coldSite(name, source string, packages []string) (string, bool) {
-	files := map[string]string{"package.json": "{}"}
-	for i := range b.n {
-		files[fmt.Sprintf("functions/f%02d.js", i)] = source
-		files[fmt.Sprintf("once%02d.js", i)] = fmt.Sprintf("require('./functions/f%02d.js').handler({}, {}).then((r) => process.stdout.write(r.body));\n", i)
+	times := make([][]float64, len(contenders))
+	for n := range b.starts {
+		for i, try := range tries {
+			if try == nil {
+				continue
+			}
+			time.Sleep(pauseBefore)
+			d, err := try(n + 1)
+			if err != nil {
+				t.Rows[i].Note, tries[i] = note(err), nil
+				continue
+			}
+			times[i] = append(times[i], float64(d)/float64(time.Millisecond))
+		}
+		b.say("%s: %d of %d", t.Title, n+1, b.starts)
 	}
-	site := b.site("cold-"+name, files)
-	if len(packages) > 0 {
-		npm := exec.Command("npm", append([]string{"install", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts", "--loglevel=error"}, packages...)...)
-		npm.Dir = site
-		if text, err := npm.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "bench: %s is left out, its packages can't be had: %v\n%s", name, err, text)
-			return "", false
+	for i, s := range servers {
+		if s != nil {
+			t.Rows[i].Say(s.starts())
+			s.stop()
+		}
+		if tries[i] != nil {
+			t.Rows[i].Cells = [][]float64{times[i], {report.Quantile(times[i], 0)}}
 		}
 	}
-	return site, true
+	return t
 }
 
-// firstAnswers gives the times of each function's first answer and of bare node's, in turns, in ms.
-func (b *bench) firstAnswers(site string, blanks int) (ours, bare []float64) {
-	s := b.serve(site, "--blanks", fmt.Sprint(blanks))
-	defer s.stop()
-	client := &http.Client{}
-	for i := range b.n {
-		time.Sleep(500 * time.Millisecond) // a process gets ready, and what served before comes to rest
-		t := time.Now()
-		s.get(client, fmt.Sprintf("f%02d", i))
-		ours = append(ours, millis(t))
-		t = time.Now()
-		text, err := exec.Command("node", filepath.Join(site, fmt.Sprintf("once%02d.js", i))).Output()
-		check(err)
-		if string(text) != "hello" {
-			check(fmt.Errorf("bare node answered %q", text))
-		}
-		bare = append(bare, millis(t))
+func nth(handler string, i int) string { return fmt.Sprintf("%s-%02d", handler, i) }
+
+// firstAnswer prepares a contender, and gives what takes the time of its first answer of the i-th function; each
+// function can be asked once. The server is one that has to be ended.
+func (b *bench) firstAnswer(c contender, functions map[string]string, handler string, shared *string) (func(i int) (time.Duration, error), *server, error) {
+	site, err := b.siteOf(c, functions, shared)
+	if err != nil {
+		return nil, nil, err
 	}
-	return ours, bare
+	switch {
+	case c.lazy:
+		s, err := c.serve(b, site, nth(handler, 0))
+		if err == nil {
+			err = s.await()
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		stem := s.target.URL[:len(s.target.URL)-len("00")]
+		return func(i int) (time.Duration, error) {
+			target := s.target
+			target.URL = fmt.Sprintf("%s%02d", stem, i)
+			start := time.Now()
+			err := ask(target)
+			return time.Since(start), err
+		}, s, nil
+	case c.once != nil:
+		try := func(i int) (time.Duration, error) { return output(c.once(b, site, nth(handler, i))) }
+		_, err := try(0)
+		if err != nil {
+			return nil, nil, err
+		}
+		return try, nil, nil
+	}
+	try := func(i int) (time.Duration, error) {
+		start := time.Now()
+		s, err := c.serve(b, site, nth(handler, i))
+		if err != nil {
+			return 0, err
+		}
+		if err := s.await(); err != nil {
+			return 0, err
+		}
+		d := time.Since(start)
+		s.stop()
+		return d, nil
+	}
+	if _, err := try(0); err != nil {
+		return nil, nil, err
+	}
+	return try, nil, nil
 }
 
-func millis(since time.Time) float64 { return float64(time.Since(since).Microseconds()) / 1000 }
+// output takes the time until a process has written "hello", and waits for its end.
+func output(cmd *exec.Cmd) (time.Duration, error) {
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	var took time.Duration
+	var said []byte
+	for buf := make([]byte, 4096); ; {
+		n, err := out.Read(buf)
+		said = append(said, buf[:n]...)
+		if took == 0 && bytes.Contains(said, []byte("hello")) {
+			took = time.Since(start)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return 0, fmt.Errorf("%w: %.200s", err, complaint.Bytes())
+	}
+	if took == 0 {
+		return 0, fmt.Errorf("it answered %.200q", said)
+	}
+	return took, nil
+}

@@ -3,7 +3,6 @@ package main
 // What a call out of the sandbox costs, against the same code under bare Node.
 
 import (
-	_ "embed"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -13,46 +12,62 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/weir-run/weir/bench/load"
+	"github.com/weir-run/weir/bench/report"
 )
 
-//go:embed testdata/calls.js
-var calls string
+const (
+	egressTitle = "calls out over https"
+	direct      = "direct"
+	keepAlive   = "keep-alive request, p50"
+	download    = "100 MB"
+)
 
-const callsOnce = "require('./functions/calls.js').measure(Number(process.argv[2])).then((r) => process.stdout.write(JSON.stringify(r)));\n"
+const callsOnce = "require(process.env.HANDLER).measure(Number(process.argv[2])).then((r) => process.stdout.write(JSON.stringify(r)));\n"
 
 type callCost struct {
 	P50  float64 // microseconds of a keep-alive request
+	P99  float64
 	Rate float64 // MB/s of a 100 MB download
 }
 
-func (b *bench) egress() []figure {
+var calling = config{name: "weir", rules: "http = [\"GET https://example.com/small\", \"GET https://example.com/big\"]\nlimits = { timeout = \"2m\" }\n"}
+
+func (b *bench) egress() report.Table {
+	t := report.Table{Title: egressTitle, Base: direct, Columns: []report.Column{
+		{Name: keepAlive, Unit: "us"}, {Name: "p99", Unit: "us"}, {Name: download, Unit: "MB/s"}},
+		Rows: []report.Row{{Name: calling.name}, {Name: direct}}}
 	up := upstream()
 	defer up.Close()
 	port := up.Listener.Addr().(*net.TCPAddr).Port
 	ca := filepath.Join(b.dir, "ca.pem")
 	check(os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: up.Certificate().Raw}), 0o644))
-	site := b.site("egress", map[string]string{
-		"functions/calls.js": calls, "once.js": callsOnce,
-		"weir.toml": "[functions.calls]\nhttp = [\"GET https://example.com/small\", \"GET https://example.com/big\"]\nlimits = { timeout = \"2m\" }\n",
-	})
-	s := b.serve(site, "--upstream-ca", ca, "--resolve", fmt.Sprintf("example.com:443=127.0.0.1:%d", port))
+	site, err := b.site(map[string]string{"calls": source("calls")})
+	check(err)
+	once := filepath.Join(site, "once.cjs")
+	check(os.WriteFile(once, []byte(callsOnce), 0o644))
+	s, err := b.weir(calling, site, "calls", "--upstream-ca", ca, "--resolve", fmt.Sprintf("example.com:443=127.0.0.1:%d", port))
+	check(err)
 	defer s.stop()
-	var lat, bareLat, down, bareDown []float64
-	for range 5 {
-		var ours, bare callCost
-		check(json.Unmarshal([]byte(s.get(&http.Client{}, "calls")), &ours))
-		cmd := exec.Command("node", filepath.Join(site, "once.js"), fmt.Sprint(port))
-		cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+ca)
+	for range b.rounds {
+		text, err := fetch(load.Target{URL: s.target.URL})
+		check(err)
+		check(addCalls(&t.Rows[0], []byte(text)))
+		cmd := b.prepare(exec.Command(b.node, once, fmt.Sprint(port)), site, "calls", port)
+		cmd.Env = append(cmd.Env, "NODE_EXTRA_CA_CERTS="+ca)
 		out, err := cmd.Output()
 		check(err)
-		check(json.Unmarshal(out, &bare))
-		lat, bareLat = append(lat, ours.P50), append(bareLat, bare.P50)
-		down, bareDown = append(down, ours.Rate), append(bareDown, bare.Rate)
+		check(addCalls(&t.Rows[1], out))
 	}
-	return []figure{
-		{name: "https keep-alive request, p50", ours: median(lat), peer: median(bareLat), unit: "us", bound: 2},
-		{name: "100 MB download over https", ours: median(down), peer: median(bareDown), unit: "MB/s", bound: 0.6, atLeast: true},
-	}
+	return t
+}
+
+func addCalls(row *report.Row, text []byte) error {
+	var c callCost
+	err := json.Unmarshal(text, &c)
+	row.Add(c.P50, c.P99, c.Rate)
+	return err
 }
 
 // upstream is the outside: a small answer and a large one.

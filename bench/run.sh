@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every benchmark, with ratios. docs/benchmarks.md quotes a run.
+# Every benchmark, with ratios. docs/benchmarks.md quotes a run. Arguments are those of ./bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go run ./bench -weir bin/weir "$@"

@@ -1,74 +1,105 @@
 package main
 
-// Serving a site with the weir binary, as a user does.
+// Weir and its configurations, driven as a user does: by the binary and weir.toml.
 
 import (
 	"bufio"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
-	"syscall"
+	"time"
+
+	"github.com/weir-run/weir/bench/load"
+	"github.com/weir-run/weir/bench/report"
 )
 
-type bench struct {
-	weir string
-	dir  string
-	n    int
+// config is a way of running functions under Weir.
+type config struct {
+	name  string
+	rules string   // what weir.toml says of every function
+	flags []string // of weir dev
 }
 
-// site writes files (path to content) as a site and gives its folder.
-func (b *bench) site(name string, files map[string]string) string {
-	dir := filepath.Join(b.dir, name)
-	files["netlify.toml"] = "[functions]\ndirectory = \"functions\"\n"
-	for path, content := range files {
-		p := filepath.Join(dir, path)
-		check(os.MkdirAll(filepath.Dir(p), 0o755))
-		check(os.WriteFile(p, []byte(content), 0o644))
+var (
+	plain     = config{name: "weir"}
+	twoAtOnce = config{name: "weir, two instances", flags: []string{"--max-instances", "2"}}
+	many      = config{name: "weir, concurrency = 32", rules: "concurrency = 32\n"}
+	apart     = config{name: `weir, isolation = "request"`, rules: "isolation = \"request\"\n"}
+	noPool    = config{name: "weir, no pool", flags: []string{"--blanks", "0"}}
+	noZygote  = config{name: "weir, no zygote", flags: []string{"--zygotes=false"}}
+	apartSlow = config{name: `weir, isolation = "request", no zygote`, rules: apart.rules, flags: noZygote.flags}
+)
+
+// errNotBuilt is of a configuration that this binary doesn't know.
+var errNotBuilt = errors.New(report.NotBuilt)
+
+var (
+	unknown   = regexp.MustCompile(`unknown flag|not supported by this version`)
+	readyLine = regexp.MustCompile(`(?m)^ready (http://\S+)$`)
+)
+
+// weir serves a site; the target is the function of the name.
+func (b *bench) weir(c config, site, function string, flags ...string) (*server, error) {
+	if c.rules != "" {
+		if err := os.WriteFile(filepath.Join(site, "weir.toml"), []byte("[functions.\"*\"]\n"+c.rules), 0o644); err != nil {
+			return nil, err
+		}
 	}
-	return dir
-}
-
-type served struct {
-	cmd *exec.Cmd
-	url string
-}
-
-func (b *bench) serve(site string, flags ...string) *served {
-	cmd := exec.Command(b.weir, append([]string{"dev", site, "--port", "0"}, flags...)...)
-	cmd.Env = append(os.Environ(), "WEIR_STATE_DIR="+filepath.Join(b.dir, "state"))
-	log, err := os.Create(filepath.Join(b.dir, "weir.log"))
-	check(err)
-	cmd.Stderr = log
-	out, err := cmd.StdoutPipe()
-	check(err)
-	check(cmd.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
-	url, ok := strings.CutPrefix(strings.TrimSpace(line), "ready ")
-	if err != nil || !ok {
-		text, _ := os.ReadFile(log.Name())
-		check(fmt.Errorf("weir dev was not ready: %s", text))
+	args := slices.Concat([]string{"dev", site, "--port", "0", "--node", b.node}, c.flags, flags)
+	cmd := exec.Command(b.bin, args...)
+	cmd.Env = append(os.Environ(), "WEIR_STATE_DIR="+b.state)
+	s, err := b.launch(cmd, load.Target{Want: "hello"})
+	if err != nil {
+		return nil, err
 	}
-	return &served{cmd, url}
-}
-
-func (s *served) stop() {
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	s.cmd.Wait()
-}
-
-// get asks a function and gives its answer's body.
-func (s *served) get(client *http.Client, function string) string {
-	r, err := client.Get(s.url + "/.netlify/functions/" + function)
-	check(err)
-	body, err := io.ReadAll(r.Body)
-	r.Body.Close()
-	check(err)
-	if r.StatusCode != 200 {
-		check(fmt.Errorf("%s answered %d: %s", function, r.StatusCode, body))
+	s.records = recordsOf(site)
+	for {
+		text, err := os.ReadFile(s.log)
+		if err != nil {
+			return nil, err
+		}
+		if m := readyLine.FindSubmatch(text); m != nil {
+			s.target.URL = string(m[1]) + "/.netlify/functions/" + function
+			return s, nil
+		}
+		select {
+		case <-s.ended:
+			if unknown.MatchString(s.said()) {
+				return nil, errNotBuilt
+			}
+			return nil, fmt.Errorf("weir dev ended: %s", s.said())
+		case <-time.After(time.Millisecond):
+		}
 	}
-	return string(body)
+}
+
+// recordsOf gives the file for a site's records, if they are wanted: beside the site, so that it is no part of it.
+func recordsOf(site string) string { return site + ".jsonl" }
+
+// starts tells how the processes of the invocations on record came to be: "pool 18, process 2".
+func (s *server) starts() string {
+	f, err := os.Open(s.records)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	count := map[string]int{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var r struct{ Start string }
+		if json.Unmarshal(lines.Bytes(), &r) == nil && r.Start != "" {
+			count[r.Start]++
+		}
+	}
+	var out []string
+	for start, n := range count {
+		out = append(out, fmt.Sprintf("%s %d", start, n))
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
 }
