@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,16 +39,8 @@ func (c *Conn) Refused(r Refusal) {
 	}
 }
 
-// peek reads what has arrived; if nothing has, the error is EAGAIN. (RawConn.Control, unlike Read,
-// does not mind a deadline that has passed: see fetch.)
-func (c *Conn) peek() (n int, err error) {
-	if ctl := c.raw.Control(func(fd uintptr) {
-		n, _, err = unix.Recvfrom(int(fd), c.buf, unix.MSG_DONTWAIT)
-	}); ctl != nil {
-		err = ctl
-	}
-	return n, err
-}
+// peek reads what has arrived; if nothing has, the error is EAGAIN.
+func (c *Conn) peek() (int, error) { return c.poll(0) }
 
 // write sends a whole request. A process that does not read must not hold us, but nearly always
 // there is room, and then no timer is needed.
@@ -95,7 +88,11 @@ func (c *Conn) fetch(deadline time.Time, hurry bool) (int, error) {
 	if hurry {
 		defer waiting.Add(-1)
 		if waiting.Add(1) == 1 {
-			if n, err := c.poll(); err != unix.EAGAIN {
+			n, err := c.poll(pollTime)
+			if err == nil && n == 0 {
+				err = io.EOF
+			}
+			if err != unix.EAGAIN {
 				return n, err
 			}
 		}
@@ -126,16 +123,29 @@ var waiting atomic.Int32
 // waits beside others sleeps, as there is other work for the processor.
 const pollTime = 60 * time.Microsecond
 
-// poll reads what arrives within pollTime; else the error is EAGAIN.
-func (c *Conn) poll() (int, error) {
-	for start := time.Now(); time.Since(start) < pollTime; {
-		n, err := c.peek()
-		if err == nil && n == 0 {
-			err = io.EOF
+// poll reads what has arrived or arrives within a time; else the error is EAGAIN. (RawConn.Control, unlike
+// Read, does not mind a deadline that has passed: see fetch.)
+func (c *Conn) poll(within time.Duration) (n int, err error) {
+	if ctl := c.raw.Control(func(fd uintptr) {
+		start := time.Now()
+		for n, err = receive(fd, c.buf); err == unix.EAGAIN && time.Since(start) < within; {
+			n, err = receive(fd, c.buf)
 		}
-		if err != unix.EAGAIN {
-			return n, err
-		}
+	}); ctl != nil {
+		err = ctl
 	}
-	return 0, unix.EAGAIN
+	return n, err
+}
+
+// receive is recv(2) without waiting. unix.Recvfrom would allocate an address each time, and what is asked
+// for again and again must cost nothing.
+func receive(fd uintptr, b []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EINTR:
+		return 0, unix.EAGAIN
+	}
+	return 0, errno
 }
