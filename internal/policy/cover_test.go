@@ -129,7 +129,7 @@ func TestOverlap(t *testing.T) {
 // TestCoveredAllowsNothingMore: what a covered rule allows, the other policy allows; and the example of
 // one that is not covered is allowed by the one and denied by the other.
 func TestCoveredAllowsNothingMore(t *testing.T) {
-	const policies, requests = 4000, 200
+	const policies, requests = 2000, 200
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -132,7 +132,7 @@ func randomRequest(t *testing.T, r *rand.Rand) Request {
 }
 
 func TestDecideEqualsReference(t *testing.T) {
-	const policies, requests = 3000, 100
+	const policies, requests = 600, 100
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
