@@ -24,7 +24,8 @@ import (
 
 const (
 	maxEntries = 20_000
-	maxName    = 1024 // bytes of an entry's name
+	maxFolders = 20_000 // those that entries only lie in included
+	maxName    = 1024   // bytes of an entry's name
 	// maxRatio is how many bytes may come of one, beyond the first freeBytes.
 	maxRatio  = 200
 	freeBytes = 16 << 20
@@ -149,6 +150,9 @@ func (a *archive) claim(name, whole string, names map[string]string, folder bool
 		return a.broken("the entry %.80q is there twice, or once more in other letters", whole)
 	}
 	names[strings.ToLower(name)] = mark
+	if len(names) > maxEntries+maxFolders {
+		return a.broken("its entries lie in more than %d folders", maxFolders)
+	}
 	if up := filepath.Dir(name); up != "." {
 		return a.claim(up, whole, names, true)
 	}

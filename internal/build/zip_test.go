@@ -3,6 +3,7 @@ package build
 import (
 	"archive/zip"
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -117,6 +118,7 @@ func TestHostileArchives(t *testing.T) {
 		"too large":          {sized(plain, 300<<20), "more than 250 MB"},
 		"more than it says":  {sized(pack(t, entry{"fn.js", strings.Repeat("x", 1000), nil}), 10), "is damaged"},
 		"packed too well":    {pack(t, fn, entry{"zeros", strings.Repeat("\x00", 40<<20), nil}), "packed more than 200 times"},
+		"folders in folders": {pack(t, deep(200)...), "more than 20000 folders"},
 		"no function":        {pack(t, entry{"other.js", "x", nil}), "holds no fn.js"},
 		"empty":              {pack(t), "holds no fn.js"},
 		"no archive":         {[]byte("PK no archive"), "no zip file"},
@@ -135,6 +137,15 @@ func TestHostileArchives(t *testing.T) {
 			}
 		})
 	}
+}
+
+// deep gives n entries, each in hundreds of folders of its own: a hundred bytes of an archive would be as many
+// folders on disk.
+func deep(n int) (out []entry) {
+	for i := range n {
+		out = append(out, entry{fmt.Sprintf("%d/", i) + strings.Repeat("a/", 480) + "x", "x", nil})
+	}
+	return out
 }
 
 // central gives the offset of the last record of the central directory (APPNOTE.TXT, 4.3.12).

@@ -100,6 +100,7 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 	defer flowing.close()
 	event, err := newEvent(r, whole, id, g.Headers)
 	if err != nil {
+		flowing.settle(w)
 		g.fail(w, id, name, err)
 		return
 	}

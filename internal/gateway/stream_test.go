@@ -253,6 +253,32 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 	}
 }
 
+// TestBodyOfRefusedRequestIsNoRequest: nor is what a client sends on after its request was refused. (A page of
+// another origin could so have called what it may not.)
+func TestBodyOfRefusedRequestIsNoRequest(t *testing.T) {
+	f := giving(`{"statusCode":200,"body":"smuggled"}`)
+	s := serve(t, f, false, v2)
+	for _, framing := range []string{"Content-Length: 100000", "Transfer-Encoding: chunked"} {
+		conn := dial(t, s)
+		r := bufio.NewReader(conn)
+		fmt.Fprintf(conn, "POST /.netlify/functions/fn?%%zz HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", framing)
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text(t, res); res.StatusCode != 400 || !res.Close {
+			t.Errorf("%s: %d, and the connection is kept", framing, res.StatusCode)
+		}
+		io.WriteString(conn, "POST "+invocations+" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+		if res, err := http.ReadResponse(r, nil); err == nil {
+			t.Errorf("%s: an answer to the body: %d %s", framing, res.StatusCode, text(t, res))
+		}
+	}
+	if len(f.got) > 0 {
+		t.Errorf("%d invocations", len(f.got))
+	}
+}
+
 // TestSmallBodyComesWithEvent: and the connection serves the next request.
 func TestSmallBodyComesWithEvent(t *testing.T) {
 	f := giving(`{"statusCode":200}`)

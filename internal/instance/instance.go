@@ -345,9 +345,10 @@ func (in *instance) crash(err error, when string) error {
 	return e
 }
 
-// usable tells whether the instance may take another invocation. The caller holds the fleet's lock.
+// usable tells whether the instance may take another invocation, also beside those that it has. The caller
+// holds the fleet's lock.
 func (in *instance) usable() bool {
-	return !in.dead.Load() && (in.active > 0 || in.conn.Clean())
+	return !in.dead.Load() && !in.conn.Spoilt() && (in.active > 0 || in.conn.Clean())
 }
 
 // end kills the instance and frees what it held. It returns when nothing of it is left.

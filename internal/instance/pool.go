@@ -156,9 +156,11 @@ func (p *Pool) release(in *instance) {
 	in.served, in.idleSince = true, time.Now()
 	p.retry.succeeded()
 	switch {
-	case !in.usable():
+	case in.dead.Load():
 		p.retire(in)
 		go in.end() // whatever else runs there
+	case !in.usable(): // what runs there may come to its end
+		p.retire(in)
 	case p.closed || in.retired || p.how.Isolation == weir.PerRequest:
 		p.retire(in)
 	case in.active == 0 && f.owes(p):

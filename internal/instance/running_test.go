@@ -151,6 +151,27 @@ func TestConcurrency(t *testing.T) {
 	w.until("the fourth has another", func() bool { return p.running == 2 })
 }
 
+// TestSpoiltInstanceGetsNothingMore: what wrote to its channel gets no other invocation, though it is never
+// idle; those that it has come to their end.
+func TestSpoiltInstanceGetsNothingMore(t *testing.T) {
+	const spoils = `const fs = require('fs');
+exports.handler = (e) => new Promise((r) => { if (e.spoil) fs.writeSync(3, 'x'.repeat(100)); setTimeout(r, e.ms ?? 0, 1); });
+`
+	w := newWorld(t, FleetOptions{})
+	p := w.pool(&policy.Policy{Function: "f", Running: weir.Running{Concurrency: 3}}, spoils, nil)
+	_, first := call(t, p, "{}")
+	var callers sync.WaitGroup
+	defer callers.Wait()
+	callers.Go(func() { call(t, p, `{"ms":2000}`) })
+	w.until("it is served", func() bool { return len(p.open) == 1 && p.open[0].active == 1 })
+	if _, info := call(t, p, `{"spoil":true}`); info.Instance != first.Instance {
+		t.Fatalf("%+v, then %+v", first, info)
+	}
+	if _, info := call(t, p, "{}"); info.Instance == first.Instance {
+		t.Error("it was given another invocation")
+	}
+}
+
 // TestIdleMakesRoom: when the server is full, the instance that has been idle for the longest gives way, and
 // one that serves does not.
 func TestIdleMakesRoom(t *testing.T) {

@@ -11,12 +11,18 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 )
 
-// maxPattern bounds a pattern, in bytes.
-const maxPattern = 1 << 10
+// What a match costs is the product of the two latter: a few bytes of a pattern can repeat a thousand times, and
+// whoever sends a request chooses its path.
+const (
+	maxPattern = 1 << 10 // bytes of a pattern
+	maxProgram = 2000    // instructions that it becomes
+	maxPath    = 8 << 10 // bytes of a path; a longer one matches nothing
+)
 
 // Pattern is a pattern that paths can be matched with. It is safe for concurrent use.
 type Pattern struct {
@@ -33,7 +39,11 @@ func (p *Pattern) Literal() bool { return len(p.names) == 0 && !strings.Contains
 
 // Match tells whether a path, percent-encoded as in a URL, matches, and gives what its parameters stand for,
 // as encoded. Groups without a name are called "0", "1" and so on; one that is not there has no entry.
+// A path of more than 8 KB matches nothing.
 func (p *Pattern) Match(path string) (params map[string]string, ok bool) {
+	if len(path) > maxPath {
+		return nil, false
+	}
 	at := p.expr.FindStringSubmatchIndex(path)
 	if at == nil {
 		return nil, false
@@ -60,7 +70,11 @@ func Parse(source string) (*Pattern, error) {
 		return nil, err
 	}
 	p.flush()
-	expr, err := regexp.Compile("^" + p.expr.String() + "/?$")
+	whole := "^" + p.expr.String() + "/?$"
+	if err := bounded(whole); err != nil {
+		return nil, err
+	}
+	expr, err := regexp.Compile(whole)
 	if err != nil {
 		return nil, fmt.Errorf("a part of it in parentheses can't be used: %w", err)
 	}
@@ -68,6 +82,22 @@ func Parse(source string) (*Pattern, error) {
 		return nil, errors.New("parentheses inside of others must begin with (?: to be no parameter")
 	}
 	return &Pattern{source, expr, p.names}, nil
+}
+
+// bounded tells whether an expression is small enough to be matched with whatever clients send.
+func bounded(expr string) error {
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return fmt.Errorf("a part of it in parentheses can't be used: %w", err)
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return fmt.Errorf("a part of it in parentheses can't be used: %w", err)
+	}
+	if len(program.Inst) > maxProgram {
+		return errors.New("what it repeats makes it too large to be matched quickly")
+	}
+	return nil
 }
 
 // parser goes through a pattern from its left end.

@@ -81,3 +81,24 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A pattern of a few bytes that repeats others a thousand times took minutes to be matched with one long path,
+// and longer with a longer one.
+func TestMatchingTakesNoTimeToSpeakOf(t *testing.T) {
+	for _, p := range []string{
+		"/" + strings.Repeat("([a-z]{0,999})", 60),
+		`/(\pL{999})` + strings.Repeat(`(\pL{999})`, 80),
+		"/" + strings.Repeat("((?:.?){99}){0,9}", 40),
+	} {
+		if _, err := Parse(p); err == nil {
+			t.Errorf("%.40s… is taken", p)
+		}
+	}
+	largest, err := Parse("/" + strings.Repeat("(.*)", 250))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := largest.Match("/" + strings.Repeat("a", maxPath)); ok {
+		t.Error("a path that is too long was matched")
+	}
+}

@@ -113,12 +113,12 @@ func (c *Conn) await(k *call, done func(*call) bool) error {
 			return c.err
 		case c.reading:
 			if !c.park(k, done) {
-				c.dirty = true
+				c.dirty.Store(true)
 				return os.ErrDeadlineExceeded
 			}
 		default:
 			if err := c.read(k); err != nil {
-				c.dirty = true
+				c.dirty.Store(true)
 				return err
 			}
 		}
@@ -199,7 +199,7 @@ func (c *Conn) take(n int) {
 		}
 	}
 	if c.scan.skipped > 0 {
-		c.dirty = true
+		c.dirty.Store(true)
 	}
 	if c.scan.skipped > maxGarbage {
 		c.broken(errors.New("the process writes garbage"))
@@ -238,7 +238,7 @@ func (k *call) take(f frame) error {
 		return fmt.Errorf("the process sent a frame of type %d out of turn", f.kind)
 	}
 	if f.err != nil || f.kind == outFatal {
-		k.conn.dirty = true // the process is about to end, or to be ended
+		k.conn.dirty.Store(true) // the process is about to end, or to be ended
 	}
 	if f.last || f.err != nil || k.loading {
 		return k.finish()
@@ -352,7 +352,8 @@ func (c *Conn) broken(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET), errors.Is(err, net.ErrClosed):
 		err = ErrEnded
 	}
-	c.err, c.dirty = err, true
+	c.err = err
+	c.dirty.Store(true)
 	c.conn.Close() // who reads returns, too
 	for _, k := range c.calls {
 		tell(&k.wake)
@@ -365,7 +366,7 @@ func (c *Conn) broken(err error) error {
 func (c *Conn) reported(f frame) {
 	var r Report
 	if f.err != nil || json.Unmarshal(f.payload, &r) != nil {
-		c.dirty = true
+		c.dirty.Store(true)
 		return
 	}
 	if c.report != nil {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,6 +46,7 @@ type Conn struct {
 	report    func(Report)
 	grace     time.Duration // what a cancelled invocation may take to be over
 	maxStream int64         // bytes of an answer in pieces
+	dirty     atomic.Bool   // something but the shim wrote to the channel, or it has ended
 
 	// Owned by who reads: reading is set, or mu is held.
 	scan  scanner
@@ -54,7 +56,6 @@ type Conn struct {
 	mu      sync.Mutex
 	calls   map[uint32]*call // in flight, by their sequence
 	reading bool             // somebody reads, without holding mu
-	dirty   bool             // something but the shim wrote to the channel, or it has ended
 	err     error            // why nothing more can be read or written
 }
 
@@ -91,19 +92,23 @@ func (c *Conn) Close() { c.conn.Close() }
 func (c *Conn) Clean() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for reads := 0; !c.dirty && len(c.calls) == 0; reads++ {
+	for reads := 0; !c.dirty.Load() && len(c.calls) == 0; reads++ {
 		n, err := c.peek()
 		if err == unix.EAGAIN {
 			break
 		}
 		if err != nil || n <= 0 || reads == maxStrayReads {
-			c.dirty = true
+			c.dirty.Store(true)
 			break
 		}
 		c.take(n)
 	}
-	return !c.dirty
+	return !c.dirty.Load()
 }
+
+// Spoilt tells whether the process must not be given another invocation, whatever it has in flight. It waits
+// for nothing.
+func (c *Conn) Spoilt() bool { return c.dirty.Load() }
 
 // meta is what the handler's context says about one invocation.
 type meta struct {

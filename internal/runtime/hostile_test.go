@@ -183,7 +183,7 @@ func FuzzFrames(f *testing.F) {
 				t.Fatal("an answer in pieces ended and its reader was not told")
 			}
 		}
-		if fmt.Sprint(l.err) != "<nil>" && !l.dirty {
+		if fmt.Sprint(l.err) != "<nil>" && !l.dirty.Load() {
 			t.Fatal("a broken channel would be used again")
 		}
 	})

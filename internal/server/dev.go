@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -171,9 +172,12 @@ func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 // loopbackHost tells whether a Host header names this machine. Any other name reached us by DNS
 // rebinding or by mistake.
 func loopbackHost(host string) bool {
-	name, _, err := net.SplitHostPort(host)
+	name, port, err := net.SplitHostPort(host)
 	if err != nil {
-		name = host
+		name, port = host, ""
+	}
+	if strings.Trim(port, "0123456789") != "" { // "localhost:1@evil.test" begins a URL of another host
+		return false
 	}
 	if len(name) > 1 && name[0] == '[' && name[len(name)-1] == ']' {
 		name = name[1 : len(name)-1]

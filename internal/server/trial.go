@@ -31,9 +31,10 @@ type trials struct {
 	egress *egress.Egress // reaches nothing, as no policy here allows any of it
 	fleet  *instance.Fleet
 
-	mu   sync.Mutex
-	env  map[string]string // the site's variables in the trials that are remembered
-	seen map[string]error  // by the function's id
+	mu    sync.Mutex
+	env   map[string]string // the site's variables in the trials that are remembered
+	major int               // the version of Node.js that it asked for then
+	seen  map[string]error  // by the function's id
 }
 
 func newTrials(d *Dev) (*trials, error) {
@@ -53,8 +54,8 @@ func (t *trials) close() {
 // smoke gives build.Options.Smoke for the variables that the site has. own are its files that none of its
 // functions may write, major is the version of Node.js that it asks for, 0 for any.
 func (t *trials) smoke(env map[string]string, own []string, major int) func(context.Context, build.Trial) error {
-	if t.seen == nil || !maps.Equal(env, t.env) {
-		t.env, t.seen = env, map[string]error{}
+	if t.seen == nil || major != t.major || !maps.Equal(env, t.env) {
+		t.env, t.major, t.seen = env, major, map[string]error{}
 	}
 	return func(ctx context.Context, trial build.Trial) error {
 		if !t.dev.wanted(trial.Function.Bundle.Function) {

@@ -69,3 +69,16 @@ func TestOnlyTheFunctionThatWillBeInvokedIsTried(t *testing.T) {
 		t.Errorf("packs: %v %v; the log says %s", found, err, s.log.String())
 	}
 }
+
+// What loads on one version of Node.js may not on another: a trial says nothing of the next one.
+func TestATrialIsOfOneNode(t *testing.T) {
+	tried := &trials{}
+	tried.smoke(nil, nil, 24)
+	tried.seen["f"] = nil
+	if tried.smoke(nil, nil, 24); len(tried.seen) != 1 {
+		t.Error("what was tried is forgotten")
+	}
+	if tried.smoke(nil, nil, 22); len(tried.seen) != 0 {
+		t.Error("a trial on Node.js 24 counts for 22")
+	}
+}
