@@ -20,7 +20,7 @@ type boundFlags struct {
 
 func (f *boundFlags) register(c *cobra.Command) {
 	fl := c.Flags()
-	fl.IntVar(&f.blanks, "`N` blanks", 2, "processes that wait, started, for a function that has none yet; 0: none")
+	fl.IntVar(&f.blanks, "blanks", 2, "`N` processes that wait, started, for a function that has none yet; 0: none")
 	fl.IntVar(&f.instances, "max-instances", 0, "`N` instances of all functions together (default: as many as fit into --max-memory)")
 	fl.Var(&f.memory, "max-memory", "`SIZE` of memory that all instances may hold together before idle ones are ended and none is started (default: three quarters of the machine's)")
 	fl.Lookup("max-memory").DefValue = "" // it is said in words
