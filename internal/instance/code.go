@@ -34,11 +34,10 @@ type compiled struct {
 	cfg    *Config
 	limits weir.Limits
 
-	making sync.Mutex // held while it is made
-	mu     sync.Mutex
-	code   *runtime.Code
-	tried  int  // times that it was looked for or made
-	told   bool // that it was rejected
+	mu    sync.Mutex
+	code  *runtime.Code
+	tried int  // times that it was looked for or made
+	told  bool // that it was rejected
 }
 
 // maxTried is two: code that was rejected is made anew, once.
@@ -65,13 +64,11 @@ func (c *compiled) get() *runtime.Code {
 	return c.code
 }
 
-// want makes the code unless it is there, or waits for who makes it. A failure is no harm: functions start without it.
+// want makes the code unless it is there. A failure is no harm: functions start without it.
 func (c *compiled) want(ctx context.Context) {
 	if c == nil {
 		return
 	}
-	c.making.Lock()
-	defer c.making.Unlock()
 	c.mu.Lock()
 	needed := c.code == nil && c.tried < maxTried
 	if needed {

@@ -49,7 +49,6 @@ func (cfg *Config) unforkable() string {
 
 // breed starts the function's zygote, unless it has one or can't.
 func (p *Pool) breed() {
-	p.cfg.code.want(p.ctx)
 	f := p.cfg.Fleet
 	f.mu.Lock()
 	wanted := p.mayBreed(time.Now())
@@ -115,9 +114,10 @@ func newZygote(ctx context.Context, p *Pool) (*zygote, error) {
 	}
 	in, spec := blankInstance(p)
 	in.pool = nil // which is not told of its end
+	in.code = nil // it was compiled for other flags of V8's
 	spec.Argv, spec.Zygote = runtime.ZygoteArgv(p.cfg.Node, p.limits), zygoteChildren
 	var err error
-	if in.process, err = p.cfg.Fleet.startProcess(ctx, &profile{*spec, p.cfg.Egress.OwnTLS()}, in.code); err != nil {
+	if in.process, err = p.cfg.Fleet.startProcess(ctx, &profile{*spec, p.cfg.Egress.OwnTLS()}, nil); err != nil {
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, in.proc.Kill)()

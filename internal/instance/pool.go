@@ -257,11 +257,9 @@ func (p *Pool) start(active int) (*instance, error) {
 	}
 	in.active, in.idleSince = active, time.Now()
 	p.all[in] = true
-	// in is live, so Close still waits for more.
+	p.live.Go(func() { p.cfg.code.want(p.ctx) }) // in is live, so Close still waits for more
 	if active == 0 {
 		p.live.Go(p.breed)
-	} else {
-		p.live.Go(func() { p.cfg.code.want(p.ctx) })
 	}
 	if p.closed {
 		p.retire(in)
