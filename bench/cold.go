@@ -63,7 +63,7 @@ func (b *bench) coldSite(name, source string, packages []string) (string, bool) 
 
 // firstAnswers gives the times of each function's first answer and of bare node's, in turns, in ms.
 func (b *bench) firstAnswers(site string, blanks int) (ours, bare []float64) {
-	s := b.serve(site, "--blanks", fmt.Sprint(blanks))
+	s := b.serve(site, "--no-zygotes", "--blanks", fmt.Sprint(blanks))
 	defer s.stop()
 	client := &http.Client{}
 	for i := range b.n {
@@ -71,15 +71,20 @@ func (b *bench) firstAnswers(site string, blanks int) (ours, bare []float64) {
 		t := time.Now()
 		s.get(client, fmt.Sprintf("f%02d", i))
 		ours = append(ours, millis(t))
-		t = time.Now()
-		text, err := exec.Command("node", filepath.Join(site, fmt.Sprintf("once%02d.js", i))).Output()
-		check(err)
-		if string(text) != "hello" {
-			check(fmt.Errorf("bare node answered %q", text))
-		}
-		bare = append(bare, millis(t))
+		bare = append(bare, b.once(site, i))
 	}
 	return ours, bare
+}
+
+// once gives how long bare node takes for one answer, in ms.
+func (b *bench) once(site string, i int) float64 {
+	t := time.Now()
+	text, err := exec.Command("node", filepath.Join(site, fmt.Sprintf("once%02d.js", i))).Output()
+	check(err)
+	if string(text) != "hello" {
+		check(fmt.Errorf("bare node answered %q", text))
+	}
+	return millis(t)
 }
 
 func millis(since time.Time) float64 { return float64(time.Since(since).Microseconds()) / 1000 }

@@ -1,7 +1,7 @@
 // Command bench measures what Weir costs, each figure against its peer in the same run, and prints
 // the ratios. It drives the weir binary as a user does; the machine's noise hits both sides alike.
 //
-//	go run ./bench [-weir bin/weir] [-only cold,load,warm,egress,memory] [-n 30]
+//	go run ./bench [-weir bin/weir] [-only cold,fork,load,warm,egress,memory] [-n 30]
 package main
 
 import (
@@ -27,7 +27,7 @@ type figure struct {
 
 func main() {
 	weir := flag.String("weir", "bin/weir", "the weir binary")
-	only := flag.String("only", "", "comma-separated: cold, load, warm, egress, memory")
+	only := flag.String("only", "", "comma-separated: cold, fork, load, warm, egress, memory")
 	n := flag.Int("n", 30, "repetitions of a cold start")
 	flag.Parse()
 	bin, err := filepath.Abs(*weir)
@@ -41,7 +41,7 @@ func main() {
 	parts := []struct {
 		name string
 		run  func() []figure
-	}{{"cold", b.cold}, {"load", b.load}, {"warm", b.warm}, {"egress", b.egress}, {"memory", b.memory}}
+	}{{"cold", b.cold}, {"fork", b.forked}, {"load", b.load}, {"warm", b.warm}, {"egress", b.egress}, {"memory", b.memory}}
 	fmt.Printf("%-46s %12s %12s %8s  %s\n", "", "weir", "bare", "ratio", "bound")
 	for _, p := range parts {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), p.name) {
@@ -67,7 +67,7 @@ func (f figure) print() {
 	case !ok:
 		verdict = "MISSED"
 	}
-	fmt.Printf("%-46s %9.2f %-3s %8.2f %-3s %7.2fx  %s %.1fx %s\n", f.name, f.ours, f.unit, f.peer, f.unit, ratio, sign, f.bound, verdict)
+	fmt.Printf("%-46s %9.2f %-3s %8.2f %-3s %7.2fx  %s %gx %s\n", f.name, f.ours, f.unit, f.peer, f.unit, ratio, sign, f.bound, verdict)
 }
 
 func describe() {
