@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -230,9 +230,13 @@ func TestForgedAnswers(t *testing.T) {
 func TestNothingSurvives(t *testing.T) {
 	asEveryone(t, func(t *testing.T, uid int) {
 		site, _ := siteCopy(t, uid)
+		forkable(t, filepath.Join(site, "weir.toml"))
 		w := start(t, uid, site)
 		w.invoke(t, "limits", map[string]string{"what": "calm"})
-		kids := descendants(t, w.cmd.Process.Pid)
+		if zygote.Addon() != nil {
+			w.awaitForked(t, 1)
+		}
+		kids := descendants(w.cmd.Process.Pid)
 		if len(kids) == 0 {
 			t.Fatal("no instance was running")
 		}
@@ -244,11 +248,11 @@ func TestNothingSurvives(t *testing.T) {
 	})
 }
 
-func descendants(t *testing.T, pid int) []string {
-	t.Helper()
-	out, err := exec.Command("sh", "-c", fmt.Sprintf("cat /proc/%d/task/*/children", pid)).Output()
-	if err != nil {
-		t.Fatal(err)
+// descendants gives the processes below another, at any depth.
+func descendants(pid int) []string {
+	all := below(strconv.Itoa(pid))
+	for i := 0; i < len(all); i++ {
+		all = append(all, below(all[i])...)
 	}
-	return strings.Fields(string(out))
+	return all
 }
