@@ -229,10 +229,13 @@ func (in *instance) fork(ctx context.Context, z *zygote) error {
 	return nil
 }
 
-// sweepZygotes ends the zygote if the function has not been in use for long. The caller holds the fleet's lock.
+// sweepZygotes ends the zygote if the function has not been in use for long, or buries it. The caller holds the fleet's lock.
 func (p *Pool) sweepZygotes(now time.Time) {
 	switch z := p.nursery.zygote; {
 	case z == nil:
+	case z.dead.Load():
+		p.nursery.retry.failed(now)
+		z.retire()
 	case p.running > 0:
 		z.idleSince = now
 	case now.Sub(z.idleSince) > p.cfg.Idle:
