@@ -19,7 +19,7 @@ demo: build ## the story in one minute
 
 test: setup build lint ## all tests
 	@[ -n "$(RACE)" ] || echo "make test: no C compiler, so the race detector is off and the native probes are skipped"
-	$(GO) test $(RACE) -timeout 10m ./...
+	$(GO) test $(RACE) $(if $(ZYGOTE),-tags weirzygote) -timeout 10m ./...
 
 build: bin/weir ## bin/weir, with the small init built in
 

@@ -32,7 +32,7 @@ var (
 	many      = config{name: "weir, concurrency = 32", rules: "concurrency = 32\n"}
 	apart     = config{name: `weir, isolation = "request"`, rules: "isolation = \"request\"\n"}
 	noPool    = config{name: "weir, no pool", flags: []string{"--blanks", "0"}}
-	noZygote  = config{name: "weir, no zygote", flags: []string{"--zygotes=false"}}
+	noZygote  = config{name: "weir, no zygote", flags: []string{"--no-zygotes"}}
 	apartSlow = config{name: `weir, isolation = "request", no zygote`, rules: apart.rules, flags: noZygote.flags}
 )
 

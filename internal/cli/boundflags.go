@@ -1,6 +1,6 @@
 package cli
 
-// The flags that bound what the functions of a server may use together.
+// The flags that say how instances start, and bound what the functions of a server may use together.
 
 import (
 	"errors"
@@ -10,8 +10,9 @@ import (
 	"github.com/weir-run/weir/internal/instance"
 )
 
-// boundFlags are bounds; 0 is the default of the fleet, but for blanks.
+// boundFlags are mostly bounds; 0 is the default of the fleet, but for blanks.
 type boundFlags struct {
+	noZygotes bool
 	blanks    int
 	instances int
 	memory    size
@@ -20,7 +21,8 @@ type boundFlags struct {
 
 func (f *boundFlags) register(c *cobra.Command) {
 	fl := c.Flags()
-	fl.IntVar(&f.blanks, "`N` blanks", 2, "processes that wait, started, for a function that has none yet; 0: none")
+	fl.BoolVar(&f.noZygotes, "no-zygotes", false, "start every instance by itself, instead of forking a process that has loaded its function")
+	fl.IntVar(&f.blanks, "blanks", 2, "`N` processes that wait, started, for a function that has none yet; 0: none")
 	fl.IntVar(&f.instances, "max-instances", 0, "`N` instances of all functions together (default: as many as fit into --max-memory)")
 	fl.Var(&f.memory, "max-memory", "`SIZE` of memory that all instances may hold together before idle ones are ended and none is started (default: three quarters of the machine's)")
 	fl.Lookup("max-memory").DefValue = "" // it is said in words

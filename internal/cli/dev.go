@@ -34,6 +34,7 @@ records go to stdout).`,
 			if err := f.bounds.check(); err != nil {
 				return err
 			}
+			f.zygotes = !f.bounds.noZygotes
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]

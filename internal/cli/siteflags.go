@@ -28,7 +28,8 @@ type siteFlags struct {
 	identityKey string
 	learn       bool
 	only        string     // the function that will be invoked; "": any may be
-	bounds      boundFlags // of dev only
+	zygotes     bool       // functions may be forked; of dev only
+	bounds      boundFlags // likewise
 }
 
 func (f *siteFlags) register(c *cobra.Command) {
@@ -51,7 +52,7 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 	}
 	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
 	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn, Only: f.only,
-		Blanks: f.bounds.blanks, MaxInstances: f.bounds.instances, MaxMemory: int64(f.bounds.memory), MaxQueue: f.bounds.queue,
+		Zygotes: f.zygotes, Blanks: f.bounds.blanks, MaxInstances: f.bounds.instances, MaxMemory: int64(f.bounds.memory), MaxQueue: f.bounds.queue,
 		Log: printLines(s.err), Logger: logger, Progress: s.err}
 	var err error
 	if o.StateDir, err = stateDir(); err != nil {

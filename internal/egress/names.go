@@ -5,6 +5,7 @@ package egress
 
 import (
 	"encoding/binary"
+	"maps"
 	"net/netip"
 	"sync"
 )
@@ -43,6 +44,13 @@ type names struct {
 
 func newNames() *names {
 	return &names{byName: map[string]netip.Addr{}, byAddr: map[netip.Addr]string{}, next: 2}
+}
+
+// clone gives a table of its own to another sandbox, with what is in this one now.
+func (n *names) clone() *names {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return &names{byName: maps.Clone(n.byName), byAddr: maps.Clone(n.byAddr), next: n.next, count: n.count}
 }
 
 // address gives the IPv4 address of a canonical name, false if there is no room for another name.

@@ -66,11 +66,22 @@ func (e *Egress) Sandbox(ownTLS bool) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.sandbox(ownTLS, ca, newNames()), nil
+}
+
+// Child makes the outer end of a process that is forked from one in s and gets a network of its own: it
+// trusts the same authority, and the names that were looked up before the fork keep their addresses. All
+// else is its own. It belongs to no function yet.
+func (s *Sandbox) Child() *Sandbox {
+	return s.egress.sandbox(s.ownTLS, s.ca, s.names.clone())
+}
+
+func (e *Egress) sandbox(ownTLS bool, ca *authority, n *names) *Sandbox {
 	s := &Sandbox{
 		egress:   e,
 		ownTLS:   ownTLS,
 		ca:       ca,
-		names:    newNames(),
+		names:    n,
 		ledger:   &ledger{recorder: e.recorder},
 		mark:     rand.Text(),
 		requests: make(slots, maxRequests),
@@ -81,7 +92,7 @@ func (e *Egress) Sandbox(ownTLS bool) (*Sandbox, error) {
 		flows:    map[flowKey]*flow{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	return s, nil
+	return s
 }
 
 var (

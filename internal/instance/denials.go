@@ -20,7 +20,6 @@ import (
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/runtime"
-	"github.com/weir-run/weir/internal/sandbox"
 )
 
 // maxDenials bounds the records of one invocation that come from inside the process, so that a
@@ -49,7 +48,7 @@ func (d *denials) begin(request string) {
 }
 
 // follow takes the kernel's word for what was tried, until the process ends.
-func (d *denials) follow(p *sandbox.Process) {
+func (d *denials) follow(p program) {
 	for a := range p.Attempts() {
 		d.mu.Lock()
 		switch {

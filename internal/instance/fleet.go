@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/sandbox"
+	forkaddon "github.com/weir-run/weir/internal/sandbox/zygote"
 )
 
 // startMemory is what an instance is taken to need, in bytes, until it has been looked at.
@@ -26,6 +27,7 @@ type FleetOptions struct {
 	Egress       *egress.Egress
 	StateDir     string // where the blanks' folders are
 	Logger       *slog.Logger
+	Zygotes      bool  // functions have processes that are forked for their instances, where that can be
 	Blanks       int   // processes that wait for a function; 0: none
 	MaxInstances int   // of all functions together; 0: as many as fit into MaxMemory with startMemory each
 	MaxMemory    int64 // bytes that instances and blanks may hold together; 0: three quarters of the machine's
@@ -33,18 +35,20 @@ type FleetOptions struct {
 
 // Fleet is safe for concurrent use. Its lock guards the state of its pools and their instances, too.
 type Fleet struct {
-	o     FleetOptions
-	tasks *tasks // nil: there are no blanks
-	ctx   context.Context
-	stop  context.CancelFunc
-	live  sync.WaitGroup // goroutines
-	unfit sync.Once      // to say that a bundle can't be linked
+	o          FleetOptions
+	addon      []byte // by which zygotes are forked, nil: there are none
+	tasks      *tasks // nil: there are no blanks
+	ctx        context.Context
+	stop       context.CancelFunc
+	live       sync.WaitGroup // goroutines
+	unfit      sync.Once      // to say that a bundle can't be linked
+	unforkable sync.Once      // to say that this machine can't keep forked processes apart
 
 	mu        sync.Mutex
 	pools     []*Pool
 	waiting   []*Pool // those with callers that wait, whose turn is next first
 	instances int     // that run, are being started or are being ended
-	memory    int64   // that they and the blanks hold, in bytes, as of the last look
+	memory    int64   // that they, the blanks and the zygotes hold, in bytes, as of the last look
 	evicting  int     // instances that are being ended to make room
 	blanks    blanks
 }
@@ -58,6 +62,9 @@ func NewFleet(o FleetOptions) *Fleet {
 		o.MaxInstances = max(1, int(o.MaxMemory/startMemory))
 	}
 	f := &Fleet{o: o}
+	if o.Zygotes {
+		f.addon = forkaddon.Addon()
+	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	if o.Blanks > 0 {
 		var err error
@@ -122,20 +129,31 @@ func (f *Fleet) fits() bool {
 }
 
 // evict ends the instance that has been idle for the longest, but for those that are to be kept warm, and
-// gives it; nil if there is none. The caller holds f.mu.
+// gives it; nil if there is none. A zygote without children is one if memory is what is missing. The caller
+// holds f.mu.
 func (f *Fleet) evict() *instance {
 	var oldest *instance
+	var eldest *zygote
 	for _, p := range f.pools {
+		z := p.nursery.zygote
+		if z != nil && z.users == 0 && f.memory+startMemory > f.o.MaxMemory && (oldest == nil || z.idleSince.Before(oldest.idleSince)) {
+			oldest, eldest = z.instance, z
+		}
 		if p.running <= p.how.KeepWarm || p.queue.Len() > 0 { // whom it will serve next; see owes
 			continue
 		}
 		for _, in := range p.open {
 			if in.active == 0 && (oldest == nil || in.idleSince.Before(oldest.idleSince)) {
-				oldest = in
+				oldest, eldest = in, nil
 			}
 		}
 	}
-	if oldest != nil {
+	switch {
+	case eldest != nil:
+		f.evicting++
+		eldest.evicted = true
+		eldest.retire()
+	case oldest != nil:
 		f.makeRoom(oldest)
 	}
 	return oldest

@@ -15,7 +15,7 @@ import (
 
 	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
-	"github.com/weir-run/weir/internal/sandbox/zygote"
+	forkaddon "github.com/weir-run/weir/internal/sandbox/zygote"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -43,7 +43,7 @@ func startZygote(ctx context.Context, l *sandbox.Launcher, s sandbox.Spec, addon
 	defer conn.Close()
 	s.Argv, s.Files, s.Zygote = runtime.ZygoteArgv(r.Node, r.Limits), []*os.File{theirs}, zygoteChildren
 	s.Content = maps.Clone(s.Content)
-	s.Content[zygote.Path] = addon
+	s.Content[forkaddon.Path] = addon
 	p, err := l.Start(ctx, &s)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func fork(ctx context.Context, z *sandbox.Process, stdout, stderr *os.File, r ru
 
 // Forking says whether functions can be forked on this machine with this Node.js: it tries.
 func Forking(ctx context.Context, l *sandbox.Launcher, n runtime.Node) sandbox.Wall {
-	return forking(ctx, l, n, zygote.Addon())
+	return forking(ctx, l, n, forkaddon.Addon())
 }
 
 func forking(ctx context.Context, l *sandbox.Launcher, n runtime.Node, addon []byte) sandbox.Wall {

@@ -64,13 +64,35 @@ type instance struct {
 // newInstance gives the function a process and has its code loaded there, unless ctx ends first. The pool is
 // told when the instance has ended; not if newInstance fails.
 func newInstance(ctx context.Context, p *Pool) (*instance, error) {
+	if z := p.borrow(); z != nil {
+		in, _ := blankInstance(p)
+		err := in.fork(ctx, z)
+		if err == nil {
+			in, err = in.begun(ctx)
+		}
+		if err == nil || ctx.Err() != nil {
+			return in, err
+		}
+		z.failed(err)
+	}
+	in, spec := blankInstance(p)
+	if err := in.occupy(ctx, spec); err != nil {
+		return nil, err
+	}
+	return in.begun(ctx)
+}
+
+// blankInstance makes an instance without a process, and says what its sandbox holds.
+func blankInstance(p *Pool) (*instance, *sandbox.Spec) {
 	in := &instance{id: newID(), pool: p, cfg: &p.cfg, limits: p.limits, memory: startMemory, code: p.cfg.code.get()}
 	in.denials = newDenials(in)
 	spec := in.cfg.spec()
 	in.grants = map[string][]string{"read": spec.Read, "write": spec.Write, "exec": spec.Exec}
-	if err := in.occupy(ctx, spec); err != nil {
-		return nil, err
-	}
+	return in, spec
+}
+
+// begun connects the process and has the code loaded there.
+func (in *instance) begun(ctx context.Context) (*instance, error) {
 	defer context.AfterFunc(ctx, in.proc.Kill)()
 	err := in.connect()
 	if err == nil {
@@ -185,11 +207,16 @@ func hostPaths(grants []string) []string {
 // inTmp tells whether a grant is about the private /tmp.
 func inTmp(grant string) bool { return grant == tmpDir || strings.HasPrefix(grant, tmpDir+"/") }
 
+// request is what the shim is told before there is any of the function's code.
+func (in *instance) request() runtime.LoadRequest {
+	return runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
+		Node: in.cfg.Node, Words: in.words(), Code: in.code, CodeFile: in.codeFile()}
+}
+
 // load has the function's code imported.
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
-	_, err := in.conn.Load(runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
-		Node: in.cfg.Node, Words: in.words(), Code: in.code, CodeFile: in.codeFile()}, time.Now().Add(loadTime))
+	_, err := in.conn.Load(in.request(), time.Now().Add(loadTime))
 	in.look()
 	if err == nil {
 		return nil

@@ -76,6 +76,8 @@ type Pool struct {
 	running int                // instances that run, are being started or are being ended
 	warming bool               // one of them is being started for nobody yet
 	retry   backOff            // of what is started for nobody
+	called  time.Time          // when somebody wanted an instance last
+	nursery nursery
 	closed  bool
 }
 
@@ -122,6 +124,9 @@ func (p *Pool) Close() {
 	p.closed = true
 	for in := range p.all {
 		p.retire(in)
+	}
+	if z := p.nursery.zygote; z != nil {
+		z.retire()
 	}
 	f.mu.Unlock()
 	p.stop()
@@ -171,8 +176,12 @@ func (p *Pool) release(in *instance) {
 	if len(f.waiting) > 0 {
 		f.serveWaiting()
 	}
+	// Now, as they would have been in the invocation's way before.
 	if len(f.blanks.ready) < f.o.Blanks {
-		f.refill() // now, as it would have been in the invocation's way before
+		f.refill()
+	}
+	if p.mayBreed(time.Now()) {
+		p.live.Go(p.breed)
 	}
 }
 
@@ -251,6 +260,9 @@ func (p *Pool) start(active int) (*instance, error) {
 	in.active, in.idleSince = active, time.Now()
 	p.all[in] = true
 	p.live.Go(func() { p.cfg.code.want(p.ctx) }) // in is live, so Close still waits for more
+	if active == 0 {
+		p.live.Go(p.breed)
+	}
 	if p.closed {
 		p.retire(in)
 	} else if active < p.how.Concurrency {
@@ -268,7 +280,11 @@ func replaced() error {
 // keepWarm starts an instance for nobody, if one is missing of those that are to be kept and the fleet has
 // room for it. The caller holds the fleet's lock.
 func (p *Pool) keepWarm() {
-	if p.closed || p.warming || p.ready() >= p.how.KeepWarm || time.Now().Before(p.retry.after) ||
+	wanted := p.how.KeepWarm
+	if p.spare(time.Now()) {
+		wanted = max(wanted, 1)
+	}
+	if p.closed || p.warming || p.ready() >= wanted || time.Now().Before(p.retry.after) ||
 		p.running >= p.cfg.Max || !p.cfg.Fleet.fits() {
 		return
 	}

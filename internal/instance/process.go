@@ -6,28 +6,48 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
+	forkaddon "github.com/weir-run/weir/internal/sandbox/zygote"
 )
 
 // process has no function until an instance makes it its own, which none gives back.
 type process struct {
-	proc    *sandbox.Process
+	proc    program
 	egress  *egress.Sandbox
 	channel *os.File // our end, until the instance dials
 	logs    *logs
-	task    *task // what it sees as /var/task, nil if that is a bundle itself
+	task    *task   // what it sees as /var/task, nil if that is a bundle itself
+	zygote  *zygote // that it was forked from, nil: none
 
 	dead   atomic.Bool // the process ended or the channel is spoilt
 	exit   atomic.Pointer[sandbox.Exit]
 	exited chan struct{}
+}
+
+// program is what runs: a *sandbox.Process, or a *sandbox.Child of one.
+type program interface {
+	TCP() []net.Listener
+	DNS() []net.PacketConn
+	UDP() []*sandbox.Datagrams
+	RefusedDatagrams() <-chan netip.AddrPort
+	Attempts() <-chan sandbox.Attempt
+	Dropped() uint64
+	Usage() (sandbox.Usage, error)
+	TmpChanged() (time.Time, error)
+	Libraries() ([]string, error)
+	Kill()
+	Wait() sandbox.Exit
 }
 
 // profile is all of a sandbox that must be known before it starts. Functions with equal profiles can take
@@ -62,17 +82,20 @@ func (f *Fleet) startProcess(ctx context.Context, pr *profile, code *runtime.Cod
 	s.Files, s.Stdout, s.Stderr = []*os.File{theirs}, p.logs.stdout, p.logs.stderr
 	s.Content = maps.Clone(runtime.Content())
 	s.Content[runtime.CertPath] = p.egress.CertFile()
+	if s.Zygote > 0 {
+		s.Content[forkaddon.Path] = f.addon
+	}
 	if code != nil {
 		s.Content[runtime.CodePath] = code.Data
 	}
-	p.proc, err = f.o.Launcher.Start(ctx, &s)
+	proc, err := f.o.Launcher.Start(ctx, &s)
 	p.logs.started()
 	if err != nil {
 		p.egress.Close()
 		ours.Close()
 		return nil, err
 	}
-	p.channel = ours
+	p.proc, p.channel = proc, ours
 	go p.reap()
 	return p, nil
 }
@@ -91,10 +114,22 @@ func (p *process) end() {
 	p.dead.Store(true)
 	p.proc.Kill()
 	<-p.exited
-	p.channel.Close()
-	p.egress.Close()
-	p.logs.close()
+	p.abandon()
 	p.task.remove()
+}
+
+// abandon frees what the supervisor held for a process that has ended, or never was.
+func (p *process) abandon() {
+	if p.channel != nil {
+		p.channel.Close()
+	}
+	p.egress.Close()
+	if p.logs != nil {
+		p.logs.close()
+	}
+	if p.zygote != nil {
+		p.zygote.release()
+	}
 }
 
 // datagrams gives the sockets for datagrams as the egress sees them.

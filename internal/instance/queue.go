@@ -27,8 +27,10 @@ func (p *Pool) take(ctx context.Context) (in *instance, cold bool, err error) {
 		f.mu.Unlock()
 		return nil, false, replaced()
 	}
+	p.called = time.Now()
 	if p.queue.Len() == 0 {
 		if in = p.pop(); in != nil {
+			p.keepWarm()
 			f.mu.Unlock()
 			return in, false, nil
 		}
@@ -145,6 +147,7 @@ func (p *Pool) serveNext() bool {
 	}
 	p.dequeue(w)
 	w.turn <- in
+	p.keepWarm()
 	return true
 }
 

@@ -31,12 +31,21 @@ exports.handler = async () => {
   return found.join() || 'nothing';
 };
 `
-	for name, o := range map[string]struct{ blanks, warm int }{"fresh": {0, 0}, "from blanks": {2, 0}, "kept warm": {0, 2}} {
+	for name, o := range map[string]struct {
+		blanks, warm int
+		forks        bool
+	}{"fresh": {0, 0, false}, "from blanks": {2, 0, false}, "kept warm": {0, 2, false}, "forked": {0, 1, true}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, FleetOptions{Blanks: o.blanks})
+			if o.forks {
+				w = forkingWorld(t, FleetOptions{})
+			}
 			p := w.pool(&policy.Policy{Function: "f", Rules: []policy.Rule{{Kind: policy.Write, Pattern: "/tmp/**"}},
 				Running: weir.Running{Isolation: weir.PerRequest, KeepWarm: o.warm, Concurrency: 5}}, leaky, nil)
 			w.until("what waits is ready", func() bool { return len(w.fleet.blanks.ready) == o.blanks && len(p.open) == o.warm })
+			if o.forks {
+				w.bred(p, "{}")
+			}
 			var mu sync.Mutex
 			seen := map[string]bool{}
 			var callers sync.WaitGroup

@@ -9,7 +9,6 @@ import (
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
-	"github.com/weir-run/weir/internal/sandbox"
 )
 
 // tmpDir is the private /tmp as rules name it.
@@ -44,7 +43,7 @@ func (cfg *Config) namesTmp() bool {
 }
 
 // begin takes what is there before the function's code has run for what was always there.
-func (t *traces) begin(p *sandbox.Process) {
+func (t *traces) begin(p program) {
 	if now, err := p.TmpChanged(); err == nil {
 		t.tmp = now
 	}

@@ -47,7 +47,20 @@ func (f *Fleet) sweep(now time.Time) {
 				leaving += in.memory
 			}
 		}
+		if p.nursery.starting {
+			f.memory += startMemory
+		}
+		for _, z := range p.nursery.all {
+			if u, ok := used[z.instance]; ok && u.memory > 0 {
+				z.memory = u.memory
+			}
+			f.memory += z.memory
+			if z.retired && z.users == 0 {
+				leaving += z.memory
+			}
+		}
 		p.sweep(now, used)
+		p.sweepZygotes(now)
 		p.keepWarm()
 	}
 	f.memory += int64(starting+len(f.blanks.ready)) * startMemory
@@ -72,13 +85,16 @@ type use struct {
 	memory int64
 }
 
-// measure looks at every instance. It takes a while, so the lock is not held meanwhile.
+// measure looks at every instance and zygote. It takes a while, so the lock is not held meanwhile.
 func (f *Fleet) measure() map[*instance]use {
 	used := map[*instance]use{}
 	f.mu.Lock()
 	for _, p := range f.pools {
 		for in := range p.all {
 			used[in] = use{}
+		}
+		for _, z := range p.nursery.all {
+			used[z.instance] = use{}
 		}
 	}
 	f.mu.Unlock()

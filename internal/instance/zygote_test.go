@@ -46,8 +46,8 @@ func mustAddon(t testing.TB) []byte {
 	return addon
 }
 
-// nursery is a zygote that has loaded a function.
-type nursery struct {
+// brood is a zygote that has loaded a function.
+type brood struct {
 	*sandbox.Process
 	request runtime.LoadRequest
 	out     *bytes.Buffer
@@ -55,7 +55,7 @@ type nursery struct {
 }
 
 // load starts a zygote for a function. The error is that of loading it.
-func load(t testing.TB, source string) (*nursery, error) {
+func load(t testing.TB, source string) (*brood, error) {
 	t.Helper()
 	addon := mustAddon(t)
 	dir, err := os.MkdirTemp("/var/tmp", "weir-zygote-")
@@ -79,7 +79,7 @@ func load(t testing.TB, source string) (*nursery, error) {
 	limits := weir.Limits{}.WithDefaults()
 	content := runtime.Content()
 	content[runtime.CertPath] = nil
-	n := &nursery{out: &bytes.Buffer{}, request: runtime.LoadRequest{Limits: limits, Node: node, Words: runtime.Words{Mark: "zygotes"},
+	n := &brood{out: &bytes.Buffer{}, request: runtime.LoadRequest{Limits: limits, Node: node, Words: runtime.Words{Mark: "zygotes"},
 		Bundle: weir.Bundle{Function: "f", Dir: dir, Entry: "f.js", Export: "handler"}}}
 	stdout := n.collect(t, n.out)
 	defer stdout.Close()
@@ -97,7 +97,7 @@ func load(t testing.TB, source string) (*nursery, error) {
 }
 
 // collect makes a pipe whose end is read into b.
-func (n *nursery) collect(t testing.TB, b *bytes.Buffer) *os.File {
+func (n *brood) collect(t testing.TB, b *bytes.Buffer) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -114,7 +114,7 @@ type kid struct {
 	out  *bytes.Buffer
 }
 
-func (n *nursery) fork(t testing.TB) *kid {
+func (n *brood) fork(t testing.TB) *kid {
 	t.Helper()
 	k := &kid{out: &bytes.Buffer{}}
 	stdout := n.collect(t, k.out)
@@ -139,7 +139,7 @@ func (k *kid) call(t testing.TB, event string) string {
 	return string(res.Payload)
 }
 
-func mustLoad(t testing.TB, source string) *nursery {
+func mustLoad(t testing.TB, source string) *brood {
 	t.Helper()
 	n, err := load(t, source)
 	if err != nil {

@@ -143,6 +143,8 @@ func (c *Child) Usage() (Usage, error) {
 		}
 	}
 	if m, ok := c.group.memory(); ok {
+		u.Memory = m // what the zygote had before is the zygote's
+	} else if m, err := privateMemory(c.pid); err == nil {
 		u.Memory = m
 	}
 	return u, nil

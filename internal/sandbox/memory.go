@@ -88,6 +88,26 @@ func walk(pid int, yield func(int) bool) bool {
 	return true
 }
 
+// privateMemory gives what a process holds in memory that it shares with nobody (proc_pid_smaps(5)), in bytes.
+func privateMemory(pid int) (sum int64, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(b) {
+		f := bytes.Fields(line)
+		if len(f) < 2 || string(f[0]) != "Private_Clean:" && string(f[0]) != "Private_Dirty:" {
+			continue
+		}
+		kB, err := strconv.ParseInt(string(f[1]), 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += kB << 10
+	}
+	return sum, nil
+}
+
 // memoryOf gives what a process holds in memory that is no file's (RssAnon and RssShmem,
 // proc_pid_status(5)), in bytes; 0 for one that has ended. What several share counts for each.
 func memoryOf(pid int) (sum int64) {

@@ -157,6 +157,11 @@ func (p *Process) Usage() (Usage, error) {
 	}
 	if m, ok := p.group.memory(); ok {
 		u.Memory = m
+	} else if p.zygote != nil {
+		for pid := range below(p.first.pid) {
+			u.Memory += memoryOf(pid)
+			break // the first below the gate is the zygote; the others' memory is told by themselves
+		}
 	}
 	return u, nil
 }

@@ -151,6 +151,7 @@ func TestSiblings(t *testing.T) {
 	thief.expect(t, "return require('fs').readFileSync('/.proc/"+pid+"/attr/secret')", `{"error":"EPERM"}`)
 	thief.expect(t, "return require('fs').chmodSync('/.proc/"+pid+"/attr', 0)", `{"error":"EPERM"}`)
 	thief.expect(t, "return process.kill("+pid+", 9)", `{"error":"EPERM"}`)
+	thief.expect(t, "return process.kill(-1, 9)", `true`) // which hits nobody: each is refused, and kill(2) does not say so
 	thief.expect(t, "return require('os').setPriority("+pid+", 19)", `{"error":"ERR_SYSTEM_ERROR"}`)
 	thief.expect(t, "process.on('SIGUSR2', () => {}); process.kill(0, 'SIGUSR2'); return 1", `1`)
 	// Nothing of what libuv had open in the zygote is left that another process has, too.

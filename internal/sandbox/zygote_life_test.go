@@ -177,3 +177,14 @@ func of(t *testing.T, pid int) footprint {
 	}
 	return footprint{len(files), memoryOf(pid)}
 }
+
+// TestMemoryOfChildIsItsOwn: what a child shares with its zygote is told once, of the zygote.
+func TestMemoryOfChildIsItsOwn(t *testing.T) {
+	p := startZygote(t, zygoteSpec(t, "globalThis.kept = Buffer.alloc(64 << 20, 1)"))
+	c := fork(t, p)
+	of, err1 := p.Usage()
+	its, err2 := c.Usage()
+	if err1 != nil || err2 != nil || of.Memory < 64<<20 || its.Memory > 32<<20 {
+		t.Errorf("the zygote holds %d bytes, its child %d (%v, %v)", of.Memory, its.Memory, err1, err2)
+	}
+}

@@ -48,6 +48,7 @@ type DevOptions struct {
 	Log        func(instance.Line) // takes what functions print
 	Logger     *slog.Logger
 	Progress   io.Writer // told about a download of Node; may be nil
+	Zygotes    bool      // functions have processes that are forked for their instances, where that can be
 	Blanks     int       // processes that wait for a function; 0: none
 	// Bounds of all functions together, and of callers that wait for one function; 0: the defaults of
 	// internal/instance. MaxMemory is in bytes.
@@ -105,7 +106,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		return nil, err
 	}
 	d.fleet = instance.NewFleet(instance.FleetOptions{Launcher: d.launcher, Egress: d.egress, StateDir: o.StateDir, Logger: o.Logger,
-		Blanks: o.Blanks, MaxInstances: o.MaxInstances, MaxMemory: o.MaxMemory})
+		Zygotes: o.Zygotes, Blanks: o.Blanks, MaxInstances: o.MaxInstances, MaxMemory: o.MaxMemory})
 	d.dispatcher = invoke.NewDispatcher(d.recorder)
 	if err = d.newWatcher(); err == nil {
 		_, err = d.Reload(ctx)

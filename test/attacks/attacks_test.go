@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/weir-run/weir/internal/sandbox/zygote"
 )
 
 // asEveryone runs a test as root and as an ordinary user, as far as the tests' own user allows.
@@ -54,6 +57,9 @@ func nothingOpen(t *testing.T, name string, r reply, atLeast int) {
 	}
 }
 
+// wayCounts are the functions that try ways round, and how many at least.
+var wayCounts = map[string]int{"authority": 23, "paths": 44, "smuggling": 25, "network": 44, "files": 45, "processes": 17, "programs": 9}
+
 // TestWaysRound tries from functions in processes of either kind: started for them, and taken over.
 func TestWaysRound(t *testing.T) {
 	t.Run("fresh", func(t *testing.T) { waysRound(t, 0) })
@@ -71,7 +77,7 @@ func waysRound(t *testing.T, blanks int) {
 			t.Fatal(err)
 		}
 		event := map[string]any{"port": u.Port(), "canary": canary, "site": site}
-		for name, atLeast := range map[string]int{"authority": 23, "paths": 44, "smuggling": 25, "network": 44, "files": 45, "processes": 17, "programs": 9} {
+		for name, atLeast := range wayCounts {
 			t.Run(name, func(t *testing.T) { nothingOpen(t, name, w.invoke(t, name, event), atLeast) })
 		}
 		world.verify(t)
@@ -86,6 +92,63 @@ func waysRound(t *testing.T, blanks int) {
 			t.Errorf("with %d blanks, %d functions took one over", blanks, taken)
 		}
 	})
+}
+
+// TestWaysRoundForked tries from processes that are forked, each for one request. It needs a weir with the
+// addon built in (make build, then -tags weirzygote), and a machine on which processes can be forked.
+func TestWaysRoundForked(t *testing.T) {
+	if zygote.Addon() == nil {
+		t.Skip("the addon that forks Node.js is not built in")
+	}
+	asEveryone(t, func(t *testing.T, uid int) {
+		site, canary := siteCopy(t, uid)
+		forkable(t, filepath.Join(site, "weir.toml"))
+		world := newWorld(t)
+		w := start(t, uid, site, append(world.flags, "--blanks", "0")...)
+		u, err := url.Parse(w.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		event := map[string]any{"port": u.Port(), "canary": canary, "site": site}
+		waiting := 0
+		for name, atLeast := range wayCounts {
+			t.Run(name, func(t *testing.T) {
+				nothingOpen(t, name, w.invoke(t, name, event), atLeast)
+				if name != "programs" { // what may start programs is not forked
+					waiting++
+					w.awaitForked(t, waiting)
+				}
+				zygotes := w.zygotes()
+				r := w.invoke(t, name, event)
+				// kill(2) of all gives no error either when each of them was refused.
+				if r.Body["killOthers"] == "OPEN: signalled" && slices.Equal(w.zygotes(), zygotes) {
+					r.Body["killOthers"] = "blocked: all live"
+				}
+				nothingOpen(t, name, r, atLeast)
+			})
+		}
+		world.verify(t)
+		b, err := os.ReadFile(w.records)
+		forked := bytes.Count(b, []byte(`"cold":false`)) + bytes.Count(b, []byte(`"start":"zygote"`)) // beforehand, or for a request that came too soon
+		if err != nil || forked != waiting {
+			t.Errorf("%d requests were served by forked processes, %d should have been: %v", forked, waiting, err)
+		}
+	})
+}
+
+// forkable has each request of the attackers' site served by a process of its own, and takes from them the one
+// right, but that to programs, with which they could not be forked.
+func forkable(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(b), "[functions.\"*\"]\n", "[functions.\"*\"]\nisolation = \"request\"\n", 1)
+	text = strings.Replace(text, "[functions.files]\nwrite = [\"/tmp/work/**\"]\n", "", 1)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAllowedRequestWorks(t *testing.T) {
@@ -167,9 +230,13 @@ func TestForgedAnswers(t *testing.T) {
 func TestNothingSurvives(t *testing.T) {
 	asEveryone(t, func(t *testing.T, uid int) {
 		site, _ := siteCopy(t, uid)
+		forkable(t, filepath.Join(site, "weir.toml"))
 		w := start(t, uid, site)
 		w.invoke(t, "limits", map[string]string{"what": "calm"})
-		kids := descendants(t, w.cmd.Process.Pid)
+		if zygote.Addon() != nil {
+			w.awaitForked(t, 1)
+		}
+		kids := descendants(w.cmd.Process.Pid)
 		if len(kids) == 0 {
 			t.Fatal("no instance was running")
 		}
@@ -181,11 +248,11 @@ func TestNothingSurvives(t *testing.T) {
 	})
 }
 
-func descendants(t *testing.T, pid int) []string {
-	t.Helper()
-	out, err := exec.Command("sh", "-c", fmt.Sprintf("cat /proc/%d/task/*/children", pid)).Output()
-	if err != nil {
-		t.Fatal(err)
+// descendants gives the processes below another, at any depth.
+func descendants(pid int) []string {
+	all := below(strconv.Itoa(pid))
+	for i := 0; i < len(all); i++ {
+		all = append(all, below(all[i])...)
 	}
-	return strings.Fields(string(out))
+	return all
 }

@@ -7,12 +7,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -125,28 +125,70 @@ func startIn(t *testing.T, uid int, dir, site string, flags ...string) *weir {
 // before the last that is needed is ready.)
 func (w *weir) awaitBlanks(t *testing.T, n int) {
 	t.Helper()
+	w.await(t, n, "blanks", func() (found int) {
+		for _, pid := range below(strconv.Itoa(w.cmd.Process.Pid)) {
+			if role(pid, "blank") {
+				found++
+			}
+		}
+		return found
+	})
+}
+
+// zygotes gives the processes that are forked for functions.
+func (w *weir) zygotes() (pids []string) {
+	for _, gate := range below(strconv.Itoa(w.cmd.Process.Pid)) {
+		for _, pid := range below(gate) {
+			if role(pid, "zygote") {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// awaitForked waits until there are n forked processes.
+func (w *weir) awaitForked(t *testing.T, n int) {
+	t.Helper()
+	w.await(t, n, "forked processes", func() (found int) {
+		for _, pid := range w.zygotes() {
+			found += len(below(pid))
+		}
+		return found
+	})
+}
+
+func (w *weir) await(t *testing.T, n int, what string, count func() int) {
+	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for limit := time.After(time.Minute); ; {
-		found := 0
-		children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", w.cmd.Process.Pid))
-		for _, file := range children {
-			pids, _ := os.ReadFile(file)
-			for _, pid := range strings.Fields(string(pids)) {
-				if line, _ := os.ReadFile("/proc/" + pid + "/cmdline"); bytes.HasSuffix(line, []byte("\x00blank\x00")) {
-					found++
-				}
-			}
-		}
+		found := count()
 		if found >= n {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("%d of %d blanks have started:\n%s", found, n, w.logged())
+			t.Fatalf("%d of %d %s have started:\n%s", found, n, what, w.logged())
 		}
 	}
+}
+
+// below gives the children of a process.
+func below(pid string) (pids []string) {
+	files, _ := filepath.Glob("/proc/" + pid + "/task/*/children")
+	for _, file := range files {
+		b, _ := os.ReadFile(file)
+		pids = append(pids, strings.Fields(string(b))...)
+	}
+	return pids
+}
+
+// role tells whether the command line of a process ends with a word.
+func role(pid, word string) bool {
+	line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+	return bytes.HasSuffix(line, []byte("\x00"+word+"\x00"))
 }
 
 func (w *weir) stop(t *testing.T) {

@@ -60,7 +60,7 @@ func atRest(t *testing.T, w *weir, site string) size {
 	if err := os.WriteFile(filepath.Join(site, "functions/extra.js"), []byte("exports.handler = async () => "+strconv.Itoa(rand.Int())+";\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); len(descendants(t, w.cmd.Process.Pid)) > 0; {
+	for deadline := time.Now().Add(30 * time.Second); len(descendants(w.cmd.Process.Pid)) > 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("the old instances did not end")
 		}
