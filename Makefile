@@ -17,9 +17,10 @@ endif
 demo: build ## the story in one minute
 	./bin/weir demo
 
+# Those that take longest begin first. Lint has vetted them already, and nobody debugs their binaries.
 test: setup build lint ## all tests
 	@[ -n "$(RACE)" ] || echo "make test: no C compiler, so the race detector is off and the native probes are skipped"
-	$(GO) test $(RACE) $(if $(ZYGOTE),-tags weirzygote) -timeout 10m ./...
+	$(GO) test -vet=off -ldflags='-s -w' $(RACE) $(if $(ZYGOTE),-tags weirzygote) -timeout 10m ./test/... ./...
 
 build: bin/weir ## bin/weir, with the small init built in
 

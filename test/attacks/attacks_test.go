@@ -26,6 +26,16 @@ func asEveryone(t *testing.T, f func(t *testing.T, uid int)) {
 	t.Run("user", func(t *testing.T) { f(t, ordinaryUser) })
 }
 
+// asOne runs f as this user, and as an ordinary one too in a long run.
+func asOne(t *testing.T, f func(t *testing.T, uid int)) {
+	if os.Getuid() != 0 || os.Getenv("WEIR_SOAK") != "" {
+		asEveryone(t, f)
+		return
+	}
+	t.Run("root", func(t *testing.T) { f(t, 0) })
+	t.Run("user", func(t *testing.T) { t.Skip("a second time, as an ordinary user: make soak, or WEIR_SOAK=10m") })
+}
+
 // siteCopy puts the attackers' site where every user can read it, with a secret beside it.
 func siteCopy(t *testing.T, uid int) (site, canary string) {
 	t.Helper()
@@ -100,7 +110,7 @@ func TestWaysRoundForked(t *testing.T) {
 	if zygote.Addon() == nil {
 		t.Skip("the addon that forks Node.js is not built in")
 	}
-	asEveryone(t, func(t *testing.T, uid int) {
+	asOne(t, func(t *testing.T, uid int) {
 		site, canary := siteCopy(t, uid)
 		forkable(t, filepath.Join(site, "weir.toml"))
 		world := newWorld(t)

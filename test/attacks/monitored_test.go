@@ -23,7 +23,7 @@ var held = map[string][]string{
 // TestWallsHoldWhileMonitored: monitor mode lets calls out, to be recorded; it opens no file and no process, nothing that
 // can be read two ways and nothing of the machine itself.
 func TestWallsHoldWhileMonitored(t *testing.T) {
-	asEveryone(t, func(t *testing.T, uid int) {
+	asOne(t, func(t *testing.T, uid int) {
 		site, canary := siteCopy(t, uid)
 		w := start(t, uid, site, append(newWorld(t).flags, "--learn")...)
 		u, err := url.Parse(w.url)
