@@ -26,7 +26,7 @@ import (
 var ends = []string{"calm", "throw", "reject", "throwLater", "exit", "abort", "never", "spin", "goesOn", "memory", "heap", "child", "childOfTheDead", "full", "gone"}
 
 func TestChaosLeavesNothing(t *testing.T) {
-	asEveryone(t, func(t *testing.T, uid int) { chaos(t, uid, 100) })
+	asOne(t, func(t *testing.T, uid int) { chaos(t, uid, 100) })
 }
 
 // TestSoakOfEnds does so with ten thousand invocations.
