@@ -61,13 +61,19 @@ func newEvent(r *http.Request, body []byte, id string, more map[string]string) (
 // headersOf gives the request's headers in lower case, with those that Netlify adds and without
 // those that only Netlify may set.
 func headersOf(r *http.Request, id string, more map[string]string) map[string][]string {
-	drop := append([]string(nil), hopByHop...)
+	drop := hopByHop
 	for _, v := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
-			drop = append(drop, strings.ToLower(strings.TrimSpace(name)))
+			drop = append(drop[:len(drop):len(drop)], strings.ToLower(strings.TrimSpace(name)))
 		}
 	}
-	out := make(map[string][]string, len(r.Header)+5)
+	const own = 5 // headers that are set here
+	out := make(map[string][]string, len(r.Header)+len(more)+own)
+	values := make([]string, 0, len(more)+own)
+	set := func(name, value string) {
+		values = append(values, value)
+		out[name] = values[len(values)-1 : len(values) : len(values)]
+	}
 	for name, values := range r.Header {
 		name = strings.ToLower(name)
 		if slices.Contains(drop, name) || strings.HasPrefix(name, "x-nf-") {
@@ -80,14 +86,14 @@ func headersOf(r *http.Request, id string, more map[string]string) map[string][]
 		ip = r.RemoteAddr
 	}
 	for name, value := range more {
-		out[name] = []string{value}
+		set(name, value)
 	}
-	out["host"] = []string{r.Host}
-	out["client-ip"] = []string{ip}
+	set("host", r.Host)
+	set("client-ip", ip)
 	out["x-forwarded-for"] = append(slices.Clone(out["x-forwarded-for"]), ip)
-	out["x-forwarded-proto"] = []string{"http"}
-	out["x-nf-client-connection-ip"] = []string{ip}
-	out["x-nf-request-id"] = []string{id}
+	set("x-forwarded-proto", "http")
+	set("x-nf-client-connection-ip", ip)
+	set("x-nf-request-id", id)
 	return out
 }
 
@@ -131,7 +137,7 @@ func isText(h http.Header) bool {
 // json writes the event as JSON. By hand: a general encoder takes longer than all else that the
 // gateway does for a request.
 func (e *event) json() []byte {
-	b := make([]byte, 0, 1024+len(e.body)+len(e.body)/8)
+	b := make([]byte, 0, 2048+len(e.body)+len(e.body)/8)
 	b = appendField(b, `{"rawUrl":`, e.rawURL)
 	b = appendField(b, `,"rawQuery":`, e.rawQuery)
 	b = appendField(b, `,"path":`, e.path)

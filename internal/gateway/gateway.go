@@ -86,7 +86,7 @@ func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
 // function serves a request for a function.
 func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 	name, id := m.name, ulid.Make().String()
-	w.Header().Set("X-Nf-Request-Id", id)
+	w.Header()["X-Nf-Request-Id"] = []string{id} // canonical already
 	limits, err := g.Functions.Lookup(name)
 	if err != nil {
 		g.fail(w, id, name, err)

@@ -91,6 +91,9 @@ func writeHead(w http.ResponseWriter, status int, headers http.Header) {
 	w.WriteHeader(status)
 }
 
+// lineEnds are what base64 may be broken by.
+var lineEnds = strings.NewReplacer("\n", "", "\r", "")
+
 // bodyOf gives the body as the client receives it. The limit counts it as the handler gave it, in
 // base64 if it is: as Netlify does, and as the Lambda Invoke API here.
 func bodyOf(res *result, limit int64, name string) ([]byte, error) {
@@ -108,7 +111,7 @@ func bodyOf(res *result, limit int64, name string) ([]byte, error) {
 	if !res.Base64 {
 		return []byte(text), nil
 	}
-	b, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\n", "", "\r", "").Replace(text))
+	b, err := base64.StdEncoding.DecodeString(lineEnds.Replace(text))
 	if err != nil {
 		return nil, nonsense(name, "isBase64Encoded is set and body is not base64")
 	}

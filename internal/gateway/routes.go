@@ -98,12 +98,13 @@ func matchAny(all []*route.Pattern, path string) bool {
 	return slices.ContainsFunc(all, func(p *route.Pattern) bool { _, ok := p.Match(path); return ok })
 }
 
+var dots = strings.NewReplacer("%2e", ".", "%2E", ".")
+
 // hasDots tells whether a path has a segment . or .., also percent-encoded (WHATWG URL, "double-dot URL path
 // segment").
 func hasDots(path string) bool {
 	for s := range strings.SplitSeq(path, "/") {
-		s = strings.NewReplacer("%2e", ".", "%2E", ".").Replace(s)
-		if s == "." || s == ".." {
+		if s = dots.Replace(s); s == "." || s == ".." {
 			return true
 		}
 	}

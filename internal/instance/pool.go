@@ -70,22 +70,24 @@ type Pool struct {
 	ctx     context.Context
 
 	// The fleet's lock guards what follows.
-	all     map[*instance]bool // that have started
-	open    []*instance        // that have room for an invocation, the warmest last
-	queue   list.List          // of *waiter, who came first in front
-	running int                // instances that run, are being started or are being ended
-	warming bool               // one of them is being started for nobody yet
-	retry   backOff            // of what is started for nobody
-	called  time.Time          // when somebody wanted an instance last
-	nursery nursery
-	closed  bool
+	all      map[*instance]bool // that have started
+	open     []*instance        // that have room for an invocation, the warmest last
+	queue    list.List          // of *waiter, who came first in front
+	patience time.Duration      // what callers wait for a busy instance before another is started
+	growing  bool               // that is being watched
+	running  int                // instances that run, are being started or are being ended
+	warming  bool               // one of them is being started for nobody yet
+	retry    backOff            // of what is started for nobody
+	called   time.Time          // when somebody wanted an instance last
+	nursery  nursery
+	closed   bool
 }
 
 // NewPool makes a pool. It starts only what is to be kept warm.
 func NewPool(cfg Config) *Pool {
 	cfg.Max, cfg.Queue, cfg.Idle = cmp.Or(cfg.Max, DefaultMax), cmp.Or(cfg.Queue, DefaultQueue), cmp.Or(cfg.Idle, DefaultIdle)
 	cfg.host = &host{function: cfg.Function, engine: cfg.Engine, logger: cfg.Logger}
-	p := &Pool{cfg: cfg, limits: cfg.Engine.Policy().Limits.WithDefaults(), how: cfg.Engine.Policy().Running, all: map[*instance]bool{}}
+	p := &Pool{cfg: cfg, limits: cfg.Engine.Policy().Limits.WithDefaults(), how: cfg.Engine.Policy().Running, all: map[*instance]bool{}, patience: firstPatience}
 	if p.how.Concurrency = max(1, p.how.Concurrency); p.how.Isolation == weir.PerRequest {
 		p.how.Concurrency = 1
 	}
@@ -164,7 +166,7 @@ func (p *Pool) release(in *instance) {
 	case in.dead.Load():
 		p.retire(in)
 		go in.end() // whatever else runs there
-	case !in.usable(): // what runs there may come to its end
+	case in.conn.Spoilt(): // what runs there may come to its end
 		p.retire(in)
 	case p.closed || in.retired || p.how.Isolation == weir.PerRequest:
 		p.retire(in)
@@ -241,9 +243,11 @@ func (p *Pool) uncount(memory int64) {
 // start starts an instance that was counted, for one invocation or, if active is 0, for nobody yet.
 func (p *Pool) start(active int) (*instance, error) {
 	f := p.cfg.Fleet
+	begin := time.Now()
 	in, err := newInstance(p.ctx, p)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	p.started(time.Since(begin))
 	if active == 0 {
 		p.warming = false
 	}

@@ -15,6 +15,7 @@ import (
 // waiter is a caller in the queue.
 type waiter struct {
 	place *list.Element
+	since time.Time
 	turn  chan *instance // gets the instance that is the caller's now, nil if it may start one; has room for it
 }
 
@@ -34,7 +35,7 @@ func (p *Pool) take(ctx context.Context) (in *instance, cold bool, err error) {
 			f.mu.Unlock()
 			return in, false, nil
 		}
-		if p.mayStart() {
+		if p.eager() && p.mayStart() {
 			p.count()
 			f.mu.Unlock()
 			in, err = p.start(1)
@@ -106,8 +107,9 @@ func (p *Pool) giveBack(in *instance) {
 
 // enqueue adds a caller at the end. The caller holds the fleet's lock.
 func (p *Pool) enqueue() *waiter {
-	w := &waiter{turn: make(chan *instance, 1)}
+	w := &waiter{turn: make(chan *instance, 1), since: time.Now()}
 	w.place = p.queue.PushBack(w)
+	p.watchQueue()
 	if p.queue.Len() == 1 {
 		p.cfg.Fleet.waiting = append(p.cfg.Fleet.waiting, p)
 	}
@@ -140,7 +142,7 @@ func (p *Pool) serveNext() bool {
 	w := p.queue.Front().Value.(*waiter)
 	in := p.pop()
 	if in == nil {
-		if !p.mayStart() {
+		if !p.due(w.since) {
 			return false
 		}
 		p.count()

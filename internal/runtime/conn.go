@@ -129,11 +129,9 @@ func (c *Conn) Invoke(inv weir.Invocation, deadline time.Time, later func()) (re
 	if err != nil {
 		return weir.Result{}, true, err
 	}
-	payload := make([]byte, 0, 4+len(meta)+len(inv.Event))
-	payload = binary.LittleEndian.AppendUint32(payload, uint32(len(meta)))
-	payload = append(append(payload, meta...), inv.Event...)
+	length := binary.LittleEndian.AppendUint32(nil, uint32(len(meta)))
 	k := &call{conn: c, function: inv.Function, seq: randomSeq(), deadline: deadline, body: inv.Body, credit: window, window: window}
-	f, err := c.first(k, request(inInvoke, k.seq, payload))
+	f, err := c.first(k, request(inInvoke, k.seq, length, meta, inv.Event))
 	if err != nil {
 		return weir.Result{}, true, err
 	}

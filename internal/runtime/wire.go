@@ -71,13 +71,20 @@ func (c *Conn) offer(b []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-// request is a frame to the process.
-func request(kind byte, seq uint32, payload []byte) []byte {
-	head := make([]byte, headLen, headLen+len(payload))
-	head[0] = kind
-	binary.LittleEndian.PutUint32(head[4:], seq)
-	binary.LittleEndian.PutUint32(head[8:], uint32(len(payload)))
-	return append(head, payload...)
+// request is a frame to the process, whose payload may come in several parts.
+func request(kind byte, seq uint32, payload ...[]byte) []byte {
+	length := 0
+	for _, p := range payload {
+		length += len(p)
+	}
+	b := make([]byte, headLen, headLen+length)
+	b[0] = kind
+	binary.LittleEndian.PutUint32(b[4:], seq)
+	binary.LittleEndian.PutUint32(b[8:], uint32(length))
+	for _, p := range payload {
+		b = append(b, p...)
+	}
+	return b
 }
 
 // fetch reads what comes next. The deadline of the connection is moved only when it is reached, not
