@@ -141,7 +141,7 @@ func TestSilenceHasAnEnd(t *testing.T) {
 	l.scan.limit = 1000
 	go func() { l.say(l.asked(t), lie{kind: outHead, payload: "{}"}) }()
 	over := make(chan struct{})
-	res, _, err := l.Invoke(weir.Invocation{Event: []byte("{}")}, time.Now().Add(300*time.Millisecond), func() { close(over) })
+	res, _, err := l.Invoke(weir.Invocation{Event: []byte("{}")}, time.Now().Add(2*time.Second), func() { close(over) })
 	if err != nil {
 		t.Fatal(err)
 	}
