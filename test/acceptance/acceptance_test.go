@@ -23,8 +23,20 @@ var notOn24 = map[string]string{
 	"attacks/exec-vectors": "Node 24 aborts when process_wrap's spawn is called by hand",
 }
 
-// skipped gives the cases that can't be run, with the reason.
-func skipped(t *testing.T) map[string]string {
+// skipped gives the cases that can't be run on a version of Node.js, with the reason; on the one in the PATH if
+// major is 0.
+func skipped(t *testing.T, major int) map[string]string {
+	t.Helper()
+	if major == 0 {
+		major = installed(t)
+	}
+	if major < 24 {
+		return nil
+	}
+	return notOn24
+}
+
+func installed(t *testing.T) int {
 	t.Helper()
 	out, err := exec.Command("node", "-p", "process.versions.node.split('.')[0]").Output()
 	if err != nil {
@@ -34,15 +46,47 @@ func skipped(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if major < 24 {
-		return nil
+	return major
+}
+
+// mode is a way of running all cases.
+type mode struct {
+	name  string
+	major int // of Node.js; 0: the one in the PATH
+	flags []string
+}
+
+var everyday = []mode{
+	{"root", 0, nil},
+	{"user", 0, []string{"--user", ordinaryUser}},
+	{"learned-root", 0, []string{"--learned"}},
+	{"learned-user", 0, []string{"--learned", "--user", ordinaryUser}},
+}
+
+// matrix is every way that an instance comes to be, on every Node.js, as root and as an ordinary user.
+func matrix() []mode {
+	var all []mode
+	for _, major := range []int{20, 22, 24} {
+		node := fmt.Sprintf("runtime = \"nodejs%d\"", major)
+		for _, user := range [][]string{nil, {"--user", ordinaryUser}} {
+			for _, way := range []mode{
+				{"pool", major, []string{"--running", node}},
+				{"zygote", major, []string{"--running", node, "--forked"}},
+				{"request", major, []string{"--running", node + "\nisolation = \"request\""}},
+			} {
+				way.name = fmt.Sprintf("%s-%d-%s", way.name, major, map[bool]string{true: "root", false: "user"}[user == nil])
+				way.flags = append(way.flags, user...)
+				all = append(all, way)
+			}
+		}
 	}
-	return notOn24
+	return all
 }
 
 type verdict struct {
 	Kind, Name string
 	OK         bool
+	Forked     *bool // by a zygote, if that was wanted
 	Bad        []string
 	Debug      json.RawMessage
 }
@@ -50,7 +94,7 @@ type verdict struct {
 func TestCorpus(t *testing.T) {
 	corpus := corpusDir(t)
 	weir := buildWeir(t)
-	work := filepath.Join(os.TempDir(), "weir-acceptance")
+	work := "/var/tmp/weir-acceptance" // not below /tmp: a Node.js that lies there is never forked
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -64,16 +108,12 @@ func TestCorpus(t *testing.T) {
 			cases = append(cases, kind+"/"+filepath.Base(filepath.Dir(f)))
 		}
 	}
-	for _, by := range []struct {
-		name  string
-		flags []string
-	}{
-		{"root", nil},
-		{"user", []string{"--user", ordinaryUser}},
-		{"learned-root", []string{"--learned"}},
-		{"learned-user", []string{"--learned", "--user", ordinaryUser}},
-	} {
-		t.Run(by.name, func(t *testing.T) { drive(t, corpus, weir, work, cases, by.flags...) })
+	modes := everyday
+	if os.Getenv("WEIR_MATRIX") != "" {
+		modes = matrix()
+	}
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) { drive(t, corpus, weir, work, cases, m) })
 	}
 }
 
@@ -124,9 +164,9 @@ func buildWeir(t *testing.T) string {
 	return bin
 }
 
-func drive(t *testing.T, corpus, weir, work string, cases []string, extra ...string) {
-	args := slices.Concat([]string{"drive.mjs", corpus, weir, work}, extra)
-	skip := skipped(t)
+func drive(t *testing.T, corpus, weir, work string, cases []string, m mode) {
+	args := slices.Concat([]string{"drive.mjs", corpus, weir, work}, m.flags)
+	skip := skipped(t, m.major)
 	for _, c := range cases {
 		if skip[c] == "" {
 			args = append(args, c)
@@ -152,6 +192,9 @@ func drive(t *testing.T, corpus, weir, work string, cases []string, extra ...str
 		id := v.Kind + "/" + v.Name
 		seen[id] = true
 		t.Run(id, func(t *testing.T) {
+			if v.Forked != nil && !*v.Forked {
+				t.Log("no zygote")
+			}
 			if !v.OK {
 				t.Errorf("%s\n%s", strings.Join(v.Bad, "\n"), indent(v.Debug))
 			}

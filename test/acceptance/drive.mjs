@@ -1,6 +1,9 @@
 // Runs cases of the acceptance corpus against Weir and prints one JSON verdict a line.
 //
-//   node drive.mjs CORPUS WEIR WORK [--user UID] [--learned] [KIND/NAME ...]
+//   node drive.mjs CORPUS WEIR WORK [--user UID] [--learned] [--running TOML] [--forked] [KIND/NAME ...]
+//
+// --running adds lines to what weir.toml says of the function, such as runtime = "nodejs24". With --forked every
+// case is run, its instances are ended, and it is run again by instances forked from a zygote; both runs count.
 //
 // With --learned the policies are not the corpus's but learned from a run in monitor mode: a legitimate
 // case must then work behind what was learned, and an attack must have left no rule for its thief.
@@ -23,6 +26,10 @@ const u = argv.indexOf('--user');
 const uid = u >= 0 ? Number(argv.splice(u, 2)[1]) : undefined;
 const l = argv.indexOf('--learned');
 const learned = l >= 0 && argv.splice(l, 1).length > 0;
+const r = argv.indexOf('--running');
+const running = r >= 0 ? argv.splice(r, 2)[1] : '';
+const z = argv.indexOf('--forked');
+const forked = z >= 0 && argv.splice(z, 1).length > 0;
 process.env.ACCEPTANCE_WORK = '/tmp/acceptance-work'; // the attacks name paths below it
 const lib = (f) => import(pathToFileURL(path.join(corpus, 'lib', f)));
 const { startSink, pki, seen, HOST } = await lib('sink.mjs');
@@ -111,12 +118,29 @@ function observe(o, pid) {
   return () => clearInterval(t);
 }
 
+async function invokeAll(list, url, c, site, src, o) {
+  for (const [i, x] of list.entries()) {
+    if (x.cold && i) { fs.appendFileSync(path.join(site, 'functions/f/index.js'), '\n'); await sleep(1500); } // a change reloads
+    if (x.afterMs) await sleep(x.afterMs);
+    o.responses.push(await invoke(url, eventOf(x, src), x.context, c.bare?.invokeTimeoutMs || 15000));
+  }
+}
+
+// fork waits for a zygote, if the function gets one, and ends the instances that are none of its.
+async function fork(child) {
+  const nodes = () => below(child.pid).filter((p) => /main\.cjs/.test(cmdline(p)));
+  const isZygote = (p) => / zygote\b/.test(cmdline(p));
+  for (let tries = 0; tries < 50 && !nodes().some(isZygote); tries++) await sleep(100);
+  for (const p of nodes().filter((n) => !isZygote(n))) { try { process.kill(p, 'SIGKILL'); } catch { /* gone */ } }
+  await sleep(500);
+}
+
 async function run(kind, name) {
   const src = path.join(corpus, kind, name);
   const c = JSON.parse(fs.readFileSync(path.join(src, 'case.json'), 'utf8'));
   const base = path.join(work, 'run', name);
   fs.rmSync(base, { recursive: true, force: true });
-  const site = siteOf(c, install(src, name), base);
+  const site = siteOf(c, install(src, name), base, running);
   if (uid !== undefined) for (const f of ['', 'site', 'env']) fs.chownSync(path.join(base, f), uid, uid);
   const o = { obs: sink.obs, responses: [], cmdlines: [], survivors: [], procs: 0, rss: 0, openPorts: [], before: {} };
   o.expand = (s) => s.replace(/\$\{(\w+)\}/g, (_, k) => ({ BUNDLE: path.join(site, 'functions/f'), TMP: `/proc/${o.instance}/root/tmp`, HOME: path.join(HOST, 'home'), HOST, RUNTIME: path.join(base, 'runtime') })[k]);
@@ -137,11 +161,12 @@ async function run(kind, name) {
   const { child, url } = await serve(site, c, log);
   const stopObserving = observe(o, child.pid);
   const list = invocationsOf(c);
-  for (const [i, x] of list.entries()) {
-    if (x.cold && i) { fs.appendFileSync(path.join(site, 'functions/f/index.js'), '\n'); await sleep(1500); } // a change reloads
-    if (x.afterMs) await sleep(x.afterMs);
-    const ev = eventOf(x, src);
-    o.responses.push(await invoke(url, ev, x.context, c.bare?.invokeTimeoutMs || 15000));
+  await invokeAll(list, url, c, site, src, o);
+  if (forked) {
+    await fork(child);
+    o.responses = [];
+    await invokeAll(list, url, c, site, src, o);
+    o.forked = read(path.join(base, 'records.jsonl')).includes('"start":"zygote"');
   }
   await sleep(c.settleMs || 700);
   for (const p of c.expect?.hostPortMustNotListen || []) await new Promise((r) => { const s = net.connect(p, '127.0.0.1', () => { o.openPorts.push(p); s.destroy(); r(); }).on('error', r); });
@@ -158,7 +183,7 @@ async function run(kind, name) {
   stops.forEach((f) => f?.());
   const bad = kind === 'attacks' ? attackFaults(c, o, effects, log) : legitFaults(c, o, list);
   if (o.survivors.length) bad.push(`processes survived: ${o.survivors}`);
-  return { kind, name, ok: bad.length === 0, bad, debug: bad.length ? { responses: o.responses.map((r) => JSON.stringify(r).slice(0, 800)), log: log.text.slice(-3000), obs: o.obs.slice(0, 20).map((x) => `${x.kind}/${x.role}:${x.port} ${x.method || ''} ${x.target || ''}`) } : undefined };
+  return { kind, name, ok: bad.length === 0, bad, forked: o.forked, debug: bad.length ? { responses: o.responses.map((r) => JSON.stringify(r).slice(0, 800)), log: log.text.slice(-3000), obs: o.obs.slice(0, 20).map((x) => `${x.kind}/${x.role}:${x.port} ${x.method || ''} ${x.target || ''}`) } : undefined };
 }
 
 const invocationsOf = (c) => c.invocations || [{ event: c.event || { httpMethod: 'POST', path: '/.netlify/functions/f', headers: {}, body: '{}' } }];
