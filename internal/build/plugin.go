@@ -27,6 +27,7 @@ type pass struct {
 	suspect       map[string]bool   // folders of members found to need their files
 	external      map[edge]bool     // imports of carried packages that the bundle holds
 	refs          map[string]string // files of the site that the code names: place in the bundle, path
+	tooLarge      map[string]bool   // folders of the site that the code names, and which stay out
 	importsModule bool              // the bundle imports an ES module that is carried, or WebAssembly
 	result        api.BuildResult   // of the last pass
 
