@@ -43,6 +43,7 @@ type bundler struct {
 	later    map[edge]bool                // imports that are made only at run time, see unseen
 	guessed  bool                         // later holds guesses, too
 	warnings []string
+	without  func(place string) bool // files that the site takes away by included_files
 	memo     *memo
 	packing  bool  // for a pack: an ES module is no reason to carry what it imports, see packed
 	done     *pass // the last pass, when run has succeeded
@@ -53,7 +54,7 @@ type bundler struct {
 }
 
 func newBundler(s *site.Site, f site.Function, entry string, files tree, m *memo) *bundler {
-	return &bundler{site: s, fn: f, entry: entry, files: files, memo: m, carried: map[string]map[string]string{}, apart: map[string]string{},
+	return &bundler{site: s, fn: f, entry: entry, files: files, without: site.Without(f.Included), memo: m, carried: map[string]map[string]string{}, apart: map[string]string{},
 		later: map[edge]bool{}, edges: map[edge]bool{}, members: map[string]*member{}}
 }
 
@@ -129,7 +130,7 @@ func (b *bundler) output() string {
 // pass bundles once, with the packages in b.carried left out.
 func (b *bundler) pass(ctx context.Context) (*pass, api.BuildResult) {
 	p := &pass{bundler: b, flagged: map[string]bool{}, suspect: map[string]bool{}, external: map[edge]bool{},
-		refs: map[string]string{}, sources: map[string]string{}, outside: map[string]map[string]outside{}}
+		refs: map[string]string{}, tooLarge: map[string]bool{}, sources: map[string]string{}, outside: map[string]map[string]outside{}}
 	opts := api.BuildOptions{
 		EntryPoints:   []string{b.entry},
 		AbsWorkingDir: b.site.Base,
@@ -280,6 +281,10 @@ func (b *bundler) finish(p *pass, at map[string]string) (string, error) {
 		b.files[filepath.ToSlash(rel)] = source{data: f.Contents}
 	}
 	b.warnings = append(b.warnings, b.missing()...)
+	for _, dir := range sortedKeys(p.tooLarge) {
+		b.warnings = append(b.warnings, dir+": the code names this folder, which is too large to be taken along for that; "+
+			"name the files that it reads in included_files")
+	}
 	for _, m := range p.result.Warnings {
 		if m.Location != nil && !harmless(m) {
 			b.warnings = append(b.warnings, fmt.Sprintf("%s: %s", b.position(m.Location), m.Text))

@@ -18,7 +18,7 @@ const plainSite = "-- netlify.toml --\n[functions]\ndirectory = \"functions\"\n"
 func TestWhatIsNoPackIsABundleAndSaysWhy(t *testing.T) {
 	for name, c := range map[string]struct{ site, why string }{
 		"waits at the top":     {"-- functions/f.mjs --\nawait 1;\nexport const handler = async () => 1;\n", "waits at the top"},
-		"computed import":      {"-- functions/f.js --\nexports.handler = async (e) => import(e.name ?? 'fs').then(() => 1);\n", "computed name"},
+		"computed attributes":  {"-- functions/f.js --\nexports.handler = async (e) => import(e.name ?? 'fs', e.with).then(() => 1);\n", "computed name"},
 		"a pack of the site's": {"-- functions/f.js --\nexports.handler = async () => 1;\n-- .weir/pack.js --\nowned\n", ".weir/pack.js"},
 		"text":                 {"-- functions/f.mjs --\nimport x from './x.txt';\nexport const handler = async () => x.length - 1;\n-- functions/x.txt --\nx\n", "neither JavaScript nor JSON"},
 		"two by one name": {"-- functions/f.mjs --\nimport { n } from 'dual';\nexport const handler = async () => n === require('dual').n ? 2 : 1;\n" +

@@ -49,11 +49,13 @@ type packModule struct {
 	Package int               `json:"package"`           // index of its package
 	ESM     bool              `json:"esm,omitempty"`     // it was an ES module
 	Meta    bool              `json:"meta,omitempty"`    // it uses import.meta
+	Import  bool              `json:"import,omitempty"`  // it imports by a computed name
 	Node    bool              `json:"node,omitempty"`    // import() gives CommonJS as Node does, not as Babel
 	JSON    []int             `json:"json,omitempty"`    // it is JSON: offset and size in pack.js, in bytes
 	Imports map[string]int    `json:"imports,omitempty"` // specifiers that lead to modules, by index
 	Outside map[string]string `json:"outside,omitempty"` // specifiers that lead to files, as seen from the handler's
 	Dynamic []string          `json:"dynamic,omitempty"` // of both, those that only import() names
+	Before  []string          `json:"before,omitempty"`  // of Outside, ES modules: they are imported before it runs
 
 	path string // on the host
 }
@@ -74,9 +76,6 @@ func packed(ctx context.Context, b *bundler, included tree) (tree, string, error
 			return nil, "", asUnpackable(err)
 		}
 		b = again
-	}
-	if b.done.importsModule {
-		return nil, "", unpackable("it imports an ES module that is carried as files")
 	}
 	files := maps.Clone(b.files)
 	for _, f := range b.done.result.OutputFiles {
@@ -147,10 +146,8 @@ func (b *bundler) graph() (*packIndex, error) {
 	if err := json.Unmarshal([]byte(b.done.result.Metafile), &meta); err != nil {
 		return nil, err
 	}
-	for _, m := range b.done.result.Warnings {
-		if m.ID == "unsupported-dynamic-import" {
-			return nil, unpackable(fmt.Sprintf("%s: it imports by a computed name", b.position(m.Location)))
-		}
+	if err := b.computedImports(); err != nil {
+		return nil, err
 	}
 	g := &grapher{bundler: b, meta: meta, ids: map[string]int{}, packages: map[string]int{}}
 	if _, err := g.add(b.rel, b.entry); err != nil {
@@ -246,12 +243,16 @@ func (g *grapher) follow(m *packModule, key string) error {
 	}
 	for spec, to := range g.done.outside[m.path] {
 		m.Outside[spec] = to.path
+		if to.module {
+			m.Before = append(m.Before, spec)
+		}
 		if to.dynamic {
 			m.Dynamic = append(m.Dynamic, spec)
 		} else {
 			static[spec] = true
 		}
 	}
+	slices.Sort(m.Before)
 	slices.Sort(m.Dynamic)
 	m.Dynamic = slices.DeleteFunc(slices.Compact(m.Dynamic), func(spec string) bool { return static[spec] })
 	return nil

@@ -26,13 +26,25 @@ import (
 const (
 	scriptStart  = "(function(__create,__defProp,__getOwnPropDesc,__getOwnPropNames,__getProtoOf,__hasOwnProp,__copyProps,__export,__reExport,__toESM,__toCommonJS){return[\n"
 	scriptEnd    = "]})\n"
-	commonStart  = "(function(exports,require,module,__filename,__dirname){\n"
-	moduleStart  = "(function(require,module){\"use strict\";\n"
-	metaStart    = "(function(require,module,__weir_meta){\"use strict\";\n" // only if it is used: then no other name is like it
 	functionEnd  = "\n}),\n"
-	startLines   = 1 // of each of the starts
+	startLines   = 1 // of scriptStart, and of each module's start
 	functionEnds = 2 // lines that functionEnd adds
 )
+
+// start gives how the function begins that a module is put into.
+func (m *packModule) start() string {
+	parameters, strict := "exports,require,module,__filename,__dirname", ""
+	if m.ESM {
+		parameters, strict = "require,module", "\"use strict\";"
+	}
+	if m.Meta { // only if it is used: then no other name is like it
+		parameters += ",__weir_meta"
+	}
+	if m.Import {
+		parameters += ",__weir_import"
+	}
+	return "(function(" + parameters + "){" + strict + "\n"
+}
 
 // printed is one module as CommonJS.
 type printed struct {
@@ -80,14 +92,7 @@ func (b *bundler) print(ctx context.Context, index *packIndex) (tree, error) {
 				line++
 				continue
 			}
-			start := commonStart
-			switch {
-			case m.Meta:
-				start = metaStart
-			case m.ESM:
-				start = moduleStart
-			}
-			code.WriteString(start)
+			code.WriteString(m.start())
 			line += startLines
 			s := section{Map: modules[j].smap}
 			s.Offset.Line = line
@@ -179,6 +184,31 @@ func (b *bundler) convert(ctx context.Context, modules []*packModule) ([]*printe
 	return out, b.complete(out, modules)
 }
 
+// computedImports has the sources call __weir_import where they import by a computed name: esbuild would print
+// a require, which gives something else.
+func (b *bundler) computedImports() error {
+	for _, m := range b.done.result.Warnings {
+		if m.ID != "unsupported-dynamic-import" {
+			continue
+		}
+		file := filepath.Join(b.site.Base, filepath.FromSlash(m.Location.File))
+		lines := strings.Split(b.done.sources[file], "\n")
+		if m.Location.Line > len(lines) {
+			return unpackable(fmt.Sprintf("%s: it imports by a computed name", b.position(m.Location)))
+		}
+		line := &lines[m.Location.Line-1]
+		// What stands before it may differ from what esbuild saw: see withPaths, and the imports before it.
+		call := m.Location.LineText[min(m.Location.Column, len(m.Location.LineText)):]
+		before, ok := strings.CutSuffix(strings.TrimSuffix(*line, "\r"), call)
+		if !ok || !strings.HasPrefix(call, "import") {
+			return unpackable(fmt.Sprintf("%s: it imports by a computed name", b.position(m.Location)))
+		}
+		*line = before + "__weir_" + call
+		b.done.sources[file] = strings.Join(lines, "\n")
+	}
+	return nil
+}
+
 // maxBatch bounds the modules that are printed at a time: what esbuild allocates grows with their square.
 const maxBatch = 128
 
@@ -247,6 +277,7 @@ func (b *bundler) complete(out []*printed, modules []*packModule) error {
 		if p == nil {
 			continue
 		}
+		modules[i].Import = bytes.Contains(p.code, []byte("__weir_import"))
 		if modules[i].ESM {
 			modules[i].Meta = bytes.Contains(p.code, []byte("__weir_meta"))
 			p.withoutHelpers(known)

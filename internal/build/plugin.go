@@ -27,6 +27,7 @@ type pass struct {
 	suspect       map[string]bool   // folders of members found to need their files
 	external      map[edge]bool     // imports of carried packages that the bundle holds
 	refs          map[string]string // files of the site that the code names: place in the bundle, path
+	tooLarge      map[string]bool   // folders of the site that the code names, and which stay out
 	importsModule bool              // the bundle imports an ES module that is carried, or WebAssembly
 	result        api.BuildResult   // of the last pass
 
@@ -38,7 +39,11 @@ type pass struct {
 type outside struct {
 	path    string // as seen from the entry
 	dynamic bool   // only import() names it
+	module  bool   // an import statement names it, and it is an ES module or WebAssembly
 }
+
+// aModule marks what resolve gives for such an import.
+type aModule struct{}
 
 // asked marks resolutions that the plugin itself asks for.
 type asked struct{}
@@ -49,7 +54,7 @@ func (p *pass) plugin() api.Plugin {
 		build.OnResolve(api.OnResolveOptions{Filter: ".*"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 			res, err := p.resolve(a)
 			if res.External {
-				p.leadsOut(a, res.Path)
+				p.leadsOut(a, res)
 			}
 			return res, err
 		})
@@ -58,7 +63,7 @@ func (p *pass) plugin() api.Plugin {
 }
 
 // leadsOut notes an import of something that is not in the bundle.
-func (p *pass) leadsOut(a api.OnResolveArgs, to string) {
+func (p *pass) leadsOut(a api.OnResolveArgs, to api.OnResolveResult) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.outside[a.Importer] == nil {
@@ -66,7 +71,8 @@ func (p *pass) leadsOut(a api.OnResolveArgs, to string) {
 	}
 	o, known := p.outside[a.Importer][a.Path]
 	dynamic := a.Kind == api.ResolveJSDynamicImport && (!known || o.dynamic)
-	p.outside[a.Importer][a.Path] = outside{to, dynamic}
+	_, module := to.PluginData.(aModule)
+	p.outside[a.Importer][a.Path] = outside{to.Path, dynamic, module || o.module}
 }
 
 // resolve decides about one import; a zero result leaves it to esbuild.
@@ -118,10 +124,7 @@ func (p *pass) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 		if fromPackage {
 			return p.keepWhole(from, a.Path), nil
 		}
-		if filepath.Ext(res.path) == ".wasm" {
-			p.importModule()
-		}
-		return p.reference(res.path), nil
+		return p.compiledFile(a, res.path), nil
 	}
 	return zero, nil
 }
@@ -132,11 +135,18 @@ func compiled(file string) bool {
 	return ext == ".node" || ext == ".wasm"
 }
 
-// importModule notes that only an ES module can import what the code does.
-func (p *pass) importModule() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.importsModule = true
+// compiledFile takes along a file that the site's own code loads and no bundler can hold.
+func (p *pass) compiledFile(a api.OnResolveArgs, file string) api.OnResolveResult {
+	res := p.reference(file)
+	if filepath.Ext(file) == ".wasm" && a.Kind != api.ResolveJSRequireResolve {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.importsModule = true
+		if a.Kind == api.ResolveJSImportStatement {
+			res.PluginData = aModule{}
+		}
+	}
+	return res
 }
 
 // crossing decides about an import of another package.
@@ -174,8 +184,11 @@ func (p *pass) crossing(a api.OnResolveArgs, from, to pkg, file string, fromPack
 		from = pkg{} // a member that is bundled is the site's own code
 	}
 	p.external[edge{from.dir, name, to.dir}] = true
-	p.importsModule = p.importsModule || module
-	return api.OnResolveResult{Path: spec, External: true}
+	res := api.OnResolveResult{Path: spec, External: true}
+	if module {
+		p.importsModule, res.PluginData = true, aModule{}
+	}
+	return res
 }
 
 // mustCarry tells whether the site or a package's own looks ask for it to be carried.
@@ -279,6 +292,7 @@ func (p *pass) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 	if !inPackage {
 		p.referencesIn(text, a.Path)
 		p.filesIn(text, a.Path)
+		p.computedIn(text, a.Path)
 	}
 	text = p.keep(a.Path, text)
 	return api.OnLoadResult{Contents: &text, ResolveDir: filepath.Dir(a.Path), Loader: api.LoaderDefault}, nil
@@ -308,14 +322,7 @@ func (p *pass) referencesIn(text, file string) {
 	for _, m := range requireCall.FindAllStringSubmatch(text, -1) {
 		spec, dir := m[1], filepath.Dir(file)
 		if bare(spec) {
-			name := specifierName(spec)
-			if d := p.installed(dir, name); d != "" {
-				p.mu.Lock()
-				p.edges[edge{"", name, d}] = true
-				p.external[edge{"", name, d}] = true
-				p.flagged[d] = true
-				p.mu.Unlock()
-			}
+			p.namedLater(specifierName(spec), dir)
 			continue
 		}
 		for _, ext := range []string{"", ".js", ".json", ".node", ".cjs"} {
@@ -325,6 +332,24 @@ func (p *pass) referencesIn(text, file string) {
 				break
 			}
 		}
+	}
+}
+
+// computedIn carries the packages of which a source names a file by a computed path.
+func (p *pass) computedIn(text, file string) {
+	for _, m := range computedFile.FindAllStringSubmatch(text, -1) {
+		p.namedLater(m[1], filepath.Dir(file))
+	}
+}
+
+// namedLater carries a package that the site's own code in dir loads in a way that esbuild does not follow.
+func (p *pass) namedLater(name, dir string) {
+	if d := p.installed(dir, name); d != "" {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.edges[edge{"", name, d}] = true
+		p.external[edge{"", name, d}] = true
+		p.flagged[d] = true
 	}
 }
 

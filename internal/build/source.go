@@ -138,6 +138,9 @@ var (
 	computedImport  = regexp.MustCompile("import" + computed)
 )
 
+// computedFile is a require or import of a file in a package whose name is completed at run time.
+var computedFile = regexp.MustCompile("\\b(?:require|import)\\s*\\(\\s*[\"'`]((?:@[\\w.-]+/)?\\w[\\w.-]*)/[^\"'`]*(?:[\"'`]\\s*\\+|\\$\\{)")
+
 // climbs gives the dots of the computed path in a source that climb the highest. esbuild takes such a
 // path for a pattern, and walks the folder that it begins in for all that it may mean.
 func climbs(src string) (dots string, ok bool) {

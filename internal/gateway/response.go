@@ -154,8 +154,17 @@ func answerHeaders(res *result, name string) (http.Header, error) {
 			continue // multiValueHeaders win, as on Lambda
 		}
 		out.Del(k) // the same name in other letters: one value, and always the same
-		if err := add(k, res.Headers[k]); err != nil {
-			return nil, err
+		values := []json.RawMessage{res.Headers[k]}
+		if raw := values[0]; raw[0] == '[' { // several of one name, as netlify-cli has it
+			values = nil
+			if err := json.Unmarshal(raw, &values); err != nil {
+				return nil, err
+			}
+		}
+		for _, raw := range values {
+			if err := add(k, raw); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil

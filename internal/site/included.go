@@ -28,7 +28,6 @@ type File struct {
 // leads out of the repository is an error.
 func (s *Site) Expand(patterns []string) (files []File, warnings []string, err error) {
 	found, skipped := map[string]string{}, map[string]bool{}
-	var without []glob
 	for _, p := range patterns {
 		rest, negated := strings.CutPrefix(p, "!")
 		g, err := compileGlob(rest)
@@ -36,7 +35,6 @@ func (s *Site) Expand(patterns []string) (files []File, warnings []string, err e
 			return nil, nil, err
 		}
 		if negated {
-			without = append(without, g)
 			continue
 		}
 		for _, alt := range g {
@@ -53,12 +51,29 @@ func (s *Site) Expand(patterns []string) (files []File, warnings []string, err e
 			warnings = append(warnings, fmt.Sprintf("included_files: %s is left out, as it may hold credentials; name it without wildcards to take it along", name))
 		}
 	}
+	without := Without(patterns)
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		if !slices.ContainsFunc(without, func(g glob) bool { return g.match(name) }) {
+		if !without(name) {
 			files = append(files, File{Name: name, Path: found[name]})
 		}
 	}
 	return files, warnings, nil
+}
+
+// Without gives a function that tells whether a pattern with "!" in front takes a file away, whoever asked for it.
+// The patterns are such as Expand takes.
+func Without(patterns []string) func(name string) bool {
+	var globs []glob
+	for _, p := range patterns {
+		if rest, negated := strings.CutPrefix(p, "!"); negated {
+			if g, err := compileGlob(rest); err == nil {
+				globs = append(globs, g)
+			}
+		}
+	}
+	return func(name string) bool {
+		return slices.ContainsFunc(globs, func(g glob) bool { return g.match(name) })
+	}
 }
 
 // Beside gives patterns that a source wrote relative to its own folder as Expand takes them. The error is a

@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const vm = require('node:vm');
 const Module = require('node:module');
-const { pathToFileURL } = require('node:url');
+const { fileURLToPath, pathToFileURL } = require('node:url');
 
 // Packages replace these, and what is loaded after them must still be found.
 const { closeSync, openSync, readFileSync, readSync } = fs;
@@ -15,9 +15,11 @@ const own = Object.hasOwn;
 // loadPack evaluates the handler's module in the pack below root and gives its exports. code is what
 // compilePack gave for this pack: the file that holds it now, and the sizes of its parts; without it all is
 // compiled anew. rejected is called if V8 can't use some of it, which is of another build of Node then.
-function loadPack(root, code, rejected) {
+async function loadPack(root, code, rejected) {
   const pack = new Pack(root);
   if (code) pack.useCode(readFileSync(code.file), code.sizes, rejected);
+  pack.serveOthers();
+  await pack.prepare(0);
   return pack.run(0, module);
 }
 
@@ -35,6 +37,8 @@ class Pack {
   #running = []; // Module objects by index
   #failed = new Map(); // what an ES module threw, by index: it is not evaluated again
   #outside; // require for what is not in the pack
+  #before = new Map(); // ES modules that are not in the pack: what gives or throws what their import did
+  #waits; // whether any module needs one of those
   #code = []; // compiled, of each package
   #rejected; // called once
 
@@ -45,8 +49,46 @@ class Pack {
     this.#modules = index.modules;
     this.#packages = index.packages;
     this.#outside = Module.createRequire(path.join(root, index.modules[0].file));
+    this.#waits = this.#modules.some((m) => m.before);
     const count = this.#packages.map(() => 0);
     for (const m of this.#modules) m.slot = count[m.package]++;
+  }
+
+  // prepare imports the ES modules outside of the pack that a module needs, and those that it loads. They
+  // are evaluated before it, as in Node, but also before its neighbours.
+  async prepare(id) {
+    if (!this.#waits) return;
+    const needed = new Set([id]);
+    for (const id of needed) { // also of those that are added meanwhile
+      const spec = this.#modules[id];
+      for (const name of spec.before ?? []) {
+        const to = spec.outside[name];
+        if (!this.#before.has(to)) this.#before.set(to, await settled(this.#importer()(to)));
+      }
+      for (const name in spec.imports) if (!spec.dynamic?.includes(name)) needed.add(spec.imports[name]);
+    }
+  }
+
+  // serveOthers lets packages that are not in the pack require by a computed name what is: an engine for views,
+  // a driver.
+  serveOthers() {
+    const resolve = Module._resolveFilename;
+    Module._resolveFilename = (name, parent, ...more) => {
+      try {
+        return resolve(name, parent, ...more);
+      } catch (e) {
+        const id = this.#named(name);
+        if (id === undefined) throw e;
+        this.run(id, parent ?? module); // puts it where Node looks first
+        return path.join(this.#root, this.#modules[id].file);
+      }
+    };
+  }
+
+  // named gives the index of the module that a package's name means to the site's own code.
+  #named(name) {
+    if (/^[./]/.test(name)) return undefined;
+    return this.#modules.find((m) => this.#packages[m.package].name === '' && m.imports && own(m.imports, name))?.imports[name];
   }
 
   // run evaluates a module unless that was done, and gives its exports.
@@ -86,8 +128,10 @@ class Pack {
     }
     const code = this.#script(spec.package)[spec.slot];
     const require = this.#requireOf(spec, module);
-    if (spec.esm) code.call(undefined, require, module, spec.meta && this.#metaOf(module, require));
-    else code.call(module.exports, module.exports, require, module, module.filename, module.path);
+    const given = spec.esm ? [require, module] : [module.exports, require, module, module.filename, module.path];
+    if (spec.meta) given.push(this.#metaOf(module, require));
+    if (spec.import) given.push((name, options) => this.#import(spec, module, name, options));
+    code.call(spec.esm ? undefined : module.exports, ...given);
   }
 
   // script gives the functions of a package's modules.
@@ -159,7 +203,11 @@ class Pack {
       // An ES module may say what require gives (Node.js, "Loading ECMAScript modules using require()").
       return namespaces.has(exports) && own(exports, 'module.exports') ? exports['module.exports'] : exports;
     }
-    if (spec.outside && own(spec.outside, name)) return this.#outside(spec.outside[name]);
+    if (spec.outside && own(spec.outside, name)) {
+      const to = spec.outside[name];
+      const before = spec.before?.includes(name) && this.#before.get(to);
+      return before ? before() : this.#outside(to);
+    }
     return this.#requireAt(module, name)(name);
   }
 
@@ -189,13 +237,19 @@ class Pack {
     return this.#requireAt(module, name).resolve(name, options);
   }
 
-  // import is import() of a name that stands in the source.
-  async #import(spec, module, name) {
-    const id = this.#find(spec, module, name);
-    if (id !== undefined) return namespaceOf(this.run(id, module), spec.node);
-    const to = spec.outside && own(spec.outside, name) ? spec.outside[name] : name;
-    return importerAt(path.join(this.#root, this.#modules[0].file))(to);
+  // import is import(), of a name that stands in the source or was computed.
+  async #import(spec, module, name, options) {
+    const id = this.#find(spec, module, fileOf(name)) ?? this.#named(name);
+    if (id !== undefined) {
+      await this.prepare(id);
+      return namespaceOf(this.run(id, module), spec.node);
+    }
+    if (spec.outside && own(spec.outside, name)) return this.#importer()(spec.outside[name], options);
+    return /^\./.test(name) ? importerAt(module.filename)(name, options) : this.#importer()(name, options);
   }
+
+  // importer gives the import() of the handler's file.
+  #importer() { return importerAt(path.join(this.#root, this.#modules[0].file)); }
 
   #metaOf(module, require) {
     const url = pathToFileURL(module.filename).href;
@@ -216,10 +270,23 @@ function exportsOf(spec, module) {
 
 // importerAt gives the import() of a file that need not exist.
 function importerAt(filename) {
-  return new vm.Script('(name) => import(name)', {
+  return new vm.Script('(name, options) => import(name, options)', {
     filename,
     importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   }).runInThisContext();
+}
+
+// fileOf gives the path of a URL of a file, and anything else as it is.
+function fileOf(name) {
+  return /^file:/.test(name) ? fileURLToPath(name) : name;
+}
+
+// settled gives a function that gives what a module's import did, or throws it.
+function settled(promise) {
+  return promise.then((namespace) => {
+    namespaces.add(namespace);
+    return () => namespace;
+  }, (e) => () => { throw e; });
 }
 
 // What follows is called by the code that esbuild makes of import and export. Its own functions take

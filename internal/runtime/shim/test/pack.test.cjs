@@ -38,32 +38,32 @@ function compiled(dir) {
 }
 
 // load loads a pack with compiled code, and gives what was rejected.
-function load(dir, code) {
+async function load(dir, code) {
   const file = path.join(root, 'code' + count++);
   fs.writeFileSync(file, Buffer.concat(code));
   let rejected = 0;
-  const exports = loadPack(dir, { file, sizes: code.map((c) => c.length) }, () => rejected++);
+  const exports = await loadPack(dir, { file, sizes: code.map((c) => c.length) }, () => rejected++);
   return { exports, rejected };
 }
 
-test('compiled code is used', () => {
+test('compiled code is used', async () => {
   const dir = pack('exports.answer = 42;');
-  assert.deepEqual(load(dir, [compiled(dir)]), { exports: { answer: 42 }, rejected: 0 });
+  assert.deepEqual(await load(dir, [compiled(dir)]), { exports: { answer: 42 }, rejected: 0 });
 });
 
-test('compiled code of another V8, of another length and none at all are told, and do no harm', () => {
+test('compiled code of another V8, of another length and none at all are told, and do no harm', async () => {
   const otherV8 = (code) => { code[4] ^= 1; return code; }; // the hash of V8's version
   for (const [i, code] of [(dir) => otherV8(compiled(dir)), () => compiled(pack('exports.answer = "longer";')), () => Buffer.alloc(0)].entries()) {
     const dir = pack(`exports.answer = ${43 + i};`);
-    const { exports, rejected } = load(dir, [code(dir)]);
+    const { exports, rejected } = await load(dir, [code(dir)]);
     assert.equal(exports.answer, 43 + i);
     assert.equal(rejected, 1);
   }
 });
 
-test('files that are no pack are an error', () => {
-  assert.throws(() => loadPack(root), { code: 'ENOENT' });
+test('files that are no pack are an error', async () => {
+  await assert.rejects(loadPack(root), { code: 'ENOENT' });
   const dir = pack('');
   fs.writeFileSync(path.join(dir, '.weir/pack.json'), '{');
-  assert.throws(() => loadPack(dir), SyntaxError);
+  await assert.rejects(loadPack(dir), SyntaxError);
 });

@@ -3,6 +3,8 @@ package build
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -73,5 +75,24 @@ export const handler = async () => files.map(existsSync);
 		t.Error(f.Err)
 	} else if got := call(t, f); got != "[true,false,false,false,false,false,false]" {
 		t.Error(got)
+	}
+}
+
+// TestNamedFolderThatIsTooLarge: nobody asked for it, so the function is built without it and says so.
+func TestNamedFolderThatIsTooLarge(t *testing.T) {
+	dir := newSite(t, plainSite+`-- functions/fn.js --
+const fs = require('fs'), path = require('path');
+exports.handler = async (e) => [fs.existsSync(path.join(__dirname, '../photos', '0')), fs.existsSync(path.join(__dirname, '../photos', e.name ?? '1'))];
+`)
+	for i := range maxNamedFiles + 1 {
+		put(t, filepath.Join(dir, "photos", strconv.Itoa(i)), "")
+	}
+	a := build(t, dir, t.TempDir())
+	defer a.Close()
+	if got := call(t, a.Functions[0]); got != "[true,false]" {
+		t.Error(got, a.Functions[0].Err)
+	}
+	if len(a.Warnings) != 1 || !strings.Contains(a.Warnings[0], "photos: ") || !strings.Contains(a.Warnings[0], "included_files") {
+		t.Errorf("warnings %q", a.Warnings)
 	}
 }
