@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -38,6 +39,8 @@ type Options struct {
 	Headers   map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
 	Verifier  *IdentityVerifier              // nil: no token of a caller counts
 	Logger    *slog.Logger
+
+	patience time.Duration // with slow clients; 0: the constant of that name
 }
 
 type gateway struct {
@@ -48,10 +51,14 @@ type gateway struct {
 
 // New makes the handler of a site.
 func New(o Options) http.Handler {
+	o.patience = cmp.Or(o.patience, patience)
 	return &gateway{Options: o, static: static{o.Publish}, targets: newTargets(o.Configs)}
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		r.Body = newPacedBody(w, r, g.patience)
+	}
 	if !g.AllowHost(r.Host) {
 		problem(w, http.StatusMisdirectedRequest, "this server does not answer for "+printable(r.Host),
 			"call it by localhost or 127.0.0.1")
@@ -116,12 +123,13 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 	start := time.Now()
 	res, err := g.Functions.Invoke(r.Context(), inv)
 	flowing.settle(w)
+	fault := flowing.fault()
 	switch {
-	case flowing.tooLarge(): // whatever the function made of that
+	case fault != nil: // whatever the function made of that
 		if res.Stream != nil {
 			res.Stream.Body.Close()
 		}
-		err = requestTooLarge(name, limits.Request)
+		err = fault
 	case weir.ErrorCode(err) == weir.TooLarge: // the answer, not the request
 		message, remedy := messageOf(err)
 		err = &weir.Error{Code: weir.Crashed, Message: message, Remedy: remedy}
@@ -130,6 +138,10 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 		g.thrown(w, id, name, res.Error)
 	case res.Stream != nil:
 		err = g.writeStream(w, r, res.Stream, name, id, start.Add(limits.Timeout))
+		if fault := flowing.fault(); fault != nil { // it came after the answer had begun
+			g.cutOff(name, id, fault)
+			panic(http.ErrAbortHandler)
+		}
 	default:
 		err = writeResult(w, r, res.Payload, limits.Response, name)
 	}

@@ -264,6 +264,8 @@ func lambdaFail(w http.ResponseWriter, err error) {
 		lambdaError(w, http.StatusNotFound, "ResourceNotFoundException", message)
 	case weir.TooLarge:
 		lambdaError(w, http.StatusRequestEntityTooLarge, "RequestTooLargeException", message)
+	case weir.TooSlow:
+		lambdaError(w, http.StatusRequestTimeout, "RequestTimeoutException", message)
 	case weir.Invalid:
 		lambdaError(w, http.StatusBadRequest, "InvalidRequestContentException", message)
 	default:
