@@ -320,6 +320,9 @@ func (in *instance) failed(err error) error {
 		return &weir.Error{Code: weir.TimedOut,
 			Message: fmt.Sprintf("%s timed out after %.2f seconds", in.cfg.Function, in.limits.Timeout.Seconds()),
 			Remedy:  "make it faster or raise limits.timeout"}
+	case errors.Is(err, runtime.ErrWentOn):
+		return &weir.Error{Code: weir.Crashed, Message: in.cfg.Function + " went on with an invocation that nobody waited for any more",
+			Remedy: "heed the signal of the Request, the cancel of a body and the close of a responseStream"}
 	}
 	return in.crash(err, "during the invocation")
 }
