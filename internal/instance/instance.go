@@ -289,14 +289,15 @@ func (in *instance) invoke(inv weir.Invocation, done func()) (weir.Result, error
 }
 
 // begin attributes what happens from now on to an invocation. If several are in flight nobody knows whose
-// doing it is, and it is put down to the one that began last.
+// doing it is, and all of them are named.
 func (in *instance) begin(id string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.inFlight = append(in.inFlight, id)
+	all := slices.Clone(in.inFlight)
 	in.logs.begin(id)
-	in.denials.begin(id)
-	in.egress.SetInvocation(id)
+	in.denials.begin(all)
+	in.egress.SetInvocations(all...)
 }
 
 // over takes an invocation off what is in flight.
@@ -306,9 +307,11 @@ func (in *instance) over(id string) {
 	defer in.mu.Unlock()
 	i := slices.Index(in.inFlight, id)
 	in.inFlight = slices.Delete(in.inFlight, i, i+1)
-	if len(in.inFlight) == 0 {
-		in.egress.SetInvocation("")
+	rest := slices.Clone(in.inFlight)
+	if len(rest) > 0 {
+		in.denials.during(rest)
 	}
+	in.egress.SetInvocations(rest...)
 }
 
 // failed says what an error of the channel means.
