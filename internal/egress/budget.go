@@ -6,7 +6,6 @@ package egress
 import (
 	"errors"
 	"io"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,18 +84,12 @@ func (m *meters) of(rule int, b *policy.Budget) *meter {
 	return found
 }
 
-// share is what one invocation may use.
-type share struct {
-	id     string
-	meters meters
-}
-
-// shares are those of the invocations in flight, or, if there are none, of those before. The zero value is that
+// shares are what each invocation in flight may use, or, if there are none, those before. The zero value is that
 // of the import.
 type shares struct {
 	mu   sync.Mutex
-	all  []*share
-	idle bool // none is in flight
+	all  map[string]*meters // by the invocation's id
+	idle bool               // none is in flight
 }
 
 // set names the invocations in flight. Calls that are still under way count on what they began with.
@@ -110,13 +103,10 @@ func (s *shares) set(ids []string) {
 	if s.idle = len(ids) == 0; s.idle {
 		return
 	}
-	s.all = nil
+	s.all = map[string]*meters{}
 	for _, id := range ids {
-		i := slices.IndexFunc(before, func(old *share) bool { return old.id == id })
-		if i < 0 {
-			s.all = append(s.all, &share{id: id})
-		} else {
-			s.all = append(s.all, before[i])
+		if s.all[id] = before[id]; s.all[id] == nil {
+			s.all[id] = &meters{}
 		}
 	}
 }
@@ -125,12 +115,12 @@ func (s *shares) set(ids []string) {
 func (s *shares) of(rule int, b *policy.Budget) []*meter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.all) == 0 {
-		s.all = []*share{{}}
+	if s.all == nil {
+		s.all = map[string]*meters{"": {}}
 	}
 	var out []*meter
-	for _, one := range s.all {
-		out = append(out, one.meters.of(rule, b))
+	for _, m := range s.all {
+		out = append(out, m.of(rule, b))
 	}
 	return out
 }

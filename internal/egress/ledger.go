@@ -4,7 +4,6 @@ package egress
 // and a hostile function must not be able to turn that into a flood.
 
 import (
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -58,10 +57,10 @@ type what struct{ kind, method, target, reason, rule string }
 func (l *ledger) during(requests []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.requests
+	ended := len(requests) > 0 && len(requests) < len(l.requests)
 	l.requests, l.invoked = requests, l.invoked || len(requests) > 0
-	if len(requests) > 0 && !slices.ContainsFunc(requests, func(id string) bool { return !slices.Contains(before, id) }) {
-		return // one has ended, and the others go on
+	if ended {
+		return // the others go on
 	}
 	for f := range fates {
 		t := &l.tallies[f]

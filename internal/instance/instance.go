@@ -44,6 +44,7 @@ type instance struct {
 	denials *denials
 	grants  map[string][]string // canonical patterns of what it may "read", "write" and "exec"
 	traces  traces
+	tag     string // of what it prints, "" if it has one invocation at a time
 	once    sync.Once
 
 	mu       sync.Mutex
@@ -86,6 +87,9 @@ func newInstance(ctx context.Context, p *Pool) (*instance, error) {
 func blankInstance(p *Pool) (*instance, *sandbox.Spec) {
 	in := &instance{id: newID(), pool: p, cfg: &p.cfg, limits: p.limits, memory: startMemory, code: p.cfg.code.get()}
 	in.denials = newDenials(in)
+	if p.how.Concurrency > 1 {
+		in.tag = rand.Text()
+	}
 	spec := in.cfg.spec()
 	in.grants = map[string][]string{"read": spec.Read, "write": spec.Write, "exec": spec.Exec}
 	return in, spec
@@ -138,7 +142,7 @@ func (in *instance) codeFile() string {
 // connect makes the process this function's: its three ways out, which are egress, channel and output,
 // begin to be served.
 func (in *instance) connect() error {
-	in.logs.adopt(in.cfg.Log, Line{Function: in.cfg.Function, Instance: in.id}, in.limits.Log)
+	in.logs.adopt(in.cfg.Log, Line{Function: in.cfg.Function, Instance: in.id}, in.limits.Log, in.tag)
 	if err := in.egress.Bind(in.cfg.Egress, in.id); err != nil {
 		return err
 	}
@@ -210,7 +214,7 @@ func inTmp(grant string) bool { return grant == tmpDir || strings.HasPrefix(gran
 // request is what the shim is told before there is any of the function's code.
 func (in *instance) request() runtime.LoadRequest {
 	return runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
-		Node: in.cfg.Node, Words: in.words(), Code: in.code, CodeFile: in.codeFile()}
+		Node: in.cfg.Node, Tag: in.tag, Words: in.words(), Code: in.code, CodeFile: in.codeFile()}
 }
 
 // load has the function's code imported.
@@ -276,10 +280,10 @@ func (in *instance) invoke(inv weir.Invocation, done func()) (weir.Result, error
 	}
 	if res.Error != nil {
 		nameLimit(res.Error, in.limits)
-		in.logs.charge(res.Error)
+		in.logs.charge(inv.ID, res.Error)
 	}
 	if res.Stream != nil {
-		res.Stream.Body = &streamBody{res.Stream.Body, in}
+		res.Stream.Body = &streamBody{res.Stream.Body, in, inv.ID}
 	}
 	if over {
 		in.over(inv.ID)
@@ -295,7 +299,7 @@ func (in *instance) begin(id string) {
 	defer in.mu.Unlock()
 	in.inFlight = append(in.inFlight, id)
 	all := slices.Clone(in.inFlight)
-	in.logs.begin(id)
+	in.logs.begin(id, all)
 	in.denials.begin(all)
 	in.egress.SetInvocations(all...)
 }
@@ -309,6 +313,7 @@ func (in *instance) over(id string) {
 	in.inFlight = slices.Delete(in.inFlight, i, i+1)
 	rest := slices.Clone(in.inFlight)
 	if len(rest) > 0 {
+		in.logs.over(id, rest)
 		in.denials.during(rest)
 	}
 	in.egress.SetInvocations(rest...)
@@ -334,6 +339,7 @@ func (in *instance) failed(err error) error {
 type streamBody struct {
 	io.ReadCloser
 	in *instance
+	id string // of the invocation
 }
 
 func (b *streamBody) Read(p []byte) (int, error) {
@@ -344,7 +350,7 @@ func (b *streamBody) Read(p []byte) (int, error) {
 		return n, err
 	case errors.As(err, &thrown):
 		nameLimit(thrown, b.in.limits)
-		b.in.logs.charge(thrown)
+		b.in.logs.charge(b.id, thrown)
 		return n, err
 	}
 	return n, b.in.failed(err)
