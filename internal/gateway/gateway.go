@@ -45,14 +45,14 @@ type Options struct {
 
 type gateway struct {
 	Options
-	static  static
-	targets []target
+	static static
+	routes *routes
 }
 
 // New makes the handler of a site.
 func New(o Options) http.Handler {
 	o.patience = cmp.Or(o.patience, patience)
-	return &gateway{Options: o, static: static{o.Publish}, targets: newTargets(o.Configs)}
+	return &gateway{Options: o, static: static{o.Publish}, routes: newRoutes(o.Configs)}
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
