@@ -220,7 +220,7 @@ func (in *instance) request() runtime.LoadRequest {
 // load has the function's code imported.
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
-	_, err := in.conn.Load(in.request(), time.Now().Add(loadTime))
+	_, err := in.conn.Load(in.request(), time.Now().Add(in.cfg.loadTime))
 	in.look()
 	if err == nil {
 		return nil
@@ -238,7 +238,7 @@ func (in *instance) load() error {
 		return e
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &weir.Error{Code: weir.Broken,
-			Message: fmt.Sprintf("%s can't be loaded: importing it took longer than %s", in.cfg.Function, loadTime),
+			Message: fmt.Sprintf("%s can't be loaded: importing it took longer than %s", in.cfg.Function, in.cfg.loadTime),
 			Remedy:  "do the slow work in the handler"}
 	default:
 		return in.crash(err, "while it was loaded")
