@@ -22,7 +22,7 @@ type LoadRequest struct {
 	Limits  weir.Limits
 	Node    Node
 	Words   Words
-	Code    *Code // compiled ahead; nil: nothing
+	Code    *Code  // compiled ahead; nil: nothing
 	Tag     string // begins the marks in what is printed that say which invocation printed it; "": there are none
 	// CodeFile is where Code.Data lies, as the process sees it.
 	CodeFile string
