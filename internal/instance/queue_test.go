@@ -195,3 +195,22 @@ func TestTurnThatComesTooLate(t *testing.T) {
 		t.Errorf("the next caller got %s", got)
 	}
 }
+
+// TestWhoWaitsSharesWhatStarts: an instance that starts for one caller has room for others that wait, and they need
+// not wait for the first to be done.
+func TestWhoWaitsSharesWhatStarts(t *testing.T) {
+	w := newWorld(t, FleetOptions{})
+	p := w.pool(&policy.Policy{Function: "f", Running: weir.Running{Concurrency: 3}, Limits: weir.Limits{Timeout: 20 * time.Second}}, `
+let n = 0, all;
+const met = new Promise((r) => { all = r; });
+exports.handler = async () => { if (++n === 3) all(); await met; return 1; };`, func(cfg *Config) { cfg.Max = 1 })
+	var callers sync.WaitGroup
+	for range 3 {
+		callers.Go(func() {
+			if code, _ := invoke(t, p, "{}"); code != "" {
+				t.Errorf("a caller got %q", code)
+			}
+		})
+	}
+	callers.Wait()
+}
