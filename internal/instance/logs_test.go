@@ -189,8 +189,10 @@ let arrived = 0, both;
 const met = new Promise((r) => { both = r; });
 exports.handler = async (e) => {
   if (e === 'alone') return;
+  const waiting = setInterval(() => {}, 1000); // else nothing could come any more that answers
   if (++arrived === 2) both();
   await met;
+  clearInterval(waiting);
   console.log('log %s', e);
   await wait(10);
   console.error(e + ' first\n' + e + ' second');

@@ -203,7 +203,13 @@ func TestWhoWaitsSharesWhatStarts(t *testing.T) {
 	p := w.pool(&policy.Policy{Function: "f", Running: weir.Running{Concurrency: 3}, Limits: weir.Limits{Timeout: 20 * time.Second}}, `
 let n = 0, all;
 const met = new Promise((r) => { all = r; });
-exports.handler = async () => { if (++n === 3) all(); await met; return 1; };`, func(cfg *Config) { cfg.Max = 1 })
+exports.handler = async () => {
+  const waiting = setInterval(() => {}, 1000); // else nothing could come any more that answers
+  if (++n === 3) all();
+  await met;
+  clearInterval(waiting);
+  return 1;
+};`, func(cfg *Config) { cfg.Max = 1 })
 	var callers sync.WaitGroup
 	for range 3 {
 		callers.Go(func() {
