@@ -175,6 +175,12 @@ func TestTurnThatComesTooLate(t *testing.T) {
 		in, _, err = p.await(gone, caller)
 		return in, err
 	}
+	w.fleet.mu.Lock()
+	p.count()
+	w.fleet.mu.Unlock()
+	if p.giveBack(nil); p.running != 0 || w.fleet.instances != 0 {
+		t.Errorf("the right to start one is lost: %d are counted", p.running)
+	}
 	for range 50 { // which of the two is seen first is left to chance
 		in, err := late()
 		if err == nil {
@@ -193,6 +199,17 @@ func TestTurnThatComesTooLate(t *testing.T) {
 	}
 	if got, _ := call(t, p, "{}"); got != "1" {
 		t.Errorf("the next caller got %s", got)
+	}
+	w.fleet.mu.Lock()
+	first, next := p.enqueue(), p.enqueue()
+	w.fleet.serveWaiting()
+	w.fleet.mu.Unlock()
+	p.giveBack(<-first.turn)
+	select {
+	case in := <-next.turn:
+		p.release(in)
+	default:
+		t.Error("the next in the queue is not served")
 	}
 }
 
