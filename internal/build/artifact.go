@@ -163,7 +163,7 @@ func writeSource(to string, src source) (contentFile, error) {
 }
 
 // writeFile writes a new file that everybody may read, whatever the umask says: sandboxes run as
-// another user. Files are not synced one by one: what a power cut leaves torn, Open finds.
+// another user. Files are not synced one by one: what a power cut leaves torn, open finds.
 func writeFile(to string, from io.Reader, exec bool) error {
 	if err := makeDirs(filepath.Dir(to)); err != nil {
 		return err
@@ -196,26 +196,12 @@ func makeDirs(dir string) error {
 
 var validID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// Open reads the artifact in dir and checks every file of it: one that is missing, changed or not
-// the artifact's is an error. The result must be closed; it has no broken functions, which an
-// artifact does not hold.
-func Open(dir string) (*Artifact, error) {
-	held, err := lease(dir)
-	if err != nil {
-		return nil, err
-	}
-	a, err := open(dir, held)
-	if err != nil {
-		held.Close()
-	}
-	return a, err
-}
-
 // Close gives the artifact back. It is removed unless somebody else has it.
 func (a *Artifact) Close() { end(a.held, a.Dir) }
 
-// open is Open with a lease, which is the artifact's from then on. After an error it is still the
-// caller's.
+// open reads the artifact in dir and checks every file of it: one that is missing, changed or not
+// the artifact's is an error. The lease on it is the artifact's from then on; after an error it is still the
+// caller's. The result must be closed; it has no broken functions, which an artifact does not hold.
 func open(dir string, held *os.File) (*Artifact, error) {
 	id := filepath.Base(dir)
 	manifest, err := os.ReadFile(filepath.Join(dir, manifestName))

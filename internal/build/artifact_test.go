@@ -80,14 +80,14 @@ func TestDamagedArtifactsAreFoundAndReplaced(t *testing.T) {
 			if err := damage(a.Dir); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Open(a.Dir); err == nil {
-				t.Error("Open takes a damaged artifact")
+			if _, err := openDir(a.Dir); err == nil {
+				t.Error("a damaged artifact is taken")
 			}
 			again := build(t, dir, state)
 			if again.Dir != a.Dir {
 				t.Errorf("the artifact moved from %s to %s", a.Dir, again.Dir)
 			}
-			if _, err := Open(again.Dir); err != nil {
+			if _, err := openDir(again.Dir); err != nil {
 				t.Error(err)
 			}
 			if left, _ := filepath.Glob(state + "/artifacts/.*"); len(left) > 0 {
@@ -99,7 +99,7 @@ func TestDamagedArtifactsAreFoundAndReplaced(t *testing.T) {
 
 func TestOpenGivesTheBundles(t *testing.T) {
 	a := build(t, newSite(t, small), t.TempDir())
-	b, err := Open(a.Dir)
+	b, err := openDir(a.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,4 +227,17 @@ func FuzzParseManifest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// openDir opens the artifact in a folder.
+func openDir(dir string) (*Artifact, error) {
+	held, err := lease(dir)
+	if err != nil {
+		return nil, err
+	}
+	a, err := open(dir, held)
+	if err != nil {
+		held.Close()
+	}
+	return a, err
 }

@@ -25,7 +25,7 @@ exports.handler = async () => ({ statusCode: 200 });
 	if a.ID == other.ID {
 		t.Error("two paths make one artifact")
 	}
-	opened, err := Open(a.Dir)
+	opened, err := openDir(a.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func inStore(t *testing.T, state string) []string {
 func TestAnArtifactLastsAsLongAsSomebodyUsesIt(t *testing.T) {
 	dir, state := newSite(t, small), t.TempDir()
 	one, two := build(t, dir, state), build(t, dir, state)
-	three, err := Open(one.Dir)
+	three, err := openDir(one.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestAnArtifactLastsAsLongAsSomebodyUsesIt(t *testing.T) {
 	if left := inStore(t, state); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := Open(three.Dir); err == nil {
+	if _, err := openDir(three.Dir); err == nil {
 		t.Error("an artifact that is gone can be opened")
 	}
 }
@@ -71,7 +71,7 @@ func TestAnArtifactReplacedMeanwhileIsNotRemoved(t *testing.T) {
 	put(t, filepath.Join(a.Dir, "functions/a/functions/a.js"), "damaged")
 	b := build(t, dir, state)
 	a.Close()
-	if _, err := Open(b.Dir); err != nil {
+	if _, err := openDir(b.Dir); err != nil {
 		t.Error(err)
 	}
 }
@@ -116,7 +116,7 @@ func TestAnArtifactReplacedWhileItIsCheckedIsKept(t *testing.T) {
 				t.Error("the new artifact was replaced while it was used")
 			}
 			b.Close()
-			if again, err := Open(a.Dir); err != nil {
+			if again, err := openDir(a.Dir); err != nil {
 				t.Errorf("it is gone while it is used: %v", err)
 			} else {
 				again.Close()

@@ -74,7 +74,7 @@ func runInvoke(ctx context.Context, s *streams, f *siteFlags, dir, name string, 
 	if f.records.toStdout() {
 		return &usageError{errors.New("standard output is for what the function gives: name a file for --records")}
 	}
-	f.only = name
+	f.only, f.records.once = name, true
 	d, closeAll, err := f.open(ctx, s, dir, "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type recordFlags struct {
 	webhook    string
 	secretFile string
 	given      func(flag string) bool // tells whether it was
+	once       bool                   // there is one invocation, and the command itself tells how it ended
 }
 
 func (f *recordFlags) register(c *cobra.Command) {
@@ -55,7 +56,11 @@ type sink interface {
 // open gives a recorder that sends records to people (the log) and to wherever the flags say. The caller
 // must call the function it gets, which ends them in order.
 func (f *recordFlags) open(s *streams, logger *slog.Logger, stateDir string) (record.Recorder, func(), error) {
-	sinks := []sink{record.NewLog(logger)}
+	toLog := record.NewLog(logger)
+	sinks := []sink{toLog}
+	if f.once {
+		sinks[0] = denialsOnly{toLog}
+	}
 	closeAll := func() {
 		for _, k := range sinks {
 			if err := k.Close(); err != nil {
@@ -83,6 +88,11 @@ func (f *recordFlags) open(s *streams, logger *slog.Logger, stateDir string) (re
 	}
 	return record.Multi(recorders...), closeAll, nil
 }
+
+// denialsOnly does not tell in the log how an invocation ended.
+type denialsOnly struct{ *record.Log }
+
+func (denialsOnly) Invoked(record.Invocation) {}
 
 // primary gives what --records asks for, nil if nothing is asked for.
 func (f *recordFlags) primary(s *streams, logger *slog.Logger, stateDir string) (sink, error) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -114,8 +115,16 @@ func printLines(w io.Writer) func(instance.Line) {
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Fprintf(w, "%s %s/%s %s %s | %s\n", l.Time.Format("15:04:05.000"), l.Function, l.Instance,
-			orDash(l.Request), l.Stream, l.Text)
+			printedBy(l), l.Stream, l.Text)
 	}
+}
+
+// printedBy names the request of a line, or those of which it is one.
+func printedBy(l instance.Line) string {
+	if len(l.Among) > 0 {
+		return "one-of:" + strings.Join(l.Among, ",")
+	}
+	return orDash(l.Request)
 }
 
 func orDash(s string) string {

@@ -70,8 +70,8 @@ func TestChildIsItsOwn(t *testing.T) {
 	if name, _ := b.names.name(late); name != "" {
 		t.Errorf("a sibling's address is %q", name)
 	}
-	a.SetInvocation("1")
-	b.SetInvocation("2")
+	a.SetInvocations("1")
+	b.SetInvocations("2")
 	for _, s := range []*Sandbox{a, b} {
 		s.tooMany()
 	}

@@ -45,6 +45,13 @@ func (m *meter) call(length int64) bool {
 	return true
 }
 
+// uncall takes back what call has counted.
+func (m *meter) uncall() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls--
+}
+
 // take counts bytes; false if they are too many, and then they are not counted.
 func (m *meter) take(n int) bool {
 	m.mu.Lock()
@@ -63,13 +70,6 @@ type meters struct {
 	byRule map[int]*meter
 }
 
-// reset makes all budgets whole. Calls that are still under way count on what they began with.
-func (m *meters) reset() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.byRule = nil
-}
-
 func (m *meters) of(rule int, b *policy.Budget) *meter {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,14 +84,78 @@ func (m *meters) of(rule int, b *policy.Budget) *meter {
 	return found
 }
 
+// shares are what each invocation in flight may use, or, if there are none, those before. The zero value is that
+// of the import.
+type shares struct {
+	mu   sync.Mutex
+	all  map[string]*meters // by the invocation's id
+	idle bool               // none is in flight
+}
+
+// set names the invocations in flight. Calls that are still under way count on what they began with.
+func (s *shares) set(ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.all
+	if s.idle {
+		before = nil
+	}
+	if s.idle = len(ids) == 0; s.idle {
+		return
+	}
+	s.all = map[string]*meters{}
+	for _, id := range ids {
+		if s.all[id] = before[id]; s.all[id] == nil {
+			s.all[id] = &meters{}
+		}
+	}
+}
+
+// of gives what counts a call by a rule.
+func (s *shares) of(rule int, b *policy.Budget) []*meter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = map[string]*meters{"": {}}
+	}
+	var out []*meter
+	for _, m := range s.all {
+		out = append(out, m.of(rule, b))
+	}
+	return out
+}
+
 // account is that of one call with the budget of the rule that allowed it. A nil account has no bound.
 type account struct {
-	conn  *conn
-	req   *policy.Request
-	over  policy.Decision // what becomes of it when the budget is used up
-	meter *meter
-	once  sync.Once
-	cut   atomic.Bool
+	conn   *conn
+	req    *policy.Request
+	over   policy.Decision // what becomes of it when the budget is used up
+	meters []*meter        // each must have room
+	once   sync.Once
+	cut    atomic.Bool
+}
+
+// call counts the call; if it is one too many for any meter, it counts for none.
+func (a *account) call(length int64) bool {
+	for i, m := range a.meters {
+		if m.call(length) {
+			continue
+		}
+		for _, counted := range a.meters[:i] {
+			counted.uncall()
+		}
+		return false
+	}
+	return true
+}
+
+func (a *account) take(n int) bool {
+	for _, m := range a.meters {
+		if !m.take(n) {
+			return false
+		}
+	}
+	return true
 }
 
 // charge opens the account of a call that is allowed, and counts the call. If that is one too many, the
@@ -104,13 +168,14 @@ func (c *conn) charge(req *policy.Request, length int64, d policy.Decision) (*ac
 	if b == nil {
 		return nil, d
 	}
-	all := &c.sandbox.meters
-	if b.Per == policy.PerMinute {
-		all = &c.sandbox.function.meters
-	}
 	over := policy.Decision{Rule: -1, Nearest: d.Rule, Reason: policy.OverBudget}
-	a := &account{conn: c, req: req, over: over, meter: all.of(d.Rule, b)}
-	if !a.meter.call(length) {
+	a := &account{conn: c, req: req, over: over}
+	if b.Per == policy.PerMinute {
+		a.meters = []*meter{c.sandbox.function.meters.of(d.Rule, b)}
+	} else {
+		a.meters = c.sandbox.shares.of(d.Rule, b)
+	}
+	if !a.call(length) {
 		return nil, over
 	}
 	return a, d
@@ -119,7 +184,7 @@ func (c *conn) charge(req *policy.Request, length int64, d policy.Decision) (*ac
 // spend counts bytes of a body, of either direction; false if the transfer is to be cut. That is recorded
 // once for a call.
 func (a *account) spend(n int) bool {
-	if a == nil || a.meter.take(n) {
+	if a == nil || a.take(n) {
 		return true
 	}
 	s := a.conn.sandbox

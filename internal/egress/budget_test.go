@@ -22,7 +22,7 @@ func budgetWorld(t *testing.T, mode policy.Mode, handler http.Handler, budget po
 func TestBudgetOfCalls(t *testing.T) {
 	w := budgetWorld(t, policy.Enforce, nil, policy.Budget{MaxCalls: 2}, "GET https://api.test/*", "GET https://other.test/*")
 	for _, two := range []bool{false, true} {
-		w.sandbox.SetInvocation("req-" + fmt.Sprint(two))
+		w.sandbox.SetInvocations("req-" + fmt.Sprint(two))
 		c := w.client(two)
 		for i := range 3 {
 			resp, body := w.do(c, "GET", fmt.Sprintf("https://api.test/%d?secret", i), "")
@@ -41,7 +41,7 @@ func TestBudgetOfCalls(t *testing.T) {
 			t.Errorf("one rule's budget is another's: %d", resp.StatusCode)
 		}
 		// What runs between two invocations has no budget of its own.
-		w.sandbox.SetInvocation("")
+		w.sandbox.SetInvocations()
 		if resp, _ := w.do(c, "GET", "https://api.test/late", ""); resp.StatusCode != 403 {
 			t.Errorf("after the invocation: %d", resp.StatusCode)
 		}
@@ -98,7 +98,7 @@ func TestBudgetOfBytes(t *testing.T) {
 	}), policy.Budget{MaxBytes: 1000}, "POST https://api.test/upload", "GET https://api.test/*")
 	for i, two := range []bool{false, true} {
 		c := w.client(two)
-		begin := func() { w.sandbox.SetInvocation(fmt.Sprintf("bytes-%d-%d", i, time.Now().UnixNano())) }
+		begin := func() { w.sandbox.SetInvocations(fmt.Sprintf("bytes-%d-%d", i, time.Now().UnixNano())) }
 		begin()
 		if resp, body := w.do(c, "POST", "https://api.test/upload", strings.Repeat("a", 900)); resp.StatusCode != 200 || body != "900" {
 			t.Errorf("within the budget: %d %s", resp.StatusCode, body)
@@ -187,5 +187,29 @@ func TestMonitoredBudget(t *testing.T) {
 	w.monitoredAs("http", "https://api.test/third")
 	if d := w.records.all(); len(d) > 0 {
 		t.Errorf("%+v", d)
+	}
+}
+
+// TestBudgetOfOverlappingInvocations: a call counts for each that it may have been, and one that finds no room
+// counts for none; nobody gets a budget anew because another one begins.
+func TestBudgetOfOverlappingInvocations(t *testing.T) {
+	w := budgetWorld(t, policy.Enforce, nil, policy.Budget{MaxCalls: 2}, "GET https://api.test/*")
+	c := w.client(false)
+	for _, step := range []struct {
+		flight []string
+		want   []int
+	}{
+		{[]string{"a"}, []int{200}},
+		{[]string{"a", "b"}, []int{200, 403}}, // a has used all of its own
+		{[]string{"b"}, []int{200, 403}},      // b the half
+		{nil, []int{403}},
+		{[]string{"a"}, []int{200, 200, 403}},
+	} {
+		w.sandbox.SetInvocations(step.flight...)
+		for _, want := range step.want {
+			if resp, body := w.do(c, "GET", "https://api.test/x", ""); resp.StatusCode != want {
+				t.Errorf("%v: %d %s, want %d", step.flight, resp.StatusCode, body, want)
+			}
+		}
 	}
 }

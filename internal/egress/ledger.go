@@ -36,10 +36,10 @@ type ledger struct {
 	function string
 	instance string
 
-	mu      sync.Mutex
-	request string // the invocation in flight
-	invoked bool   // one has been, so the import is over
-	tallies [fates]tally
+	mu       sync.Mutex
+	requests []string // the invocations in flight
+	invoked  bool     // one has been, so the import is over
+	tallies  [fates]tally
 }
 
 // tally is what an invocation has recorded of one fate.
@@ -53,18 +53,21 @@ type tally struct {
 // what is the same in decisions that repeat.
 type what struct{ kind, method, target, reason, rule string }
 
-// begin names the invocation that is now in flight, "" for none.
-func (l *ledger) begin(request string) {
+// during names the invocations that are now in flight.
+func (l *ledger) during(requests []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ended := len(requests) > 0 && len(requests) < len(l.requests)
+	l.requests, l.invoked = requests, l.invoked || len(requests) > 0
+	if ended {
+		return // the others go on
+	}
 	for f := range fates {
 		t := &l.tallies[f]
 		l.flush(f)
 		t.count = 0
 		clear(t.seen)
 	}
-	l.request = request
-	l.invoked = l.invoked || request != ""
 }
 
 // write records a denial.
@@ -132,7 +135,8 @@ func (l *ledger) add(f fate, r record.Decision) {
 // signed says when, and who tried.
 func (l *ledger) signed(r record.Decision) record.Decision {
 	r.Time = time.Now()
-	r.Function, r.Instance, r.Request, r.Import, r.Source = l.function, l.instance, l.request, !l.invoked, record.Egress
+	r.Function, r.Instance, r.Import, r.Source = l.function, l.instance, !l.invoked, record.Egress
+	r.During(l.requests)
 	return r
 }
 

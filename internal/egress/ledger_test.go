@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,7 @@ func TestWhatIsAllowedHidesNothing(t *testing.T) {
 	if d := w.records.all(); len(d) != 1 || d[0].Target != "https://evil.test/" {
 		t.Errorf("the denial is lost: %+v", d)
 	}
-	w.sandbox.SetInvocation("req-2")
+	w.sandbox.SetInvocations("req-2")
 	list := w.records.of(record.Allow, "")
 	if len(list) != 3*maxRecords {
 		t.Errorf("%d records", len(list))
@@ -97,9 +98,9 @@ func TestImport(t *testing.T) {
 		s.passed(record.Decision{Kind: "tcp", Target: "api.test:443"}, &req, policy.Decision{Allow: true, Rule: -1})
 	}
 	try()
-	s.SetInvocation("req-1")
+	s.SetInvocations("req-1")
 	try()
-	s.SetInvocation("")
+	s.SetInvocations()
 	try()
 	var got []string
 	w.records.mu.Lock()
@@ -109,5 +110,38 @@ func TestImport(t *testing.T) {
 	}
 	if want := "[denytrue allowtrue denyfalsereq-1 allowfalsereq-1 denyfalse allowfalse]"; fmt.Sprint(got) != want {
 		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+// TestRecordsNameAllInFlight: what one of several invocations tried is put down to all that it may have been, and to
+// none if they are too many.
+func TestRecordsNameAllInFlight(t *testing.T) {
+	w := newWorld(t, config{rules: []string{charge}})
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprint("m", i))
+	}
+	for i, ids := range [][]string{{"a"}, {"a", "b"}, {"b"}, nil, many} {
+		w.sandbox.SetInvocations(ids...)
+		target := fmt.Sprint("evil.test:", i)
+		w.sandbox.ledger.writeOnce(record.Decision{Kind: "tcp", Target: target, Reason: "no rule"})
+		w.sandbox.ledger.writeOnce(record.Decision{Kind: "tcp", Target: "again.test:1", Reason: "no rule"})
+		want := ids
+		if len(ids) > 32 {
+			want = nil
+		}
+		d := w.denied(target, func(d record.Decision) bool { return d.Target == target && slices.Equal(d.Among(), want) })
+		if d.Import || (d.Request != "") != (len(ids) == 1) {
+			t.Errorf("%v: %+v", ids, d)
+		}
+	}
+	again := 0
+	for _, d := range w.records.all() {
+		if d.Target == "again.test:1" {
+			again++
+		}
+	}
+	if again != 4 { // the end of one invocation begins none
+		t.Errorf("one denial was recorded %d times", again)
 	}
 }

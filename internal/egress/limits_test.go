@@ -121,7 +121,7 @@ func TestFloodOfDenials(t *testing.T) {
 	if n := len(w.records.all()); n != maxRecords {
 		t.Errorf("%d records", n)
 	}
-	w.sandbox.SetInvocation("req-2")
+	w.sandbox.SetInvocations("req-2")
 	all := w.records.all()
 	if last := all[len(all)-1]; len(all) != maxRecords+1 || last.Request != "req-1" || !strings.Contains(last.Reason, "the last of 50 further") {
 		t.Errorf("%d records, the last %+v", len(all), last)

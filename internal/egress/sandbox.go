@@ -41,7 +41,7 @@ type Sandbox struct {
 	ledger   *ledger
 	mark     string        // of the responses that are the egress's own refusals; see deniedHeader
 	told     func(Refusal) // may be nil
-	meters   meters        // of budgets for one invocation
+	shares   shares        // of budgets for one invocation
 	ipv6     atomic.Bool   // the sandbox has IPv6 to connect with
 	requests slots         // HTTP requests being served
 	refusals slots         // HTTP requests beyond that, which are being refused
@@ -134,13 +134,12 @@ func (s *Sandbox) Mark() string { return s.mark }
 // f is called from several goroutines and must not block. OnRefusal must be called before Serve.
 func (s *Sandbox) OnRefusal(f func(Refusal)) { s.told = f }
 
-// SetInvocation names the invocation that runs now, for records; "" for none. With a new one, budgets
-// for an invocation are whole again; what comes between two counts for the one before.
-func (s *Sandbox) SetInvocation(id string) {
-	if id != "" {
-		s.meters.reset()
-	}
-	s.ledger.begin(id)
+// SetInvocations names the invocations that run now, for records. One that is new has whole budgets. What comes
+// while several run counts for each of them, as nobody knows whose doing it is; what comes while none does, for
+// those before.
+func (s *Sandbox) SetInvocations(ids ...string) {
+	s.shares.set(ids)
+	s.ledger.during(ids)
 }
 
 // Serve takes what the sandbox captured: TCP connections, whose local address is the one that was
@@ -179,7 +178,7 @@ func (s *Sandbox) Close() {
 	for c := range open {
 		c.Close()
 	}
-	s.ledger.begin("")
+	s.ledger.during(nil)
 }
 
 // keep notes what Close has to close. It is closed at once if the sandbox is closed already.

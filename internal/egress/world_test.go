@@ -249,7 +249,7 @@ func (w *world) start(told func(Refusal)) {
 		w.tb.Fatal(err)
 	}
 	w.sandbox.OnRefusal(told)
-	w.sandbox.SetInvocation("req-1")
+	w.sandbox.SetInvocations("req-1")
 	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		w.tb.Fatal(err)

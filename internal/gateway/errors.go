@@ -23,6 +23,8 @@ func Status(c weir.Code) int {
 		return http.StatusForbidden
 	case weir.TooLarge:
 		return http.StatusRequestEntityTooLarge
+	case weir.TooSlow:
+		return http.StatusRequestTimeout
 	case weir.TimedOut:
 		return http.StatusGatewayTimeout
 	case weir.Crashed, weir.Broken:
@@ -94,9 +96,18 @@ func readAll(r io.Reader, length int64, name string, limit int64) ([]byte, error
 	case errors.As(err, &tooLarge):
 		return nil, requestTooLarge(name, limit)
 	case err != nil:
-		return nil, &weir.Error{Code: weir.Invalid, Message: "the request's body ended early", Err: err}
+		return nil, bodyError(err)
 	}
 	return b, nil
+}
+
+// bodyError says what an error means that a request's body ended with.
+func bodyError(err error) error {
+	var known *weir.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return &weir.Error{Code: weir.Invalid, Message: "the request's body ended early", Err: err}
 }
 
 // printable makes hostile text safe to show on one line. It escapes nothing: who writes it as JSON or to a

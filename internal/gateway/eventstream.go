@@ -31,15 +31,15 @@ func (i *invoked) writeEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.Body.Close()
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(i.start.Add(i.limits.Timeout + writeGrace))
 	defer control.SetWriteDeadline(time.Time{})
 	stop := context.AfterFunc(r.Context(), func() { s.Body.Close() })
 	defer stop()
-	chunks := chunkWriter{w}
+	chunks, deadline := chunkWriter{w}, i.start.Add(i.limits.Timeout+writeGrace)
+	i.hurry(control, deadline)
 	if _, err := chunks.Write(append(s.Head, headEnd...)); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	err := copyFlushing(chunks, control, s.Body)
+	err := i.copyFlushing(chunks, control, s.Body, deadline)
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -4,7 +4,9 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -38,22 +40,28 @@ type Options struct {
 	Headers   map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
 	Verifier  *IdentityVerifier              // nil: no token of a caller counts
 	Logger    *slog.Logger
+
+	patience time.Duration // with slow clients; 0: the constant of that name
 }
 
 type gateway struct {
 	Options
-	static  static
-	targets []target
+	static static
+	routes *routes
 }
 
 // New makes the handler of a site.
 func New(o Options) http.Handler {
-	return &gateway{Options: o, static: static{o.Publish}, targets: newTargets(o.Configs)}
+	o.patience = cmp.Or(o.patience, patience)
+	return &gateway{Options: o, static: static{o.Publish}, routes: newRoutes(o.Configs)}
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		r.Body = newPacedBody(w, r, g.patience)
+	}
 	if !g.AllowHost(r.Host) {
-		problem(w, http.StatusMisdirectedRequest, "this server does not answer for "+printable(r.Host),
+		g.refuse(w, http.StatusMisdirectedRequest, "", "this server does not answer for "+printable(r.Host),
 			"call it by localhost or 127.0.0.1")
 		return
 	}
@@ -74,10 +82,10 @@ func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
 		g.function(w, r, m)
 	case len(allowed) > 0:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		problem(w, http.StatusMethodNotAllowed, "the function has no method "+printable(r.Method), "")
+		g.refuse(w, http.StatusMethodNotAllowed, "", "no function has the method "+printable(r.Method)+" at "+printable(r.URL.Path), "")
 	case strings.HasPrefix(r.URL.Path, functionsPath):
 		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, functionsPath), "/")
-		problem(w, http.StatusNotFound, "the function "+printable(name)+" has no default URL", "call it by the path that its config names")
+		g.refuse(w, http.StatusNotFound, name, "the function "+printable(name)+" has no default URL", "call it by the path that its config names")
 	default:
 		g.static.ServeHTTP(w, r)
 	}
@@ -116,12 +124,13 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 	start := time.Now()
 	res, err := g.Functions.Invoke(r.Context(), inv)
 	flowing.settle(w)
+	fault := flowing.fault()
 	switch {
-	case flowing.tooLarge(): // whatever the function made of that
+	case fault != nil: // whatever the function made of that
 		if res.Stream != nil {
 			res.Stream.Body.Close()
 		}
-		err = requestTooLarge(name, limits.Request)
+		err = fault
 	case weir.ErrorCode(err) == weir.TooLarge: // the answer, not the request
 		message, remedy := messageOf(err)
 		err = &weir.Error{Code: weir.Crashed, Message: message, Remedy: remedy}
@@ -130,6 +139,10 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 		g.thrown(w, id, name, res.Error)
 	case res.Stream != nil:
 		err = g.writeStream(w, r, res.Stream, name, id, start.Add(limits.Timeout))
+		if fault := flowing.fault(); fault != nil { // it came after the answer had begun
+			g.cutOff(name, id, fault)
+			panic(http.ErrAbortHandler)
+		}
 	default:
 		err = writeResult(w, r, res.Payload, limits.Response, name)
 	}
@@ -168,10 +181,23 @@ func (g *gateway) logThrown(id, name string, e *weir.FunctionError) {
 // fail answers with an error of Weir's own.
 func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
 	status := Status(weir.ErrorCode(err))
-	if status >= 500 {
-		g.Logger.Error("no answer", "function", name, "request", id, "error", err)
-	}
+	g.logRefusal(status, name, id, err)
 	message, remedy := messageOf(err)
 	mayRetry(w, err)
 	problem(w, status, message, remedy)
+}
+
+// refuse answers a request that is none for a function.
+func (g *gateway) refuse(w http.ResponseWriter, status int, name, message, remedy string) {
+	g.logRefusal(status, name, "", errors.New(message))
+	problem(w, status, message, remedy)
+}
+
+// logRefusal logs an answer that is not the function's. What the client did wrong is no error of the server's.
+func (g *gateway) logRefusal(status int, name, id string, err error) {
+	level := slog.LevelError
+	if status < 500 {
+		level = slog.LevelWarn
+	}
+	g.Logger.Log(context.Background(), level, "no answer", "function", printable(name), "request", id, "status", status, "error", err)
 }

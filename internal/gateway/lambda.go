@@ -33,25 +33,25 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 	name, streaming, ok := lambdaName(r.URL)
 	switch {
 	case foreignPage(r):
-		lambdaError(w, http.StatusForbidden, "AccessDeniedException", "a page of another origin may not invoke functions")
+		g.lambdaError(w, id, name, http.StatusForbidden, "AccessDeniedException", "a page of another origin may not invoke functions")
 		return
 	case !ok:
-		lambdaError(w, http.StatusNotFound, "ResourceNotFoundException", "no such call: use "+lambdaPath+"NAME/invocations or "+
+		g.lambdaError(w, id, name, http.StatusNotFound, "ResourceNotFoundException", "no such call: use "+lambdaPath+"NAME/invocations or "+
 			lambdaStreamPath+"NAME/response-streaming-invocations")
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", "POST")
-		lambdaError(w, http.StatusMethodNotAllowed, "InvalidRequestContentException", "invocations are POST requests")
+		g.lambdaError(w, id, name, http.StatusMethodNotAllowed, "InvalidRequestContentException", "invocations are POST requests")
 		return
 	}
 	limits, err := g.Functions.Lookup(name)
 	if err != nil {
-		lambdaFail(w, err)
+		g.lambdaFail(w, id, name, err)
 		return
 	}
 	inv, err := lambdaInvocation(w, r, name, id, limits)
 	if err != nil {
-		lambdaFail(w, err)
+		g.lambdaFail(w, id, name, err)
 		return
 	}
 	switch t := r.Header.Get("X-Amz-Invocation-Type"); t {
@@ -60,13 +60,13 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	default:
-		lambdaError(w, http.StatusBadRequest, "InvalidParameterValueException", "invocation type "+printable(t)+" is not supported by this version yet")
+		g.lambdaError(w, id, name, http.StatusBadRequest, "InvalidParameterValueException", "invocation type "+printable(t)+" is not supported by this version yet")
 		return
 	}
 	start := time.Now()
 	res, err := g.Functions.Invoke(r.Context(), inv)
 	if lambdaRefused(err) {
-		lambdaFail(w, err)
+		g.lambdaFail(w, id, name, err)
 		return
 	}
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
@@ -118,6 +118,7 @@ func (i *invoked) failure(err error) *weir.FunctionError {
 	var thrown *weir.FunctionError
 	switch {
 	case errors.Is(err, errTooLong):
+		i.Logger.Error("no answer", "function", i.name, "request", i.id, "error", err)
 		return &weir.FunctionError{Type: "Function.ResponseSizeTooLarge", Trace: []string{},
 			Message: fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes)", i.limits.Response)}
 	case !errors.As(err, &known) && errors.As(err, &thrown):
@@ -249,29 +250,32 @@ func lambdaRefused(err error) bool {
 }
 
 // lambdaFail answers with an error of the call itself.
-func lambdaFail(w http.ResponseWriter, err error) {
+func (g *gateway) lambdaFail(w http.ResponseWriter, id, name string, err error) {
 	message, remedy := messageOf(err)
 	if remedy != "" {
 		message += " (" + remedy + ")"
 	}
 	mayRetry(w, err)
+	status, kind := http.StatusInternalServerError, "ServiceException"
 	switch weir.ErrorCode(err) {
 	case weir.Busy:
-		lambdaError(w, http.StatusTooManyRequests, "TooManyRequestsException", message)
+		status, kind = http.StatusTooManyRequests, "TooManyRequestsException"
 	case weir.Unavailable:
-		lambdaError(w, http.StatusServiceUnavailable, "ServiceException", message)
+		status = http.StatusServiceUnavailable
 	case weir.NotFound:
-		lambdaError(w, http.StatusNotFound, "ResourceNotFoundException", message)
+		status, kind = http.StatusNotFound, "ResourceNotFoundException"
 	case weir.TooLarge:
-		lambdaError(w, http.StatusRequestEntityTooLarge, "RequestTooLargeException", message)
+		status, kind = http.StatusRequestEntityTooLarge, "RequestTooLargeException"
+	case weir.TooSlow:
+		status, kind = http.StatusRequestTimeout, "RequestTimeoutException"
 	case weir.Invalid:
-		lambdaError(w, http.StatusBadRequest, "InvalidRequestContentException", message)
-	default:
-		lambdaError(w, http.StatusInternalServerError, "ServiceException", message)
+		status, kind = http.StatusBadRequest, "InvalidRequestContentException"
 	}
+	g.lambdaError(w, id, name, status, kind, message)
 }
 
-func lambdaError(w http.ResponseWriter, status int, kind, message string) {
+func (g *gateway) lambdaError(w http.ResponseWriter, id, name string, status int, kind, message string) {
+	g.logRefusal(status, name, id, errors.New(message))
 	w.Header().Set("X-Amzn-Errortype", kind)
 	writeJSON(w, status, map[string]string{"Type": "User", "Message": message})
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -24,10 +23,28 @@ const (
 func (g *gateway) requestBody(w http.ResponseWriter, r *http.Request, limit int64, name string) (whole []byte, flowing *flowingBody, err error) {
 	limit = min(limit, maxBody)
 	if g.Configs[name].Form == weir.FormV2 && (r.ContentLength < 0 || r.ContentLength > smallBody) && r.ContentLength <= limit {
-		return nil, newFlowingBody(w, r, limit, name), nil
+		return flow(w, r, limit, name)
 	}
 	whole, err = readBody(w, r, limit, name)
 	return whole, nil, err
+}
+
+// flow reads the beginning of a body: who sends that slowly holds no instance. One that is small is whole then.
+func flow(w http.ResponseWriter, r *http.Request, limit int64, name string) (whole []byte, flowing *flowingBody, err error) {
+	b := newFlowingBody(w, r, limit, name)
+	head := make([]byte, smallBody)
+	n, err := io.ReadFull(b, head)
+	switch {
+	case b.ended == io.EOF && n < len(head):
+		return head[:n], nil, nil
+	case err != nil:
+		b.settle(w)
+		return nil, nil, bodyError(err)
+	}
+	b.head = head
+	// Else net/http takes the body away as soon as an answer begins. HTTP/2 never does, and says so by an error.
+	_ = b.control.EnableFullDuplex()
+	return nil, b, nil
 }
 
 // readBody reads the body, no more than the limit.
@@ -52,6 +69,7 @@ type flowingBody struct {
 	control *http.ResponseController
 	name    string // of the function
 	limit   int64
+	head    []byte // what was read already
 
 	mu    sync.Mutex
 	read  int64 // bytes
@@ -59,14 +77,17 @@ type flowingBody struct {
 }
 
 func newFlowingBody(w http.ResponseWriter, r *http.Request, limit int64, name string) *flowingBody {
-	b := &flowingBody{request: r, control: http.NewResponseController(w), name: name, limit: limit}
-	// Else net/http takes the body away as soon as an answer begins. HTTP/2 never does, and says so by an error.
-	_ = b.control.EnableFullDuplex()
-	return b
+	return &flowingBody{request: r, control: http.NewResponseController(w), name: name, limit: limit}
 }
 
-// Read is io.Reader's. Beyond the limit the error is a weir.TooLarge.
+// Read is io.Reader's. Beyond the limit the error is a weir.TooLarge, and a weir.TooSlow if the client doesn't
+// keep up.
 func (b *flowingBody) Read(p []byte) (int, error) {
+	if len(b.head) > 0 {
+		n := copy(p, b.head)
+		b.head = b.head[n:]
+		return n, nil
+	}
 	b.mu.Lock()
 	left, ended := b.limit-b.read, b.ended
 	b.mu.Unlock()
@@ -87,13 +108,17 @@ func (b *flowingBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *flowingBody) tooLarge() bool {
+// fault gives what was wrong with the body by the client's doing, nil if nothing was.
+func (b *flowingBody) fault() error {
 	if b == nil {
-		return false
+		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return weir.ErrorCode(b.ended) == weir.TooLarge
+	if c := weir.ErrorCode(b.ended); c != weir.TooLarge && c != weir.TooSlow {
+		return nil
+	}
+	return b.ended
 }
 
 // settle is called before an answer begins. A connection on which more of the body may come takes no other
@@ -118,6 +143,8 @@ func (b *flowingBody) close() {
 	defer b.mu.Unlock()
 	if b.ended == nil {
 		b.ended = io.ErrClosedPipe
-		_ = b.control.SetReadDeadline(time.Unix(1, 0)) // who can't has no Read that waits
+		if paced, ok := b.request.Body.(*pacedBody); ok {
+			paced.stop()
+		}
 	}
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// target is a function with the paths that it asks for.
+// target is a function that asks for paths.
 type target struct {
-	name            string
-	config          weir.FunctionConfig
-	paths, excluded []*route.Pattern
+	name     string
+	config   weir.FunctionConfig
+	excluded []*route.Pattern
+	cost     int // of these, for each byte of a path
 }
 
 // matched is the function that a request is for, and how its path led there.
@@ -27,16 +28,67 @@ type matched struct {
 	preferStatic bool
 }
 
-// newTargets gives the functions that ask for paths, in order. A pattern that can't be read matches nothing:
-// the build has told its author.
-func newTargets(configs map[string]weir.FunctionConfig) []target {
-	var out []target
+// maxWork bounds what a request's path is compared with: the instructions of all patterns that it may match, times
+// its bytes. It is what one pattern of the largest size costs with the longest path. With more work to do, a path
+// matches nothing.
+const maxWork = 16 << 20
+
+// routes are the functions that ask for paths, by what these begin with, so that a request is compared with few.
+type routes struct {
+	byPrefix map[string][]candidate
+	lengths  []int // of these beginnings, in order
+}
+
+// candidate is a pattern that a path may match.
+type candidate struct {
+	order   int // functions by their names, and the patterns of one as they stand there
+	target  *target
+	pattern *route.Pattern
+}
+
+// newRoutes takes the functions that ask for paths. A pattern that can't be read matches nothing: the build has told
+// its author.
+func newRoutes(configs map[string]weir.FunctionConfig) *routes {
+	rs := &routes{byPrefix: map[string][]candidate{}}
+	n := 0
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		c := configs[name]
-		if len(c.Paths) > 0 {
-			out = append(out, target{name, c, patterns(c.Paths), patterns(c.ExcludedPaths)})
+		t := &target{name: name, config: c}
+		for _, p := range patterns(c.ExcludedPaths) {
+			t.excluded, t.cost = append(t.excluded, p), t.cost+p.Cost()
+		}
+		for _, p := range patterns(c.Paths) {
+			rs.byPrefix[p.Prefix()] = append(rs.byPrefix[p.Prefix()], candidate{n, t, p})
+			n++
 		}
 	}
+	for prefix := range rs.byPrefix {
+		rs.lengths = append(rs.lengths, len(prefix))
+	}
+	slices.Sort(rs.lengths)
+	rs.lengths = slices.Compact(rs.lengths)
+	return rs
+}
+
+// candidates gives the patterns that a path may match, in order; none if to try them were too much work.
+func (rs *routes) candidates(path string) []candidate {
+	var out []candidate
+	work, seen := 0, map[*target]bool{}
+	for _, n := range rs.lengths {
+		if n > len(path) {
+			break
+		}
+		for _, c := range rs.byPrefix[path[:n]] {
+			if !seen[c.target] {
+				seen[c.target], work = true, work+c.target.cost*len(path)
+			}
+			if work += c.pattern.Cost() * len(path); work > maxWork {
+				return nil
+			}
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b candidate) int { return a.order - b.order })
 	return out
 }
 
@@ -71,22 +123,26 @@ func (g *gateway) find(r *http.Request) (m *matched, allowed []string) {
 		}
 	}
 	literal := false
-	for _, t := range g.targets {
-		if matchAny(t.excluded, path) {
+	excludes := map[*target]bool{}
+	for _, c := range g.routes.candidates(path) {
+		params, ok := c.pattern.Match(path)
+		if !ok {
 			continue
 		}
-		for _, p := range t.paths {
-			params, ok := p.Match(path)
-			switch {
-			case !ok:
-			case !has(t.config.Methods, r.Method):
-				allowed = append(allowed, t.config.Methods...)
-			case m == nil || !literal && p.Literal():
-				m, literal = &matched{t.name, p.String(), params, t.config.PreferStatic}, p.Literal()
-			}
+		t := c.target
+		if _, known := excludes[t]; !known {
+			excludes[t] = matchAny(t.excluded, path)
+		}
+		switch {
+		case excludes[t]:
+		case !has(t.config.Methods, r.Method):
+			allowed = append(allowed, t.config.Methods...)
+		case m == nil || !literal && c.pattern.Literal():
+			m, literal = &matched{t.name, c.pattern.String(), params, t.config.PreferStatic}, c.pattern.Literal()
 		}
 	}
-	return m, allowed
+	slices.Sort(allowed)
+	return m, slices.Compact(allowed)
 }
 
 // has tells whether a function takes a method. Who takes GET takes HEAD: the gateway leaves the body out.

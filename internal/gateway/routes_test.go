@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -108,5 +110,42 @@ func TestRoutes(t *testing.T) {
 	}
 	if got := text(t, ask(nil, request("GET", "/page", ""), site)); got != "file" {
 		t.Errorf("preferStatic: %s", got)
+	}
+}
+
+// TestManyRoutes: of 10,000 paths a request is compared with those that it may match, and with no more than there is
+// time for, however they are made.
+func TestManyRoutes(t *testing.T) {
+	configs := func(pattern func(i int) string) map[string]weir.FunctionConfig {
+		all := map[string]weir.FunctionConfig{}
+		for f := range 100 {
+			var c weir.FunctionConfig
+			for i := range 100 {
+				c.Paths = append(c.Paths, pattern(100*f+i))
+			}
+			all[fmt.Sprint("f", f)] = c
+		}
+		return all
+	}
+	apart := newRoutes(configs(func(i int) string { return fmt.Sprintf("/api/%d/:id", i) }))
+	if got := apart.candidates("/api/77/x"); len(got) != 2 { // it begins with /api/7, too
+		t.Errorf("compared with %d", len(got))
+	}
+	hostile := newRoutes(configs(func(i int) string { return fmt.Sprintf("/:a(x{1,90}y?)/%d*", i) }))
+	for _, n := range []int{1, 10, 1000, 8 << 10} {
+		path, work := "/"+strings.Repeat("x", n), 0
+		for _, c := range hostile.candidates(path) {
+			work += c.pattern.Cost() * len(path)
+		}
+		if work > maxWork {
+			t.Errorf("a path of %d bytes is worth %d", n, work)
+		}
+	}
+	costly := weir.FunctionConfig{Paths: []string{"/*"}}
+	for range 100 {
+		costly.ExcludedPaths = append(costly.ExcludedPaths, "/(a{1,900})")
+	}
+	if got := newRoutes(map[string]weir.FunctionConfig{"f": costly}).candidates("/" + strings.Repeat("x", 8<<10)); got != nil {
+		t.Errorf("excluded paths cost nothing: %d", len(got))
 	}
 }

@@ -40,11 +40,10 @@ func (g *gateway) writeStream(w http.ResponseWriter, r *http.Request, s *weir.St
 		return nil
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(deadline.Add(writeGrace))
 	defer control.SetWriteDeadline(time.Time{}) // the connection's next answer has its own
 	stop := context.AfterFunc(r.Context(), func() { s.Body.Close() })
 	defer stop()
-	if err := copyFlushing(w, control, s.Body); err != nil {
+	if err := g.copyFlushing(w, control, s.Body, deadline.Add(writeGrace)); err != nil {
 		if r.Context().Err() == nil {
 			g.cutOff(name, id, err)
 		}
@@ -53,12 +52,15 @@ func (g *gateway) writeStream(w http.ResponseWriter, r *http.Request, s *weir.St
 	return nil
 }
 
-// copyFlushing copies all of an answer; whatever has come is sent before more is waited for.
-func copyFlushing(w io.Writer, control *http.ResponseController, from io.Reader) error {
+// copyFlushing copies all of an answer; whatever has come is sent before more is waited for. A client that does
+// not take a piece in time, or all of it until the deadline, gets no more.
+func (g *gateway) copyFlushing(w io.Writer, control *http.ResponseController, from io.Reader, deadline time.Time) error {
+	g.hurry(control, deadline)
 	err := control.Flush() // the head
 	for buf := make([]byte, pieceSize); err == nil; {
 		n, ended := from.Read(buf)
 		if n > 0 {
+			g.hurry(control, deadline)
 			if _, err = w.Write(buf[:n]); err == nil {
 				err = control.Flush()
 			}
@@ -71,6 +73,16 @@ func copyFlushing(w io.Writer, control *http.ResponseController, from io.Reader)
 		}
 	}
 	return err
+}
+
+// hurry sets until when a client may take the next piece of an answer: as long as is waited for a client, and not
+// beyond the deadline.
+func (g *gateway) hurry(control *http.ResponseController, deadline time.Time) {
+	until := time.Now().Add(g.patience)
+	if deadline.Before(until) {
+		until = deadline
+	}
+	_ = control.SetWriteDeadline(until) // who can't has no client that is slow
 }
 
 // cutOff logs why an answer has no end.

@@ -189,13 +189,13 @@ func TestRequestBodyFlows(t *testing.T) {
 			}
 			answered <- res
 		}()
-		io.WriteString(w, "ping")
+		io.WriteString(w, strings.Repeat("ping", smallBody/4)) // what is smaller comes with the event
 		res := <-answered
 		defer res.Body.Close()
-		for _, word := range []string{"ping", "pong"} {
-			got := make([]byte, 4)
-			if _, err := io.ReadFull(res.Body, got); err != nil || string(got) != word {
-				t.Fatalf("%q %v", got, err)
+		for _, words := range []string{strings.Repeat("ping", smallBody/4), "pong"} {
+			got := make([]byte, len(words))
+			if _, err := io.ReadFull(res.Body, got); err != nil || string(got) != words {
+				t.Fatalf("%.20q %v", got, err)
 			}
 			go io.WriteString(w, "pong")
 		}
@@ -240,7 +240,7 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 	s := serve(t, f, false, v2)
 	smuggled := "GET /.netlify/functions/fn?smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	conn := dial(t, s)
-	fmt.Fprintf(conn, "POST /.netlify/functions/fn HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n%s", smuggled)
+	fmt.Fprintf(conn, "POST /.netlify/functions/fn HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n%s%s", strings.Repeat("x", smallBody), smuggled)
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -258,20 +258,21 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 func TestBodyOfRefusedRequestIsNoRequest(t *testing.T) {
 	f := giving(`{"statusCode":200,"body":"smuggled"}`)
 	s := serve(t, f, false, v2)
-	for _, framing := range []string{"Content-Length: 100000", "Transfer-Encoding: chunked"} {
+	begun := strings.Repeat("x", smallBody)
+	for _, framing := range []string{"Content-Length: 100000\r\n\r\n" + begun, fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", smallBody, begun)} {
 		conn := dial(t, s)
 		r := bufio.NewReader(conn)
-		fmt.Fprintf(conn, "POST /.netlify/functions/fn?%%zz HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", framing)
+		fmt.Fprintf(conn, "POST /.netlify/functions/fn?%%zz HTTP/1.1\r\nHost: localhost\r\n%s", framing)
 		res, err := http.ReadResponse(r, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if text(t, res); res.StatusCode != 400 || !res.Close {
-			t.Errorf("%s: %d, and the connection is kept", framing, res.StatusCode)
+			t.Errorf("%.30q: %d, and the connection is kept", framing, res.StatusCode)
 		}
 		io.WriteString(conn, "POST "+invocations+" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
 		if res, err := http.ReadResponse(r, nil); err == nil {
-			t.Errorf("%s: an answer to the body: %d %s", framing, res.StatusCode, text(t, res))
+			t.Errorf("%.30q: an answer to the body: %d %s", framing, res.StatusCode, text(t, res))
 		}
 	}
 	if len(f.got) > 0 {

@@ -30,20 +30,28 @@ const maxDenials = 200
 type denials struct {
 	in *instance
 
-	mu      sync.Mutex
-	request string
-	invoked bool // an invocation has begun, so the import is over
-	forks   int  // seen by the kernel, not yet named by the shim
-	named   int  // told by the shim before the kernel's word for them came
-	count   map[record.Source]int
+	mu       sync.Mutex
+	requests []string // in flight; when none is any more, the last one
+	invoked  bool     // an invocation has begun, so the import is over
+	forks    int      // seen by the kernel, not yet named by the shim
+	named    int      // told by the shim before the kernel's word for them came
+	count    map[record.Source]int
 }
 
 func newDenials(in *instance) *denials { return &denials{in: in, count: map[record.Source]int{}} }
 
-func (d *denials) begin(request string) {
+// begin takes account of a new invocation among those in flight.
+func (d *denials) begin(requests []string) {
 	d.mu.Lock()
-	d.request, d.named, d.invoked = request, 0, true
+	d.requests, d.named, d.invoked = requests, 0, true
 	clear(d.count)
+	d.mu.Unlock()
+}
+
+// during takes account of the end of one.
+func (d *denials) during(requests []string) {
+	d.mu.Lock()
+	d.requests = requests
 	d.mu.Unlock()
 }
 
@@ -156,7 +164,8 @@ func (d *denials) write(rec record.Decision) {
 	}
 	rec.Time, rec.Verdict = time.Now(), cmp.Or(rec.Verdict, record.Deny)
 	rec.Target = printable(rec.Target)
-	rec.Function, rec.Instance, rec.Request, rec.Import = d.in.cfg.Function, d.in.id, d.request, !d.invoked
+	rec.Function, rec.Instance, rec.Import = d.in.cfg.Function, d.in.id, !d.invoked
+	rec.During(d.requests)
 	if d.in.cfg.monitored() && rec.Verdict == record.Deny && rec.Kind != "syscall" { // no mode lets those through
 		rec.Mode = record.Monitor
 	}

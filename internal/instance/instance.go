@@ -44,6 +44,7 @@ type instance struct {
 	denials *denials
 	grants  map[string][]string // canonical patterns of what it may "read", "write" and "exec"
 	traces  traces
+	tag     string // of what it prints, "" if it has one invocation at a time
 	once    sync.Once
 
 	mu       sync.Mutex
@@ -86,6 +87,9 @@ func newInstance(ctx context.Context, p *Pool) (*instance, error) {
 func blankInstance(p *Pool) (*instance, *sandbox.Spec) {
 	in := &instance{id: newID(), pool: p, cfg: &p.cfg, limits: p.limits, memory: startMemory, code: p.cfg.code.get()}
 	in.denials = newDenials(in)
+	if p.how.Concurrency > 1 {
+		in.tag = rand.Text()
+	}
 	spec := in.cfg.spec()
 	in.grants = map[string][]string{"read": spec.Read, "write": spec.Write, "exec": spec.Exec}
 	return in, spec
@@ -138,7 +142,7 @@ func (in *instance) codeFile() string {
 // connect makes the process this function's: its three ways out, which are egress, channel and output,
 // begin to be served.
 func (in *instance) connect() error {
-	in.logs.adopt(in.cfg.Log, Line{Function: in.cfg.Function, Instance: in.id}, in.limits.Log)
+	in.logs.adopt(in.cfg.Log, Line{Function: in.cfg.Function, Instance: in.id}, in.limits.Log, in.tag)
 	if err := in.egress.Bind(in.cfg.Egress, in.id); err != nil {
 		return err
 	}
@@ -210,13 +214,13 @@ func inTmp(grant string) bool { return grant == tmpDir || strings.HasPrefix(gran
 // request is what the shim is told before there is any of the function's code.
 func (in *instance) request() runtime.LoadRequest {
 	return runtime.LoadRequest{Bundle: in.cfg.Bundle, Env: in.env(), Watched: in.watched(), Limits: in.limits,
-		Node: in.cfg.Node, Words: in.words(), Code: in.code, CodeFile: in.codeFile()}
+		Node: in.cfg.Node, Tag: in.tag, Words: in.words(), Code: in.code, CodeFile: in.codeFile()}
 }
 
 // load has the function's code imported.
 func (in *instance) load() error {
 	in.traces.begin(in.proc)
-	_, err := in.conn.Load(in.request(), time.Now().Add(loadTime))
+	_, err := in.conn.Load(in.request(), time.Now().Add(in.cfg.loadTime))
 	in.look()
 	if err == nil {
 		return nil
@@ -234,7 +238,7 @@ func (in *instance) load() error {
 		return e
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &weir.Error{Code: weir.Broken,
-			Message: fmt.Sprintf("%s can't be loaded: importing it took longer than %s", in.cfg.Function, loadTime),
+			Message: fmt.Sprintf("%s can't be loaded: importing it took longer than %s", in.cfg.Function, in.cfg.loadTime),
 			Remedy:  "do the slow work in the handler"}
 	default:
 		return in.crash(err, "while it was loaded")
@@ -276,10 +280,10 @@ func (in *instance) invoke(inv weir.Invocation, done func()) (weir.Result, error
 	}
 	if res.Error != nil {
 		nameLimit(res.Error, in.limits)
-		in.logs.charge(res.Error)
+		in.logs.charge(inv.ID, res.Error)
 	}
 	if res.Stream != nil {
-		res.Stream.Body = &streamBody{res.Stream.Body, in}
+		res.Stream.Body = &streamBody{res.Stream.Body, in, inv.ID}
 	}
 	if over {
 		in.over(inv.ID)
@@ -289,14 +293,15 @@ func (in *instance) invoke(inv weir.Invocation, done func()) (weir.Result, error
 }
 
 // begin attributes what happens from now on to an invocation. If several are in flight nobody knows whose
-// doing it is, and it is put down to the one that began last.
+// doing it is, and all of them are named.
 func (in *instance) begin(id string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.inFlight = append(in.inFlight, id)
-	in.logs.begin(id)
-	in.denials.begin(id)
-	in.egress.SetInvocation(id)
+	all := slices.Clone(in.inFlight)
+	in.logs.begin(id, all)
+	in.denials.begin(all)
+	in.egress.SetInvocations(all...)
 }
 
 // over takes an invocation off what is in flight.
@@ -306,9 +311,12 @@ func (in *instance) over(id string) {
 	defer in.mu.Unlock()
 	i := slices.Index(in.inFlight, id)
 	in.inFlight = slices.Delete(in.inFlight, i, i+1)
-	if len(in.inFlight) == 0 {
-		in.egress.SetInvocation("")
+	rest := slices.Clone(in.inFlight)
+	if len(rest) > 0 {
+		in.logs.over(id, rest)
+		in.denials.during(rest)
 	}
+	in.egress.SetInvocations(rest...)
 }
 
 // failed says what an error of the channel means.
@@ -320,6 +328,9 @@ func (in *instance) failed(err error) error {
 		return &weir.Error{Code: weir.TimedOut,
 			Message: fmt.Sprintf("%s timed out after %.2f seconds", in.cfg.Function, in.limits.Timeout.Seconds()),
 			Remedy:  "make it faster or raise limits.timeout"}
+	case errors.Is(err, runtime.ErrWentOn):
+		return &weir.Error{Code: weir.Crashed, Message: in.cfg.Function + " went on with an invocation that nobody waited for any more",
+			Remedy: "heed the signal of the Request, the cancel of a body and the close of a responseStream"}
 	}
 	return in.crash(err, "during the invocation")
 }
@@ -328,6 +339,7 @@ func (in *instance) failed(err error) error {
 type streamBody struct {
 	io.ReadCloser
 	in *instance
+	id string // of the invocation
 }
 
 func (b *streamBody) Read(p []byte) (int, error) {
@@ -338,7 +350,7 @@ func (b *streamBody) Read(p []byte) (int, error) {
 		return n, err
 	case errors.As(err, &thrown):
 		nameLimit(thrown, b.in.limits)
-		b.in.logs.charge(thrown)
+		b.in.logs.charge(b.id, thrown)
 		return n, err
 	}
 	return n, b.in.failed(err)

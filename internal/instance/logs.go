@@ -28,8 +28,9 @@ type Line struct {
 	Time     time.Time
 	Function string
 	Instance string
-	Request  string // the invocation that printed it, or the last one before; "" at import
-	Stream   string // "stdout" or "stderr"
+	Request  string   // the invocation that printed it, or the last one before; "" at import, and if it isn't known
+	Among    []string // of which invocations it is one that printed it, if that is all that is known
+	Stream   string   // "stdout" or "stderr"
 	Text     string
 }
 
@@ -39,12 +40,15 @@ type logs struct {
 	outputs        [2]*output
 	done           sync.WaitGroup
 
-	mu    sync.Mutex
-	sink  func(Line) // nil: nobody's yet
-	tag   Line       // function, instance and request of the lines being read
-	left  int64      // bytes that the current invocation may still print
-	limit int64
-	heap  bool // V8 has said that its heap is full, or the function has, to nobody's harm
+	mu     sync.Mutex
+	sink   func(Line)       // nil: nobody's yet
+	tag    Line             // function and instance
+	flight []string         // the invocations that run now; when none does any more, the last one
+	limit  int64            // bytes that one invocation may print
+	left   int64            // of that, what bears no mark may still have since the last invocation began
+	own    map[string]int64 // what those in flight may still print, if there are marks
+	mark   []byte           // begins each; nil: there are none
+	heap   bool             // V8 has said that its heap is full, or the function has, to nobody's harm
 }
 
 // output is our end of one of them.
@@ -54,7 +58,8 @@ type output struct {
 
 	mu  sync.Mutex // held from reading until what was read is handed on
 	buf []byte
-	n   int // bytes of buf that are the beginning of a line
+	n   int    // bytes of buf that are the beginning of a line
+	by  string // who printed what was cut off before that, by its mark
 }
 
 // newLogs makes the pipes. What comes before the process is somebody's is dropped.
@@ -79,11 +84,15 @@ func newLogs() (*logs, error) {
 	return l, nil
 }
 
-// adopt says whose the lines are from now on, and how many bytes of them one invocation may print.
-func (l *logs) adopt(sink func(Line), tag Line, limit int64) {
+// adopt says whose the lines are from now on, how many bytes of them one invocation may print, and what marks begin
+// with, if there are any.
+func (l *logs) adopt(sink func(Line), tag Line, limit int64, mark string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sink, l.tag, l.left, l.limit = sink, tag, limit, limit
+	if mark != "" {
+		l.mark, l.own = []byte("\x00"+mark+" "), map[string]int64{}
+	}
 }
 
 // started closes the program's ends on our side; from now on the pipes end with the program.
@@ -92,13 +101,27 @@ func (l *logs) started() {
 	l.stderr.Close()
 }
 
-// begin attributes what is printed from now on to an invocation.
-func (l *logs) begin(request string) {
+// begin takes account of a new invocation among those in flight.
+func (l *logs) begin(request string, flight []string) {
 	l.drain()
 	l.mu.Lock()
-	l.tag.Request = request
-	l.left, l.heap = l.limit, false
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.flight, l.left, l.heap = flight, l.limit, false
+	if l.mark != nil {
+		if len(flight) == 1 {
+			clear(l.own)
+		}
+		l.own[request] = l.limit
+	}
+}
+
+// over takes account of the end of one while others go on.
+func (l *logs) over(request string, flight []string) {
+	l.drain()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flight = flight
+	delete(l.own, request)
 }
 
 // drain hands on what the program has printed so far. A program that goes on printing can't hold it up: it
@@ -145,7 +168,7 @@ func (l *logs) read(o *output) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.n > 0 {
-		l.emit(o.stream, o.buf[:o.n])
+		l.emit(o, o.buf[:o.n])
 		o.n = 0
 	}
 }
@@ -170,12 +193,13 @@ func (l *logs) take(o *output, fd int) (int, error) {
 		if i < 0 {
 			break
 		}
-		l.emit(o.stream, rest[:i])
-		rest = rest[i+1:]
+		l.emit(o, rest[:i])
+		rest, o.by = rest[i+1:], ""
 	}
 	if len(rest) == len(o.buf) {
-		l.emit(o.stream, rest)
-		rest = nil
+		cut := len(rest) - l.begun(rest)
+		o.by = l.emit(o, rest[:cut])
+		rest = rest[cut:]
 	}
 	o.n = copy(o.buf, rest)
 	return m, nil
@@ -190,51 +214,44 @@ func (l *logs) heapFull() bool {
 	return l.heap
 }
 
-// wanted looks for V8's last words in what was read, and tells whether the current invocation may print
-// any more.
+// wanted looks for V8's last words in what was read, and tells whether anybody may print any more.
 func (l *logs) wanted(stream string, text []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heap = l.heap || stream == "stderr" && bytes.Contains(text, heapWords)
+	for _, left := range l.own {
+		if left >= 0 {
+			return true
+		}
+	}
 	return l.left >= 0
 }
 
 // charge takes what will be logged of an error's trace from what the invocation may print, and cuts the
 // rest of it off.
-func (l *logs) charge(e *weir.FunctionError) {
+func (l *logs) charge(request string, e *weir.FunctionError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, line := range e.Trace {
-		if !l.spend(len(line)) {
+		if !l.spend(request, len(line)) {
 			e.Trace = e.Trace[:i]
 			return
 		}
 	}
 }
 
-// emit hands one line on while the invocation's budget lasts.
-func (l *logs) emit(stream string, text []byte) {
+// emit hands one line on while there is a budget for it. It gives whose the end of it is, by its mark.
+func (l *logs) emit(o *output, text []byte) (by string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sink != nil && l.spend(len(text)) {
-		l.line(stream, string(bytes.ToValidUTF8(text, []byte("�"))))
+	if l.sink == nil {
+		return ""
 	}
-}
-
-// spend takes a line of n bytes from the budget and tells whether there was room for it. That there was
-// none is printed once. The caller holds l.mu.
-func (l *logs) spend(n int) bool {
-	if l.left < 0 {
-		return false
+	parts, by := l.parts(o.by, text)
+	for _, p := range parts {
+		if l.spend(p.by, len(p.text)) {
+			l.line(o.stream, p.by, string(bytes.ToValidUTF8(p.text, []byte("�"))))
+		}
 	}
-	if l.left -= int64(n) + 1; l.left < 0 {
-		l.line("stderr", "(log limit reached: the rest of this invocation's output is dropped; raise limits.log)")
-	}
-	return l.left >= 0
-}
-
-func (l *logs) line(stream, text string) {
-	line := l.tag
-	line.Time, line.Stream, line.Text = time.Now(), stream, text
-	l.sink(line)
+	return by
 }

@@ -122,10 +122,10 @@ func newZygote(ctx context.Context, p *Pool) (*zygote, error) {
 	}
 	defer context.AfterFunc(ctx, in.proc.Kill)()
 	if err = in.connect(); err == nil {
-		_, err = in.conn.Load(in.request(), time.Now().Add(loadTime))
+		_, err = in.conn.Load(in.request(), time.Now().Add(p.cfg.loadTime))
 	}
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, loadTime)
+		ctx, cancel := context.WithTimeout(ctx, p.cfg.loadTime)
 		defer cancel()
 		err = in.proc.(*sandbox.Process).WaitReady(ctx)
 	}

@@ -349,3 +349,22 @@ func TestCloseOfForking(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseWhileAZygoteStarts: its import, too, holds nobody up.
+func TestCloseWhileAZygoteStarts(t *testing.T) {
+	w := forkingWorld(t, FleetOptions{})
+	loading := make(chan struct{})
+	w.log = func(Line) { close(loading) }
+	p := w.pool(&policy.Policy{Function: "f"}, "if (process.execArgv.includes('--single-threaded')) { console.log('loading'); for (;;) {} }\n"+tame,
+		func(cfg *Config) { cfg.loadTime = time.Hour })
+	call(t, p, "{}")
+	<-loading
+	closed := make(chan struct{})
+	go func() { p.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		w.fleet.o.Launcher.Close() // else all would wait for the import
+		t.Fatal("it waits for the import")
+	}
+}

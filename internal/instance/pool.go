@@ -48,6 +48,8 @@ type Config struct {
 
 	CodeDir string // where compiled code is kept; "": nowhere, and none is made
 
+	loadTime time.Duration // 0: the constant of that name; tests have other ideas
+
 	host *host     // made by NewPool
 	code *compiled // likewise
 }
@@ -86,6 +88,7 @@ type Pool struct {
 // NewPool makes a pool. It starts only what is to be kept warm.
 func NewPool(cfg Config) *Pool {
 	cfg.Max, cfg.Queue, cfg.Idle = cmp.Or(cfg.Max, DefaultMax), cmp.Or(cfg.Queue, DefaultQueue), cmp.Or(cfg.Idle, DefaultIdle)
+	cfg.loadTime = cmp.Or(cfg.loadTime, loadTime)
 	cfg.host = &host{function: cfg.Function, engine: cfg.Engine, logger: cfg.Logger}
 	p := &Pool{cfg: cfg, limits: cfg.Engine.Policy().Limits.WithDefaults(), how: cfg.Engine.Policy().Running, all: map[*instance]bool{}, patience: firstPatience}
 	if p.how.Concurrency = max(1, p.how.Concurrency); p.how.Isolation == weir.PerRequest {

@@ -234,3 +234,28 @@ exports.handler = async () => { try { cp.execFileSync('/bin/true'); } catch (e) 
 	}
 	t.Errorf("never confirmed: %+v", p.cfg.Recorder.(*record.Memory).Denials())
 }
+
+// TestWhatEndedWhileIdleIsNotUsed: nobody gets an instance whose process is gone.
+func TestWhatEndedWhileIdleIsNotUsed(t *testing.T) {
+	w := newWorld(t, FleetOptions{})
+	p := w.pool(&policy.Policy{Function: "f"}, "exports.handler = async (e) => { if (e.quit) setTimeout(() => process.exit(3), 10); return 1; };\n", nil)
+	_, first := invoke(t, p, `{"quit":true}`)
+	w.until("it has ended", func() bool { return len(p.open) == 1 && p.open[0].dead.Load() })
+	if code, other := invoke(t, p, "{}"); code != "" || other.Instance == first.Instance {
+		t.Errorf("the next caller got %q from %+v", code, other)
+	}
+}
+
+// TestStartThatComesTooLate: an instance that is ready when its pool is closed already ends at once.
+func TestStartThatComesTooLate(t *testing.T) {
+	w := newWorld(t, FleetOptions{})
+	p := w.pool(&policy.Policy{Function: "f"}, tame, nil)
+	w.fleet.mu.Lock()
+	p.count()
+	p.closed = true
+	w.fleet.mu.Unlock()
+	if _, err := p.start(0); err != nil {
+		t.Fatal(err)
+	}
+	w.until("it is gone", func() bool { return p.running == 0 && len(p.open) == 0 })
+}

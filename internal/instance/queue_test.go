@@ -175,6 +175,12 @@ func TestTurnThatComesTooLate(t *testing.T) {
 		in, _, err = p.await(gone, caller)
 		return in, err
 	}
+	w.fleet.mu.Lock()
+	p.count()
+	w.fleet.mu.Unlock()
+	if p.giveBack(nil); p.running != 0 || w.fleet.instances != 0 {
+		t.Errorf("the right to start one is lost: %d are counted", p.running)
+	}
 	for range 50 { // which of the two is seen first is left to chance
 		in, err := late()
 		if err == nil {
@@ -194,4 +200,40 @@ func TestTurnThatComesTooLate(t *testing.T) {
 	if got, _ := call(t, p, "{}"); got != "1" {
 		t.Errorf("the next caller got %s", got)
 	}
+	w.fleet.mu.Lock()
+	first, next := p.enqueue(), p.enqueue()
+	w.fleet.serveWaiting()
+	w.fleet.mu.Unlock()
+	p.giveBack(<-first.turn)
+	select {
+	case in := <-next.turn:
+		p.release(in)
+	default:
+		t.Error("the next in the queue is not served")
+	}
+}
+
+// TestWhoWaitsSharesWhatStarts: an instance that starts for one caller has room for others that wait, and they need
+// not wait for the first to be done.
+func TestWhoWaitsSharesWhatStarts(t *testing.T) {
+	w := newWorld(t, FleetOptions{})
+	p := w.pool(&policy.Policy{Function: "f", Running: weir.Running{Concurrency: 3}, Limits: weir.Limits{Timeout: 20 * time.Second}}, `
+let n = 0, all;
+const met = new Promise((r) => { all = r; });
+exports.handler = async () => {
+  const waiting = setInterval(() => {}, 1000); // else nothing could come any more that answers
+  if (++n === 3) all();
+  await met;
+  clearInterval(waiting);
+  return 1;
+};`, func(cfg *Config) { cfg.Max = 1 })
+	var callers sync.WaitGroup
+	for range 3 {
+		callers.Go(func() {
+			if code, _ := invoke(t, p, "{}"); code != "" {
+				t.Errorf("a caller got %q", code)
+			}
+		})
+	}
+	callers.Wait()
 }

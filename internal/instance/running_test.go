@@ -122,15 +122,32 @@ func TestCrashLoopBacksOff(t *testing.T) {
 	}
 }
 
-// TestCloseWhileStarting: an import that never ends holds nobody up, and nothing is left.
+// TestCloseWhileStarting: an import that never ends holds nobody up, and nothing is left; who waits for it is told.
 func TestCloseWhileStarting(t *testing.T) {
 	w := newWorld(t, FleetOptions{})
+	endless := func(cfg *Config) { cfg.loadTime = time.Hour } // so that it does not end by itself
 	loading := make(chan struct{})
 	var once sync.Once
 	w.log = func(Line) { once.Do(func() { close(loading) }) }
-	p := w.pool(&policy.Policy{Function: "f", Running: weir.Running{KeepWarm: 1}}, "console.log('loading'); for (;;) {}", nil)
+	p := w.pool(&policy.Policy{Function: "f", Running: weir.Running{KeepWarm: 1}}, "console.log('loading'); for (;;) {}", endless)
 	<-loading
-	p.Close()
+	waits := make(chan error)
+	go func() {
+		_, _, err := p.Invoke(t.Context(), weir.Invocation{ID: "r", Function: "f", Event: json.RawMessage("{}")})
+		waits <- err
+	}()
+	w.until("a caller waits", func() bool { return p.running == 2 })
+	closed := make(chan struct{})
+	go func() { p.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		w.fleet.o.Launcher.Close() // else all would wait for the import
+		t.Fatal("it waits for the import")
+	}
+	if err := <-waits; weir.ErrorCode(err) != weir.Unavailable {
+		t.Errorf("the caller got %v", err)
+	}
 	if w.fleet.instances != 0 || p.running != 0 || w.fleet.memory != 0 {
 		t.Errorf("%d instances and %d bytes are left", w.fleet.instances, w.fleet.memory)
 	}

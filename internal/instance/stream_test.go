@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -131,4 +132,39 @@ func TestCloseWaitsForStreams(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 	<-closed
+}
+
+// TestOthersOutliveASpoiltInvocation: an instance in which one ran over its time takes no more, and the others that
+// it has come to their end before it does.
+func TestOthersOutliveASpoiltInvocation(t *testing.T) {
+	const both = `exports.__esModule = true;
+exports.default = async (request) => new URL(request.url).pathname === '/echo' ? new Response(request.body) :
+  new Response(new ReadableStream({ start(c) { setInterval(() => c.enqueue(Buffer.from('x')), 50); } }));
+`
+	w := newWorld(t, FleetOptions{})
+	p := w.pool(&policy.Policy{Function: "f", Limits: weir.Limits{Timeout: 4 * time.Second}, Running: weir.Running{Concurrency: 3}}, both, nil)
+	endless, first, err := stream(t, p, "endless")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer endless.Stream.Body.Close()
+	if _, err := io.ReadFull(endless.Stream.Body, make([]byte, 40)); err != nil { // two seconds: the other's time ends later
+		t.Fatal(err)
+	}
+	body, more := io.Pipe()
+	other, second, err := p.Invoke(t.Context(), weir.Invocation{ID: "r", Function: "f", Body: body,
+		Event: json.RawMessage(`{"rawUrl":"http://site.test/echo","httpMethod":"POST","headers":{}}`)})
+	if err != nil || first.Instance != second.Instance {
+		t.Fatalf("%+v, then %+v %v", first, second, err)
+	}
+	defer other.Stream.Body.Close()
+	if _, err := io.Copy(io.Discard, endless.Stream.Body); weir.ErrorCode(err) != weir.TimedOut {
+		t.Errorf("it ended by %v", err)
+	}
+	w.until("it takes no more", func() bool { return len(p.open) == 0 && len(p.all) == 1 })
+	go func() { io.WriteString(more, "still here"); more.Close() }()
+	if got, err := io.ReadAll(other.Stream.Body); err != nil || string(got) != "still here" {
+		t.Errorf("the other one: %q %v", got, err)
+	}
+	w.until("it has ended", func() bool { return p.running == 0 })
 }

@@ -34,6 +34,15 @@ func DNSType(n uint16) string {
 	return "TYPE" + strconv.Itoa(int(n))
 }
 
+// IsDNSType tells whether a text is what DNSType may give.
+func IsDNSType(s string) bool {
+	if digits, ok := strings.CutPrefix(s, "TYPE"); ok {
+		_, err := strconv.ParseUint(digits, 10, 16)
+		return err == nil
+	}
+	return isDNSType(s) || slices.Contains(slices.Collect(maps.Values(dnsOthers)), s)
+}
+
 // question is the type and canonical name of a DNS question, or the suffix of a wildcard
 // (".example.com").
 type question struct{ typ, name string }

@@ -4,6 +4,7 @@ package record
 // it. Equal ones are counted, and no function can crowd out what another one tried.
 
 import (
+	"strings"
 	"sync"
 	"time"
 )
@@ -111,7 +112,7 @@ func (a *aggregator) counted(d *Decision) bool {
 }
 
 func keyOf(d *Decision) key {
-	request, rule := d.Request, ""
+	request, rule := strings.Join(d.Among(), " "), ""
 	if d.Verdict == Allow { // of what is allowed, it counts by which rule and how often
 		request, rule = "", d.Rule
 	}

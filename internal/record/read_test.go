@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func TestReadGivesBackWhatWasWritten(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || len(ds) != 1 || ds[0] != d || len(is) != 1 || is[0] != i {
+	if err != nil || len(ds) != 1 || !reflect.DeepEqual(ds[0], d) || len(is) != 1 || is[0] != i {
 		t.Errorf("%v\n%+v\n%+v", err, fmt.Sprintf("%#v %#v", ds, d), is)
 	}
 }

@@ -3,7 +3,10 @@
 // enters a record.
 package record
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Source says who saw an attempt: the wall that held it, or code inside the function's process,
 // whose word is advisory.
@@ -41,22 +44,44 @@ type Decision struct {
 	Mode     string    `json:"mode,omitempty"` // Monitor: what enforcement would have decided; it was let through
 	Function string    `json:"function"`
 	Instance string    `json:"instance"`
-	Request  string    `json:"request,omitempty"` // id of the invocation in flight, if one was
-	Import   bool      `json:"import,omitempty"`  // it was tried before the first invocation
-	Kind     string    `json:"kind"`              // one of Kinds
-	Method   string    `json:"method,omitempty"`  // http only
-	Target   string    `json:"target"`            // URL without query, host:port, path, program or system call
-	Call     string    `json:"call,omitempty"`    // read, write: the system call that failed, as the shim tells
-	Reason   string    `json:"reason,omitempty"`  // of a denial: one line
-	Nearest  string    `json:"nearest,omitempty"` // the rule that allowed it or came nearest, as written
-	Rule     string    `json:"rule,omitempty"`    // where that rule stands, FILE:LINE
-	Fix      string    `json:"fix,omitempty"`     // the smallest line that would allow it
-	Named    string    `json:"named,omitempty"`   // the site's variable whose value names the host
+	Request  string    `json:"request,omitempty"`  // id of the invocation in flight, if one was
+	Requests []string  `json:"requests,omitempty"` // ids of those in flight, if several were: one of them tried it, and nobody knows which
+	Import   bool      `json:"import,omitempty"`   // it was tried before the first invocation
+	Kind     string    `json:"kind"`               // one of Kinds
+	Method   string    `json:"method,omitempty"`   // http only
+	Target   string    `json:"target"`             // URL without query, host:port, path, program or system call
+	Call     string    `json:"call,omitempty"`     // read, write: the system call that failed, as the shim tells
+	Reason   string    `json:"reason,omitempty"`   // of a denial: one line
+	Nearest  string    `json:"nearest,omitempty"`  // the rule that allowed it or came nearest, as written
+	Rule     string    `json:"rule,omitempty"`     // where that rule stands, FILE:LINE
+	Fix      string    `json:"fix,omitempty"`      // the smallest line that would allow it
+	Named    string    `json:"named,omitempty"`    // the site's variable whose value names the host
 	Source   Source    `json:"source"`
 	// Confirmed is who, besides Source, saw that something of this kind was tried, but not what.
 	Confirmed Source    `json:"confirmed,omitempty"`
 	Count     int       `json:"count,omitempty"` // how many more like the one recorded first
 	Last      time.Time `json:"last,omitzero"`   // when the last of them was
+}
+
+// maxRequests bounds how many invocations a decision names.
+const maxRequests = 32
+
+// During says which invocations were in flight. If they are too many to be named, none is.
+func (d *Decision) During(ids []string) {
+	switch n := len(ids); {
+	case n == 1:
+		d.Request = ids[0]
+	case n <= maxRequests:
+		d.Requests = slices.Clone(ids)
+	}
+}
+
+// Among gives the ids of the invocations that it may belong to.
+func (d *Decision) Among() []string {
+	if d.Request != "" {
+		return []string{d.Request}
+	}
+	return d.Requests
 }
 
 // texts are the fields that others than Weir have a hand in: code in functions, and the site's author.

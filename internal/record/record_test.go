@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -286,7 +287,7 @@ func TestFloodCrowdsOutNothing(t *testing.T) {
 		{Function: "quiet", Kind: "read", Target: "/quiet", Source: Shim},
 	} {
 		a.add(d)
-		if last := out[len(out)-1]; last != d {
+		if last := out[len(out)-1]; !reflect.DeepEqual(last, d) {
 			t.Errorf("%+v was recorded as %+v", d, last)
 		}
 	}

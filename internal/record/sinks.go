@@ -32,7 +32,7 @@ func (r *Log) Decided(d Decision) {
 }
 
 func (r *Log) tell(d Decision) {
-	r.logger.Warn(d.String(), "request", d.Request)
+	r.logger.Warn(d.String(), "request", strings.Join(d.Among(), " or "))
 }
 
 // String gives a decision as one line for people.

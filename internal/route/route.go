@@ -21,6 +21,7 @@ import (
 const (
 	maxPattern = 1 << 10 // bytes of a pattern
 	maxProgram = 2000    // instructions that it becomes
+	maxNames   = 64      // parameters that it has
 	maxPath    = 8 << 10 // bytes of a path; a longer one matches nothing
 )
 
@@ -29,6 +30,8 @@ type Pattern struct {
 	source string
 	expr   *regexp.Regexp
 	names  []string // of the groups
+	prefix string
+	cost   int
 }
 
 // String gives the pattern as it was written.
@@ -36,6 +39,12 @@ func (p *Pattern) String() string { return p.source }
 
 // Literal tells whether the pattern is the one path that it matches.
 func (p *Pattern) Literal() bool { return len(p.names) == 0 && !strings.Contains(p.source, "{") }
+
+// Prefix gives what every path that it matches begins with, as encoded.
+func (p *Pattern) Prefix() string { return p.prefix }
+
+// Cost gives what a match costs for each byte of a path, in instructions.
+func (p *Pattern) Cost() int { return p.cost }
 
 // Match tells whether a path, percent-encoded as in a URL, matches, and gives what its parameters stand for,
 // as encoded. Groups without a name are called "0", "1" and so on; one that is not there has no entry.
@@ -70,8 +79,12 @@ func Parse(source string) (*Pattern, error) {
 		return nil, err
 	}
 	p.flush()
+	if len(p.names) > maxNames {
+		return nil, fmt.Errorf("it has more than %d parameters", maxNames)
+	}
 	whole := "^" + p.expr.String() + "/?$"
-	if err := bounded(whole); err != nil {
+	cost, err := bounded(whole)
+	if err != nil {
 		return nil, err
 	}
 	expr, err := regexp.Compile(whole)
@@ -81,28 +94,30 @@ func Parse(source string) (*Pattern, error) {
 	if expr.NumSubexp() != len(p.names) {
 		return nil, errors.New("parentheses inside of others must begin with (?: to be no parameter")
 	}
-	return &Pattern{source, expr, p.names}, nil
+	return &Pattern{source, expr, p.names, p.prefix, cost}, nil
 }
 
-// bounded tells whether an expression is small enough to be matched with whatever clients send.
-func bounded(expr string) error {
+// bounded gives how many instructions an expression becomes, if it is small enough to be matched with whatever
+// clients send.
+func bounded(expr string) (int, error) {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return fmt.Errorf("a part of it in parentheses can't be used: %w", err)
+		return 0, fmt.Errorf("a part of it in parentheses can't be used: %w", err)
 	}
 	program, err := syntax.Compile(tree.Simplify())
 	if err != nil {
-		return fmt.Errorf("a part of it in parentheses can't be used: %w", err)
+		return 0, fmt.Errorf("a part of it in parentheses can't be used: %w", err)
 	}
 	if len(program.Inst) > maxProgram {
-		return errors.New("what it repeats makes it too large to be matched quickly")
+		return 0, errors.New("what it repeats makes it too large to be matched quickly")
 	}
-	return nil
+	return len(program.Inst), nil
 }
 
 // parser goes through a pattern from its left end.
 type parser struct {
 	rest    string
+	prefix  string          // text in front of everything else
 	literal strings.Builder // text that is not yet in expr
 	expr    strings.Builder
 	names   []string
@@ -277,6 +292,9 @@ func (p *parser) flush() {
 	p.literal.Reset()
 	if !strings.Contains(text, "%") {
 		text = (&url.URL{Path: text}).EscapedPath()
+	}
+	if p.expr.Len() == 0 {
+		p.prefix = text
 	}
 	p.expr.WriteString(regexp.QuoteMeta(text))
 }

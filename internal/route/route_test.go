@@ -49,6 +49,9 @@ func TestMatch(t *testing.T) {
 			t.Errorf("%s: %v", c.pattern, err)
 			continue
 		}
+		if c.want != nil && !strings.HasPrefix(c.path, p.Prefix()) || p.Cost() == 0 {
+			t.Errorf("%s: prefix %q, cost %d", c.pattern, p.Prefix(), p.Cost())
+		}
 		if got, ok := p.Match(c.path); ok != (c.want != nil) || ok && !maps.Equal(got, c.want) {
 			t.Errorf("%s on %s: %v %v", c.pattern, c.path, got, ok)
 		}
@@ -57,7 +60,7 @@ func TestMatch(t *testing.T) {
 
 func TestWhatIsNoPattern(t *testing.T) {
 	for _, p := range []string{"", "a", "/:", "/:1", "/(", "/()", "/(a", "/(?:a)", "/((a))", "/(?=a)b", "/(a(?=b))", "/{", "/}", "/{a", "/{{a}}", "/a?", "/+",
-		"/:a/:a", `/\`, "/(a)|(b)(", "/([)", "/" + strings.Repeat("a", maxPattern), "/{:a:b}", "/(a{1001})"} {
+		"/:a/:a", `/\`, "/(a)|(b)(", "/([)", "/" + strings.Repeat("a", maxPattern), "/{:a:b}", "/(a{1001})", "/" + strings.Repeat("(a)", maxNames+1)} {
 		if got, err := Parse(p); err == nil {
 			t.Errorf("%q is taken as %s", p, got.expr)
 		}
@@ -74,6 +77,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		params, ok := p.Match(path)
+		if ok && !strings.HasPrefix(path, p.Prefix()) {
+			t.Errorf("%q matches %q, which does not begin with %q", pattern, path, p.Prefix())
+		}
 		for name, value := range params {
 			if !ok || !strings.Contains(path, value) {
 				t.Errorf("%q on %q: %s is %q", pattern, path, name, value)
@@ -94,11 +100,20 @@ func TestMatchingTakesNoTimeToSpeakOf(t *testing.T) {
 			t.Errorf("%.40s… is taken", p)
 		}
 	}
-	largest, err := Parse("/" + strings.Repeat("(.*)", 250))
+	largest, err := Parse("/" + strings.Repeat("(.*)", maxNames))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := largest.Match("/" + strings.Repeat("a", maxPath)); ok {
 		t.Error("a path that is too long was matched")
+	}
+}
+
+func TestPrefix(t *testing.T) {
+	for pattern, want := range map[string]string{"/a/b": "/a/b", "/a/:id": "/a", "/a/*": "/a", "/a-:id": "/a-", "/ü{/a}?": "/%C3%BC", "/:a/b": "", "/(a)": "", `/a\:b/*`: "/a:b"} {
+		p, err := Parse(pattern)
+		if err != nil || p.Prefix() != want {
+			t.Errorf("%s: %q %v", pattern, p.Prefix(), err)
+		}
 	}
 }

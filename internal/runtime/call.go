@@ -21,6 +21,10 @@ import (
 // ErrEnded says that the process has ended, or closed its end of the channel.
 var ErrEnded = errors.New("the process ended")
 
+// ErrWentOn says that a cancelled invocation went on for longer than it may. Others of its process may come to their
+// end; it gets no more.
+var ErrWentOn = errors.New("the function went on with a cancelled invocation")
+
 // cancelGrace is what a function may take to end what nobody waits for any more.
 const cancelGrace = 5 * time.Second
 
@@ -38,7 +42,8 @@ type call struct {
 	ended     bool             // the answer is complete
 	over      bool             // nothing of the invocation goes on
 	cancelled bool             // nobody waits for the answer any more
-	grace     *time.Timer      // ends the process if that is not heeded
+	grace     *time.Timer      // gives the call up if that is not heeded
+	givenUp   bool             // it was not
 	wake      chan struct{}    // not nil while who waits for the call does not read
 	done      func(*call) bool // what it waits for then
 
@@ -77,13 +82,16 @@ func (c *Conn) first(k *call, request []byte) (frame, error) {
 	if err := c.await(k, (*call).answered); err != nil {
 		return frame{}, err
 	}
+	if k.answer == nil {
+		return frame{}, ErrWentOn
+	}
 	return *k.answer, k.answer.err
 }
 
-func (k *call) answered() bool { return k.answer != nil }
+func (k *call) answered() bool { return k.answer != nil || k.givenUp }
 
 // settled is true, too, when an answer in pieces has become too long.
-func (k *call) settled() bool { return k.over || k.tooLong() }
+func (k *call) settled() bool { return k.over || k.givenUp || k.tooLong() }
 
 func (k *call) tooLong() bool { return !k.cancelled && weir.ErrorCode(k.failure) == weir.TooLarge }
 
@@ -91,7 +99,7 @@ func (k *call) tooLong() bool { return !k.cancelled && weir.ErrorCode(k.failure)
 func (c *Conn) keep(k *call, later func()) {
 	c.mu.Lock()
 	err := c.await(k, (*call).settled)
-	for err == nil && !k.over {
+	for err == nil && !k.over && !k.givenUp {
 		c.mu.Unlock()
 		c.cancel(k)
 		c.mu.Lock()
@@ -314,7 +322,7 @@ func (k *call) fail(err error) {
 	tell(&k.arrived)
 }
 
-// cancel tells the process that nobody waits for an answer any more. One that goes on with it is ended.
+// cancel tells the process that nobody waits for an answer any more.
 func (c *Conn) cancel(k *call) {
 	c.mu.Lock()
 	if k.over || k.cancelled || c.err != nil {
@@ -326,14 +334,26 @@ func (c *Conn) cancel(k *call) {
 	k.grace = time.AfterFunc(c.grace, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if !k.over {
-			c.broken(errors.New("the function went on with a cancelled invocation"))
-		}
+		c.giveUp(k)
 	})
 	c.mu.Unlock()
 	if err := c.write(request(inCancel, k.seq, nil), time.Now().Add(c.grace)); err != nil {
 		c.fail(err)
 	}
+}
+
+// giveUp waits for a cancelled call no longer. What still comes of it is taken, and means nothing. The caller holds
+// c.mu.
+func (c *Conn) giveUp(k *call) {
+	if k.over {
+		return
+	}
+	k.givenUp = true
+	c.dirty.Store(true)
+	k.fail(ErrWentOn)
+	tell(&k.wake)
+	c.look.Store(true)
+	_ = c.conn.SetReadDeadline(time.Unix(1, 0)) // it may be who reads
 }
 
 // fail is broken for who does not hold c.mu.

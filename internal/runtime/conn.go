@@ -48,6 +48,8 @@ type Conn struct {
 	maxStream int64         // bytes of an answer in pieces
 	dirty     atomic.Bool   // something but the shim wrote to the channel, or it has ended
 
+	look atomic.Bool // who reads is to look whether there is something to wait for
+
 	// Owned by who reads: reading is set, or mu is held.
 	scan  scanner
 	buf   []byte
@@ -122,8 +124,8 @@ type meta struct {
 // Invoke runs one invocation. Over says that nothing of it goes on; if it is false, later is called once that
 // is so: when the stream of the answer has ended, what outlasts the answer is done, or the deadline has passed.
 // Errors: weir.TooLarge if the result exceeds its limit; os.ErrDeadlineExceeded if it takes longer than it may;
-// any other error means that the process is gone. After any but the first the process is in an unknown state
-// and must be ended. The Stream fails with the same errors, and with what the function throws.
+// ErrWentOn; any other error means that the process is gone. After any but the first the process is in an unknown
+// state and must be ended, when its other invocations are over. The Stream fails with the same errors, and with what the function throws.
 func (c *Conn) Invoke(inv weir.Invocation, deadline time.Time, later func()) (res weir.Result, over bool, err error) {
 	meta, err := json.Marshal(meta{inv.ID, deadline.UnixMilli(), inv.ClientContext, inv.Identity, inv.Body != nil})
 	if err != nil {

@@ -22,7 +22,8 @@ type LoadRequest struct {
 	Limits  weir.Limits
 	Node    Node
 	Words   Words
-	Code    *Code // compiled ahead; nil: nothing
+	Code    *Code  // compiled ahead; nil: nothing
+	Tag     string // begins the marks in what is printed that say which invocation printed it; "": there are none
 	// CodeFile is where Code.Data lies, as the process sees it.
 	CodeFile string
 }
@@ -82,7 +83,7 @@ func (c *Conn) load(l LoadRequest, deadline time.Time, root string) (weir.Form, 
 	body, err := json.Marshal(map[string]any{
 		"root": root, "entry": l.Bundle.Entry, "export": l.Bundle.Export, "env": env, "pack": l.Bundle.Pack, "code": code,
 		"words": l.Words, "functionName": name, "memoryMB": memoryMB, "maxResult": maxPayload(l.Limits),
-		"watched": l.Watched, "window": window,
+		"watched": l.Watched, "window": window, "tag": l.Tag,
 		"logStreamName": time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + rand.Text(),
 	})
 	if err != nil {

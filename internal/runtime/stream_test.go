@@ -26,6 +26,7 @@ exports.default = async (request, context) => {
   case '/open': { open.forEach((f) => f()); open = []; return new Response('opened'); }
   case '/wait': { context.waitUntil(new Promise((r) => { open.push(r); setInterval(() => {}, 1e6).unref(); const t = setInterval(() => {}, 1000); open.push(() => clearInterval(t)); })); return new Response('answered'); }
   case '/deaf': { setInterval(() => {}, 1000); return new Response(new ReadableStream({ pull: (c) => { c.enqueue(Buffer.from('x')); }, cancel: () => { context.waitUntil(new Promise(() => {})); } })); }
+  case '/never': setInterval(() => {}, 1000); return new Promise(() => {});
   case '/hang': return new Response(new ReadableStream({ pull: (c) => { c.enqueue(Buffer.from('x')); return new Promise((r) => setTimeout(r, 1e6)); } }));
   case '/throw': return new Response(new ReadableStream({ pull: async (c) => { if (made[id]) throw new RangeError('half way'); made[id] = 1; c.enqueue(Buffer.alloc(40000)); } }));
   case '/exit': return new Response(new ReadableStream({ pull: (c) => { if (made[id]) { setTimeout(() => { throw new Error('the end'); }); return new Promise(() => {}); } made[id] = 1; c.enqueue(Buffer.alloc(40000)); } }));
@@ -252,20 +253,38 @@ exports.handler = awslambda.streamifyResponse((event, out) => new Promise((done)
 	}
 }
 
-// TestCancelMustBeHeeded: a function that goes on for nobody is ended, and whoever else it serves is told.
+// TestCancelMustBeHeeded: who goes on with what nobody waits for is waited for no longer, by nobody; the others of
+// its process come to their end, and it gets no more.
 func TestCancelMustBeHeeded(t *testing.T) {
-	p := must(t, streamer)
-	p.grace = 10 * time.Millisecond
-	s, over := p.open(t, "/deaf", nil)
-	other, otherOver := p.open(t, "/hang", nil)
-	s.Body.Close()
-	<-over
-	if _, err := io.ReadAll(other.Body); err == nil || err == io.EOF {
-		t.Errorf("the other one: %v", err)
-	}
-	<-otherOver
-	if p.Clean() {
-		t.Error("the process would be used again")
+	for name, spoil := range map[string]func(t *testing.T, p *process){
+		"in an answer": func(t *testing.T, p *process) {
+			s, over := p.open(t, "/deaf", nil)
+			s.Body.Close()
+			<-over
+		},
+		"before an answer": func(t *testing.T, p *process) {
+			if _, over, err := p.call(t, "/never", errReader{}); err != ErrWentOn {
+				t.Errorf("got %v", err)
+			} else {
+				<-over
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := must(t, streamer)
+			p.grace = 10 * time.Millisecond
+			body, more := io.Pipe()
+			other, otherOver := p.open(t, "/echo", body)
+			spoil(t, p)
+			go func() { io.WriteString(more, "still here"); more.Close() }()
+			if got, err := io.ReadAll(other.Body); err != nil || string(got) != "still here" {
+				t.Errorf("the other one: %q %v", got, err)
+			}
+			<-otherOver
+			if p.Clean() {
+				t.Error("the process would be used again")
+			}
+		})
 	}
 }
 

@@ -90,7 +90,8 @@ func request(kind byte, seq uint32, payload ...[]byte) []byte {
 // fetch reads what comes next. The deadline of the connection is moved only when it is reached, not
 // for every request: a timer that is set wakes a thread, and costs more than all else here.
 //
-// Who is in a hurry waits for an answer, and not only for the end of what outlasts it.
+// Who is in a hurry waits for an answer, and not only for the end of what outlasts it. Nothing is given, and no
+// error, to who is to look whether there is still something to wait for.
 func (c *Conn) fetch(deadline time.Time, hurry bool) (int, error) {
 	if hurry {
 		defer waiting.Add(-1)
@@ -110,6 +111,10 @@ func (c *Conn) fetch(deadline time.Time, hurry bool) (int, error) {
 			if err := c.conn.SetReadDeadline(deadline); err != nil {
 				return 0, err
 			}
+		}
+		if c.look.Swap(false) {
+			c.armed = time.Time{}
+			return 0, nil
 		}
 		n, err := c.conn.Read(c.buf)
 		if !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(deadline) {

@@ -97,11 +97,13 @@ func (d *Dev) serve(dep *deployment, engines map[string]*policy.Engine, nodes ma
 	for _, f := range dep.artifact.Functions {
 		name := f.Bundle.Function
 		if f.Err != nil {
-			d.opts.Logger.Error("function is broken", "function", name, "error", f.Err)
+			if d.opts.Only == "" { // else who invokes it is told
+				d.opts.Logger.Error("function is broken", "function", name, "error", f.Err)
+			}
 			dep.backends[name] = broken{f.Err}
 			continue
 		}
-		if f.Why != "" && d.wanted(name) {
+		if f.Why != "" && d.opts.Only == "" {
 			d.opts.Logger.Info("the function runs from a bundle, not from a pack", "function", name, "why", f.Why)
 		}
 		dep.backends[name] = backend{d.pool(f, engines[name], nodes[name], shared, own, env)}

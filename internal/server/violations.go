@@ -24,7 +24,7 @@ func newViolations(log func(instance.Line)) *violations {
 	v := &violations{}
 	v.Teller = record.NewTeller(func(d record.Decision) {
 		for _, text := range violation.Lines(d) {
-			log(instance.Line{Time: time.Now(), Function: d.Function, Instance: d.Instance, Request: d.Request, Stream: "stderr", Text: text})
+			log(instance.Line{Time: time.Now(), Function: d.Function, Instance: d.Instance, Request: d.Request, Among: d.Requests, Stream: "stderr", Text: text})
 		}
 	})
 	return v

@@ -8,11 +8,14 @@ package site
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -47,6 +50,10 @@ type Function struct {
 func Load(dir string) (*Site, error) {
 	real, err := realDir(dir)
 	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			err = at.Err // which the message names already
+		}
 		return nil, &weir.Error{Code: weir.NotFound, Message: fmt.Sprintf("%s is not a folder that can be read", dir),
 			Remedy: "name the folder of a Netlify site", Err: err}
 	}
@@ -201,7 +208,7 @@ func realDir(path string) (string, error) {
 		return "", err
 	}
 	if !isDir(real) {
-		return "", fmt.Errorf("%s is not a folder", path)
+		return "", &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
 	}
 	return real, nil
 }

@@ -21,6 +21,7 @@ const (
 	NoWall      Code = "no_wall"     // a wall cannot be raised, so nothing is run
 	TimedOut    Code = "timed_out"   // a limit of time was reached
 	TooLarge    Code = "too_large"   // a limit of size was reached
+	TooSlow     Code = "too_slow"    // a client did not send its request in time
 	Crashed     Code = "crashed"     // the function's process ended or broke the protocol
 	Broken      Code = "broken"      // the function can't be loaded: syntax, throw at import, no handler
 	Busy        Code = "busy"        // the function does as much as it may at a time; later it may take the request

@@ -24,6 +24,9 @@ type Config struct {
 	Warnings []string // one line each, for the author
 }
 
+// maxPaths bounds the patterns of one member of a config.
+const maxPaths = 100
+
 // keys are the members of a config that Netlify knows.
 var keys = []string{"path", "excludedPath", "method", "preferStatic", "rateLimit", "schedule", "background", "generator", "name",
 	"nodeBundler", "includedFiles", "externalNodeModules", "ignoredNodeModules", "nodeVersion", "region", "memory", "vcpu", "timeout", "onDemand"}
@@ -76,7 +79,9 @@ func (c *Config) take(r *reader, config *object) error {
 		if !slices.Contains(methods, method) {
 			return invalid(v.at, "config.method: %.40q is no method that a function can have", v.value).with("expected " + strings.Join(methods, ", "))
 		}
-		c.Methods = append(c.Methods, method)
+		if !slices.Contains(c.Methods, method) {
+			c.Methods = append(c.Methods, method)
+		}
 	}
 	if c.PreferStatic, err = r.flag(config, "preferStatic"); err != nil {
 		return err
@@ -129,6 +134,10 @@ func (c *Config) takeBuild(texts func(string) ([]text, error)) error {
 // paths reads patterns of paths.
 func paths(texts func(string) ([]text, error), name string) ([]string, error) {
 	given, err := texts(name)
+	if len(given) > maxPaths {
+		return nil, invalid(given[maxPaths].at, "config.%s has %d entries, and may have %d", name, len(given), maxPaths).
+			with("name several paths by one pattern, such as /api/:id or /files/*")
+	}
 	for _, g := range given {
 		if _, bad := route.Parse(g.value); bad != nil {
 			return nil, invalid(g.at, "config.%s: %.80q is no path: %v", name, g.value, bad).

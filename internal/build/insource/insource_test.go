@@ -18,7 +18,7 @@ func TestConfig(t *testing.T) {
 		file, src string
 		want      weir.FunctionConfig
 	}{
-		"all":              {"f.mjs", handler + `export const config = { path: ["/a/:id", '/b/*'], excludedPath: "/b/x", method: ["get", "POST"], preferStatic: true };`, all},
+		"all":              {"f.mjs", handler + `export const config = { path: ["/a/:id", '/b/*'], excludedPath: "/b/x", method: ["get", "POST", "GET"], preferStatic: true };`, all},
 		"types":            {"f.mts", "import type { Config } from '@netlify/functions';\nenum E { A }\n" + handler + `export const config: Config = { path: "/a/b" } as const satisfies Config;`, path},
 		"JSX":              {"f.tsx", "export default () => <p>{`\nexport const config = { path: '/no' }`}</p>;\n" + `export const config = { path: "/a/b" };`, path},
 		"constants":        {"f.mjs", "const base = '/a';\nconst config = { ...common, path: `${base}/b` };\nconst common = { path: '/no' };\nexport { config };\n" + handler, path},
@@ -87,6 +87,8 @@ func TestWhatCannotBeRead(t *testing.T) {
 		"export const config = { path: 'a' };":                                                        `f.ts:2:31: config.path: "a" is no path: a path has a / in front`,
 		"export const config = { path: '/(' };":                                                       "is no path: a ( has no )",
 		"export const config = { path: ['/a', , '/b'] };":                                             "config.path can't be read",
+		"export const config = { path: [" + strings.Repeat("'/a', ", 100) + "\n'/b'] };":              "f.ts:3:1: config.path has 101 entries, and may have 100",
+		"export const config = { excludedPath: [" + strings.Repeat("'/a', ", 101) + "] };":            "config.excludedPath has 101 entries",
 		"export const config = { method: 'BREW' };":                                                   `config.method: "BREW" is no method`,
 		"export const config = { nodeBundler: 'rollup' };":                                            `config.nodeBundler: "rollup" is unknown`,
 		"export const config = { preferStatic: f };":                                                  "config.preferStatic can't be read",

@@ -43,6 +43,9 @@ func Parse(question string) (policy.Request, error) {
 		if upper := strings.ToUpper(typ); typ != upper {
 			return policy.Request{}, unclear(fmt.Sprintf("write %q", "dns "+upper+" "+strings.TrimSpace(name)), "types are written in upper case")
 		}
+		if !policy.IsDNSType(typ) {
+			return policy.Request{}, unclear(`ask for a type such as MX, SRV or TXT, or by its number, such as "dns TYPE99 NAME"`, "%q is not a type of DNS records", typ)
+		}
 		return policy.NewDNS(typ, strings.TrimSpace(name))
 	case "read", "write", "exec", "addon":
 		return file(word, rest)

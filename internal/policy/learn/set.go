@@ -134,7 +134,11 @@ func (s *Set) Decided(d record.Decision) {
 	if allow && d.Rule == "" {
 		return // no rule allowed it: every sandbox may
 	}
-	invocation := maphash.String(s.seed, d.Request) // all that was tried outside of any counts as one
+	request := "" // all that was tried outside of any counts as one
+	if among := d.Among(); len(among) > 0 {
+		request = among[0] // one of them it was
+	}
+	invocation := maphash.String(s.seed, request)
 	if e := s.find(f, &r, allow, invocation); e != nil {
 		e.add(&d, invocation)
 		return
@@ -241,7 +245,7 @@ func (e *evidence) add(d *record.Decision, invocation uint64) {
 	}
 	e.seen(d.Time)
 	e.seen(d.Last)
-	if d.Request != "" {
+	if len(d.Among()) > 0 {
 		e.requested(invocation)
 	}
 }

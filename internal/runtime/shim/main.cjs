@@ -25,6 +25,7 @@ const printError = console.error.bind(console);
 let runner = null;
 
 channel.onload = async (request) => {
+  const output = request.tag ? require('./output.cjs') : null; // before any code of the function's
   setEnvironment(request.env);
   if (request.watched) watchEnvironment(request.watched, (name) => channel.send('report', { kind: 'env', target: name }));
   installStackTraces(request.root);
@@ -42,6 +43,10 @@ channel.onload = async (request) => {
       words.learn(request.words);
     }
     runner = new Runner(loaded, request, channel);
+    if (output) {
+      const within = output.markOutput(request.tag);
+      channel.oninvoke = (seq, meta, event) => within(meta.id, () => runner.run(seq, meta, event));
+    }
     channel.send('loaded', { form: loaded.form });
   } catch (e) {
     channel.send('failed', errorOf(e));

@@ -1,0 +1,83 @@
+package gateway
+
+// How slow a client may be. One that sends its request's body by drips, or doesn't read its answer, would hold
+// a connection and what serves it for as long as it likes.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+const (
+	// patience is how long a client may keep the server waiting for each bodyPiece of a request's body (or its
+	// end), and how long it may take for each piece of an answer that is a stream.
+	patience = 10 * time.Second
+	// bodyPiece is in bytes: with patience it is the slowest that a body may come.
+	bodyPiece = 16 << 10
+)
+
+// pacedBody is the body of a request whose client must keep up. Only the time counts in which somebody reads.
+type pacedBody struct {
+	io.ReadCloser
+	control  *http.ResponseController
+	patience time.Duration
+	left     time.Duration // of patience for the piece that comes
+	got      int           // bytes of that piece
+
+	mu      sync.Mutex
+	stopped bool
+}
+
+// newPacedBody gives the body of a request. What the handler leaves of it net/http reads, for no longer than
+// the last deadline.
+func newPacedBody(w http.ResponseWriter, r *http.Request, patience time.Duration) *pacedBody {
+	b := &pacedBody{ReadCloser: r.Body, control: http.NewResponseController(w), patience: patience, left: patience}
+	b.wait(time.Now().Add(patience))
+	return b
+}
+
+// Read is io.Reader's. The error is a weir.TooSlow if the client doesn't keep up.
+func (b *pacedBody) Read(p []byte) (int, error) {
+	start := time.Now()
+	if !b.wait(start.Add(b.left)) {
+		return 0, io.ErrClosedPipe
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= time.Since(start)
+	if b.got += n; b.got >= bodyPiece {
+		b.got, b.left = 0, b.patience
+	}
+	switch {
+	case err == io.EOF:
+		b.wait(time.Time{}) // from now on net/http reads, to learn whether the client hangs up
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = &weir.Error{Code: weir.TooSlow, Message: fmt.Sprintf("the request's body came too slowly: in %s less than %d bytes of it", b.patience, bodyPiece),
+			Remedy: "send it faster"}
+	}
+	return n, err
+}
+
+// wait sets until when a Read may take; false: none may take place any more.
+func (b *pacedBody) wait(until time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.stopped {
+		_ = b.control.SetReadDeadline(until) // who can't has no client that is slow
+	}
+	return !b.stopped
+}
+
+// stop ends a Read that is under way, and those to come.
+func (b *pacedBody) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = true
+	_ = b.control.SetReadDeadline(time.Unix(1, 0))
+}
