@@ -57,20 +57,14 @@ func outgoing(ctx context.Context, r *http.Request, req *policy.Request, budget 
 // forward carries out an allowed request.
 func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Request, budget *account) {
 	info := &informer{w: w, active: r.ProtoAtLeast(1, 1), survive: c.sandbox.survive}
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: info.pass})
-	out, sent := outgoing(ctx, r, req, budget)
-	transport := c.sandbox.function.http1
-	if r.ProtoMajor == 2 {
-		transport = c.sandbox.function.http2
-		http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	}
+	out, sent := outgoing(r.Context(), r, req, budget)
 	if sent != nil && r.ProtoMajor == 1 {
 		defer c.watch()()
 		if r.Header.Get("Expect") != "" {
 			sent.asked = info.proceed
 		}
 	}
-	resp, err := transport.RoundTrip(out)
+	resp, err := c.carryOut(w, r, req, out, info)
 	info.stop()
 	if err != nil && budget.wasCut() {
 		c.tellDenial(w, r, req, budget.over)
@@ -92,6 +86,21 @@ func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Reque
 		// The response came before the end of the request. The rest is given a moment, no more.
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTime))
 	}
+}
+
+// carryOut sends a request by the version of HTTP that it came by, and gives the response.
+func (c *conn) carryOut(w http.ResponseWriter, r *http.Request, req *policy.Request, out *http.Request, info *informer) (*http.Response, error) {
+	f := c.sandbox.function
+	transport := f.http1
+	switch {
+	case r.ProtoMajor == 2:
+		transport = f.http2
+		http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	case r.Header.Get("Expect") == "":
+		return f.roundTrip(r.Context(), out, place{c.secure, hostPort(req.URL.Host, req.URL.Port)}, info)
+	}
+	trace := &httptrace.ClientTrace{Got1xxResponse: info.pass}
+	return transport.RoundTrip(out.WithContext(httptrace.WithClientTrace(out.Context(), trace)))
 }
 
 // final tells whether a response ends its request. What asks for another protocol was not asked for;
