@@ -99,6 +99,7 @@ func hostPort(host string, port uint16) string {
 func (s *Sandbox) serveConn(nc net.Conn) {
 	c := &conn{Conn: nc, sandbox: s}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	known := c.identify() // before Close can find it
 	if !s.keep(c) {
 		return
 	}
@@ -108,7 +109,7 @@ func (s *Sandbox) serveConn(nc net.Conn) {
 			c.Close()
 		}
 	}()
-	if !c.identify() {
+	if !known {
 		c.reset()
 		return
 	}

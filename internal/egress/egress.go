@@ -136,7 +136,8 @@ type Function struct {
 	texts    []atomic.Pointer[policy.Explanation] // of what each rule allowed, made when it first does
 	// A request leaves by the protocol that it came by: what one version can say and the other
 	// can't never has to be translated. WebSockets need HTTP/1.1.
-	http1 *http.Transport
+	idle  upstreamPool    // for most requests by HTTP/1
+	http1 *http.Transport // for the others
 	http2 *http.Transport // or HTTP/1.1, as the upstream chooses
 }
 
@@ -194,6 +195,7 @@ func (f *Function) Close() {
 }
 
 func (f *Function) closeIdle() {
+	f.idle.close()
 	f.http1.CloseIdleConnections()
 	f.http2.CloseIdleConnections()
 }

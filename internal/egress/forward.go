@@ -27,8 +27,7 @@ import (
 const headerDelay = 5 * time.Millisecond
 
 // outgoing makes the request that is sent for one that was decided on.
-func outgoing(ctx context.Context, r *http.Request, req *policy.Request, budget *account) (*http.Request, *body) {
-	ctx = context.WithValue(ctx, requestKey{}, ctx)
+func outgoing(r *http.Request, req *policy.Request, budget *account) (*http.Request, *body) {
 	scheme := strings.Replace(req.URL.Scheme, "ws", "http", 1)
 	header, trailer := upstreamHeader(r)
 	out := &http.Request{
@@ -44,33 +43,32 @@ func outgoing(ctx context.Context, r *http.Request, req *policy.Request, budget 
 		ContentLength: r.ContentLength,
 	}
 	if r.ContentLength == 0 {
-		return out.WithContext(ctx), nil
+		return out, nil
 	}
 	b := &body{ReadCloser: r.Body, from: r, to: trailer, budget: budget}
 	out.Body = b
 	if r.ContentLength < 0 {
 		out.TransferEncoding = []string{"chunked"}
 	}
-	return out.WithContext(ctx), b
+	return out, b
+}
+
+// byTransport sends a request by t, until ctx ends.
+func byTransport(ctx context.Context, t *http.Transport, out *http.Request) (*http.Response, error) {
+	return t.RoundTrip(out.WithContext(context.WithValue(ctx, requestKey{}, ctx)))
 }
 
 // forward carries out an allowed request.
 func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Request, budget *account) {
 	info := &informer{w: w, active: r.ProtoAtLeast(1, 1), survive: c.sandbox.survive}
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: info.pass})
-	out, sent := outgoing(ctx, r, req, budget)
-	transport := c.sandbox.function.http1
-	if r.ProtoMajor == 2 {
-		transport = c.sandbox.function.http2
-		http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	}
+	out, sent := outgoing(r, req, budget)
 	if sent != nil && r.ProtoMajor == 1 {
 		defer c.watch()()
 		if r.Header.Get("Expect") != "" {
 			sent.asked = info.proceed
 		}
 	}
-	resp, err := transport.RoundTrip(out)
+	resp, err := c.carryOut(w, r, req, out, info)
 	info.stop()
 	if err != nil && budget.wasCut() {
 		c.tellDenial(w, r, req, budget.over)
@@ -92,6 +90,21 @@ func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Reque
 		// The response came before the end of the request. The rest is given a moment, no more.
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTime))
 	}
+}
+
+// carryOut sends a request by the version of HTTP that it came by, and gives the response.
+func (c *conn) carryOut(w http.ResponseWriter, r *http.Request, req *policy.Request, out *http.Request, info *informer) (*http.Response, error) {
+	f := c.sandbox.function
+	transport := f.http1
+	switch {
+	case r.ProtoMajor == 2:
+		transport = f.http2
+		http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	case r.Header.Get("Expect") == "":
+		return f.roundTrip(r.Context(), out, place{c.secure, hostPort(req.URL.Host, req.URL.Port)}, info)
+	}
+	trace := &httptrace.ClientTrace{Got1xxResponse: info.pass}
+	return byTransport(httptrace.WithClientTrace(r.Context(), trace), transport, out)
 }
 
 // final tells whether a response ends its request. What asks for another protocol was not asked for;
@@ -192,7 +205,7 @@ func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response, budge
 		}
 	}
 	switch {
-	case r.Method == "HEAD" || resp.ContentLength == 0:
+	case r.Method == "HEAD" || resp.ContentLength == 0 || here(resp):
 	case resp.ContentLength < 0:
 		flushHeader()
 	default:
@@ -225,6 +238,12 @@ func passBody(w http.ResponseWriter, r *http.Request, resp *http.Response, budge
 			rc.Flush()
 		}
 	}
+}
+
+// here tells whether all of a response's body has come already.
+func here(resp *http.Response) bool {
+	a, ok := resp.Body.(*answer)
+	return ok && resp.ContentLength > 0 && int64(a.conn.in.Buffered()) >= resp.ContentLength
 }
 
 var errBadAnswer = errors.New("the upstream's answer does not fit the request")

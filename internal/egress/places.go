@@ -6,8 +6,10 @@ package egress
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -66,6 +68,34 @@ type outside struct {
 	*net.TCPConn
 	places slots
 	once   sync.Once
+	polled bool // Read does not wait
+}
+
+// Read reads as that of net.Conn. Polled, it gives os.ErrDeadlineExceeded if nothing is there.
+func (o *outside) Read(b []byte) (n int, err error) {
+	if !o.polled {
+		return o.TCPConn.Read(b)
+	}
+	raw, err := o.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		n, failed = syscall.Read(int(fd), b)
+		return true
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case failed == syscall.EAGAIN:
+		return 0, os.ErrDeadlineExceeded
+	case failed != nil:
+		return 0, failed
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 func (o *outside) Close() error {

@@ -26,10 +26,10 @@ const closeTime = 5 * time.Second
 // upgrade carries out an allowed WebSocket handshake. Until the upstream has answered it as RFC 6455
 // demands, nothing that the client sends is passed on; any other answer is an HTTP response.
 func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, req *policy.Request, budget *account) {
-	out, _ := outgoing(r.Context(), r, req, budget)
+	out, _ := outgoing(r, req, budget)
 	out.Header["Connection"] = []string{"Upgrade"}
 	out.Header["Upgrade"] = []string{"websocket"}
-	resp, err := c.sandbox.function.http1.RoundTrip(out)
+	resp, err := byTransport(r.Context(), c.sandbox.function.http1, out)
 	if err != nil {
 		c.failed(w, r, req, err)
 		return
