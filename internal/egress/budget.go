@@ -6,6 +6,7 @@ package egress
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,7 +89,8 @@ func (m *meters) of(rule int, b *policy.Budget) *meter {
 // of the import.
 type shares struct {
 	mu   sync.Mutex
-	all  map[string]*meters // by the invocation's id
+	ids  []string
+	used map[string]*meters // by id, of those that have used any
 	idle bool               // none is in flight
 }
 
@@ -96,30 +98,36 @@ type shares struct {
 func (s *shares) set(ids []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.all
-	if s.idle {
-		before = nil
-	}
-	if s.idle = len(ids) == 0; s.idle {
+	if len(ids) == 0 {
+		s.idle = true
 		return
 	}
-	s.all = map[string]*meters{}
-	for _, id := range ids {
-		if s.all[id] = before[id]; s.all[id] == nil {
-			s.all[id] = &meters{}
+	for id := range s.used {
+		if s.idle || !slices.Contains(ids, id) {
+			delete(s.used, id)
 		}
 	}
+	s.ids, s.idle = ids, false
 }
 
 // of gives what counts a call by a rule.
 func (s *shares) of(rule int, b *policy.Budget) []*meter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all == nil {
-		s.all = map[string]*meters{"": {}}
+	ids := s.ids
+	if ids == nil {
+		ids = []string{""}
 	}
 	var out []*meter
-	for _, m := range s.all {
+	for _, id := range ids {
+		m := s.used[id]
+		if m == nil {
+			if s.used == nil {
+				s.used = map[string]*meters{}
+			}
+			m = &meters{}
+			s.used[id] = m
+		}
 		out = append(out, m.of(rule, b))
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/runtime"
+	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -73,5 +74,58 @@ func TestDenialsNameAllInFlight(t *testing.T) {
 	}
 	if want := map[string]string{"/srv/a": "a", "/srv/b": "a b", "/srv/c": "a c", "/srv/d": "d"}; !maps.Equal(got, want) {
 		t.Errorf("%v", got)
+	}
+}
+
+// attempted is a program of which the kernel saw these attempts.
+type attempted struct {
+	program
+	seen chan sandbox.Attempt
+}
+
+func (a attempted) Attempts() <-chan sandbox.Attempt { return a.seen }
+func (attempted) Dropped() uint64                    { return 0 }
+
+// TestOneChildOneRecord: what kernel and shim say of a child process becomes one record, whoever comes first.
+func TestOneChildOneRecord(t *testing.T) {
+	eng, err := policy.Compile(&policy.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shim := func(d *denials) { d.reported(runtime.Report{Kind: "exec", Target: "/bin/sh"}) }
+	kernel := func(d *denials) {
+		seen := make(chan sandbox.Attempt, 1)
+		seen <- sandbox.Attempt{Syscall: "clone"}
+		close(seen)
+		d.follow(attempted{seen: seen})
+	}
+	for want, said := range map[string][]func(*denials){
+		"/bin/sh shim":             {shim, kernel},
+		"(a child process) kernel": {kernel},
+	} {
+		var kept recorded
+		d := newDenials(&instance{id: "i", cfg: &Config{Engine: eng, Recorder: &kept}})
+		for _, say := range said {
+			say(d)
+		}
+		if len(kept) != 1 || kept[0].Target+" "+string(kept[0].Source) != want {
+			t.Errorf("%s: %+v", want, kept)
+		}
+	}
+}
+
+// TestWhatIsAllowedIsNoDenial: a file that a rule grants may be missing all the same.
+func TestWhatIsAllowedIsNoDenial(t *testing.T) {
+	eng, err := policy.Compile(&policy.Policy{Rules: []policy.Rule{{Kind: policy.Read, Pattern: "/srv/data/**"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept recorded
+	d := newDenials(&instance{id: "i", cfg: &Config{Engine: eng, Recorder: &kept}})
+	for _, file := range []string{"/srv/data/missing", "/srv/other"} {
+		d.reported(runtime.Report{Kind: "read", Target: file, Errno: "ENOENT"})
+	}
+	if len(kept) != 1 || kept[0].Target != "/srv/other" {
+		t.Errorf("%+v", kept)
 	}
 }

@@ -284,3 +284,22 @@ func TestEveryEndOfABlank(t *testing.T) {
 	w.blanksReady(1)
 	w.until("their folders go", func() bool { return w.folders() == 1 })
 }
+
+// TestKeptWarmMakesNoRoom: what is to be kept while nobody calls is not ended for another function's sake.
+func TestKeptWarmMakesNoRoom(t *testing.T) {
+	w := newWorld(t, FleetOptions{MaxInstances: 1})
+	kept := w.pool(&policy.Policy{Function: "kept", Running: weir.Running{KeepWarm: 1}}, tame, nil)
+	w.until("it is ready", func() bool { return len(kept.open) == 1 })
+	other := w.pool(&policy.Policy{Function: "other"}, tame, nil)
+	ctx, giveUp := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	callers.Go(func() {
+		if _, _, err := other.Invoke(ctx, weir.Invocation{ID: "r", Function: "other", Event: json.RawMessage("{}")}); weir.ErrorCode(err) != weir.Unavailable {
+			t.Errorf("the caller got %v", err)
+		}
+	})
+	w.until("the other's caller waits, or is served", func() bool { return other.queue.Len() == 1 || w.fleet.evicting+other.running > 0 })
+	w.until("what is kept is there", func() bool { return len(kept.open) == 1 && w.fleet.evicting == 0 })
+	giveUp()
+	callers.Wait()
+}
