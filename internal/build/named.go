@@ -45,16 +45,20 @@ var paths = []*regexp.Regexp{
 // filesIn takes along what a source of the site's own names so.
 func (p *pass) filesIn(text, file string) {
 	dir := filepath.Dir(file)
-	for _, m := range fileURL.FindAllStringSubmatch(text, -1) {
-		if name, err := url.PathUnescape(m[1] + m[2]); err == nil {
-			p.takeFile(filepath.Join(dir, filepath.FromSlash(name)))
+	if mentions(text, "import.meta.url") {
+		for _, m := range fileURL.FindAllStringSubmatch(text, -1) {
+			if name, err := url.PathUnescape(m[1] + m[2]); err == nil {
+				p.takeFile(filepath.Join(dir, filepath.FromSlash(name)))
+			}
 		}
 	}
-	for _, m := range readPath.FindAllStringSubmatch(text, -1) {
-		p.take(filepath.Join(p.site.Base, filepath.FromSlash(m[1])))
-	}
-	if readHere.MatchString(text) {
-		p.takeFolder(dir)
+	if mentions(text, "readFile", "readdir", "createReadStream") {
+		for _, m := range readPath.FindAllStringSubmatch(text, -1) {
+			p.take(filepath.Join(p.site.Base, filepath.FromSlash(m[1])))
+		}
+		if readHere.MatchString(text) {
+			p.takeFolder(dir)
+		}
 	}
 	if !mentions(text, "__dirname", "import.meta.dirname", "process.cwd") {
 		return

@@ -155,7 +155,7 @@ var moduleDefines = map[string]string{"import.meta": "__weir_meta", "__dirname":
 // convert prints the modules, by their index. Those that are JSON are nil.
 func (b *bundler) convert(ctx context.Context, modules []*packModule) ([]*printed, error) {
 	out := make([]*printed, len(modules))
-	var common, esm []api.EntryPoint
+	var plain, common, esm []api.EntryPoint
 	for i, m := range modules {
 		if _, code := b.done.sources[m.path]; !code {
 			continue
@@ -165,20 +165,24 @@ func (b *bundler) convert(ctx context.Context, modules []*packModule) ([]*printe
 		}
 		out[i] = &printed{}
 		entry := api.EntryPoint{InputPath: m.path, OutputPath: strconv.Itoa(i)}
-		if m.ESM {
+		switch {
+		case m.ESM:
 			esm = append(esm, entry)
-		} else {
+		case javascript(m.path):
+			plain = append(plain, entry)
+		default:
 			common = append(common, entry)
 		}
 	}
-	for batch := range slices.Chunk(common, maxBatch) {
-		if err := b.transform(ctx, batch, nil, out); err != nil {
-			return nil, err
-		}
-	}
-	for batch := range slices.Chunk(esm, maxBatch) {
-		if err := b.transform(ctx, batch, moduleDefines, out); err != nil {
-			return nil, err
+	for _, kind := range []struct {
+		entries  []api.EntryPoint
+		defines  map[string]string
+		tsconfig string // instead of the site's, which would make sloppy code strict
+	}{{plain, nil, "{}"}, {common, nil, ""}, {esm, moduleDefines, ""}} {
+		for batch := range slices.Chunk(kind.entries, maxBatch) {
+			if err := b.transform(ctx, batch, kind.defines, kind.tsconfig, out); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, b.complete(out, modules)
@@ -214,7 +218,7 @@ const maxBatch = 128
 
 // transform has esbuild print modules as CommonJS, each by itself, and puts them into out by the name of
 // their output.
-func (b *bundler) transform(ctx context.Context, entries []api.EntryPoint, defines map[string]string, out []*printed) error {
+func (b *bundler) transform(ctx context.Context, entries []api.EntryPoint, defines map[string]string, tsconfig string, out []*printed) error {
 	load := func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 		text := withoutHashbang(b.done.sources[a.Path])
 		return api.OnLoadResult{Contents: &text, Loader: api.LoaderDefault}, nil
@@ -229,6 +233,7 @@ func (b *bundler) transform(ctx context.Context, entries []api.EntryPoint, defin
 		Engines:             []api.Engine{{Name: api.EngineNode, Version: "20"}},
 		Supported:           map[string]bool{"dynamic-import": false}, // it becomes a require
 		Define:              defines,
+		TsconfigRaw:         tsconfig,
 		LegalComments:       api.LegalCommentsNone,
 		Sourcemap:           api.SourceMapExternal,
 		SourcesContent:      api.SourcesContentExclude,

@@ -337,8 +337,10 @@ func (p *pass) referencesIn(text, file string) {
 
 // computedIn carries the packages of which a source names a file by a computed path.
 func (p *pass) computedIn(text, file string) {
-	for _, m := range computedFile.FindAllStringSubmatch(text, -1) {
-		p.namedLater(m[1], filepath.Dir(file))
+	for _, expression := range computedFiles {
+		for _, m := range expression.FindAllStringSubmatch(text, -1) {
+			p.namedLater(m[1], filepath.Dir(file))
+		}
 	}
 }
 

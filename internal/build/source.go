@@ -138,8 +138,10 @@ var (
 	computedImport  = regexp.MustCompile("import" + computed)
 )
 
-// computedFile is a require or import of a file in a package whose name is completed at run time.
-var computedFile = regexp.MustCompile("\\b(?:require|import)\\s*\\(\\s*[\"'`]((?:@[\\w.-]+/)?\\w[\\w.-]*)/[^\"'`]*(?:[\"'`]\\s*\\+|\\$\\{)")
+// inPackage is the rest of a require or import of a file in a package whose name is completed at run time.
+const inPackage = "\\s*\\(\\s*[\"'`]((?:@[\\w.-]+/)?\\w[\\w.-]*)/[^\"'`]*(?:[\"'`]\\s*\\+|\\$\\{)"
+
+var computedFiles = []*regexp.Regexp{regexp.MustCompile("require" + inPackage), regexp.MustCompile("import" + inPackage)}
 
 // climbs gives the dots of the computed path in a source that climb the highest. esbuild takes such a
 // path for a pattern, and walks the folder that it begins in for all that it may mean.

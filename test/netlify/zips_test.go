@@ -143,6 +143,7 @@ func TestArchivesOfNetlifysBundler(t *testing.T) {
 				"/.netlify/functions/nothing":  {204, ""},
 				"/.netlify/functions/modern":   {404, "no default URL"},
 				"/modern/7":                    {202, `{"path":"/modern/7"`},
+				"/typed/7":                     {200, "typed 7"},
 			} {
 				if bundler == "nft" && (strings.HasSuffix(path, "/plain") || strings.HasSuffix(path, "/streamed")) {
 					continue // it puts CommonJS into a file .mjs, which no Node.js runs

@@ -31,6 +31,7 @@ func TestConfig(t *testing.T) {
 		"export wins":      {"f.mjs", "export default { fetch() {}, config: { path: '/no' } };\nexport const config = { path: '/a/b' };", path},
 		"CommonJS":         {"f.cjs", "exports.default = async () => {};\nexports.config = { path: '/a/b' };", path},
 		"module.exports":   {"f.js", "module.exports.default = async () => {};\nmodule.exports.config = { path: '/a/b' };", path},
+		"by esbuild":       {"f.cjs", "__export(o, { config: () => no });\n__export(f_exports, {\n  config: () => c,\n  default: () => f\n});\nmodule.exports = __toCommonJS(f_exports);\nvar f = async () => {};\nvar c = { path: '/a/b' };\nvar no = 1;\n0 && (module.exports = { config });", path},
 		"minified":         {"f.mjs", "const a=()=>{},b={path:\"/a/b\",preferStatic:!1};export{a as default,b as config};", path},
 		"await at the top": {"f.mjs", "await import('./x.mjs');\nimport y from 'y';\nconst z = import.meta.url;" + handler + `export const config = { path: "/a/b" };`, path},
 		"ignored members":  {"f.mjs", handler + `export const config = { path: "/a/b", generator: f(), name: g };`, path},

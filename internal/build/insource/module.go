@@ -25,6 +25,7 @@ type module struct {
 	file     string
 	exports  map[string]string         // what each export is called inside; "" if it has no name there
 	at       map[string]statement      // declarations of the top, by what they declare
+	getters  map[string]string         // by its name, the list of exports that esbuild's own output holds
 	lists    []string                  // declarations that may declare more than their first name; see value
 	parsed   map[string]ast.Expression // see value
 	places   *file.FileSet
@@ -57,7 +58,7 @@ func parse(src []byte, name string) *module {
 	if len(res.Errors) > 0 {
 		return nil
 	}
-	m := &module{file: name, exports: map[string]string{}, at: map[string]statement{}, parsed: map[string]ast.Expression{}, places: &file.FileSet{}}
+	m := &module{file: name, exports: map[string]string{}, at: map[string]statement{}, getters: map[string]string{}, parsed: map[string]ast.Expression{}, places: &file.FileSet{}}
 	m.original, _ = sourcemap.Parse("", res.Map)
 	m.divide(string(res.Code))
 	return m
@@ -81,6 +82,9 @@ var (
 	taken        = regexp.MustCompile(`^export (?:const|let|var) [{[](?s:.*)\bconfig\b`)
 	callable     = regexp.MustCompile(`^(export )?(?:async )?(?:function\*? ?|class )([\w$]+)`)
 	commonJS     = regexp.MustCompile(`^((?:module\.)?exports\.([\w$]+)) = `)
+	getters      = regexp.MustCompile(`^__export\(([\w$]+), \{([^{}]*)\}\);`)
+	getter       = regexp.MustCompile(`(?m)^\s*"?([\w$]+)"?: \(\) => ([\w$]+),?$`)
+	toCommonJS   = regexp.MustCompile(`^module\.exports = __toCommonJS\(([\w$]+)\);`)
 	defaultName  = regexp.MustCompile(`^export default ([\w$]+);$`)
 	specifier    = regexp.MustCompile(`^([\w$]+)(?: as ([\w$]+|"(?:[^"\\]|\\.)*"))?$`)
 	exportsFrom  = regexp.MustCompile(`^export \{([^}]*)\}( from )?`)
@@ -116,6 +120,12 @@ func (m *module) take(line int, text string) {
 		name := f[1] // with a dot in it: nothing of the source can mean it
 		declare(name, "var x="+strings.Repeat(" ", max(0, len(f[1])+3-len("var x=")))+text[len(f[0]):])
 		m.exports[f[2]] = name
+	} else if f := getters.FindStringSubmatch(text); f != nil {
+		m.getters[f[1]] = f[2]
+	} else if f := toCommonJS.FindStringSubmatch(text); f != nil {
+		for _, g := range getter.FindAllStringSubmatch(m.getters[f[1]], -1) {
+			m.exports[g[1]] = g[2]
+		}
 	} else if f := defaultName.FindStringSubmatch(text); f != nil {
 		m.exports["default"] = f[1]
 	} else if strings.HasPrefix(text, defaultFront) {

@@ -25,7 +25,7 @@ class Cookies {
       get: (name) => this.#sent.get(name),
       set: (cookie, value) => this.#set(typeof cookie === 'string' ? { name: cookie, value } : cookie),
       delete: (cookie) => {
-        const { name, path, domain } = typeof cookie === 'string' ? { name: cookie } : cookie;
+        const { name, path, domain } = { path: '/', ...typeof cookie === 'string' ? { name: cookie } : cookie };
         this.#set({ name, value: '', path, domain, expires: new Date(0) });
       },
     };

@@ -57,7 +57,7 @@ test('cookies that are set and deleted go out one by one, after those of the Res
   }, [['set-cookie', 'own=1'], ['set-cookie', 'own=2']]), [
     'own=1', 'own=2', 'one=1',
     'two=2; Secure; HttpOnly; Max-Age=60; Domain=site.test; SameSite=Lax; Path=/p; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Priority=High',
-    'three=; Expires=Thu, 01 Jan 1970 00:00:00 GMT',
+    'three=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT',
     'four=; Domain=site.test; Path=/p; Expires=Thu, 01 Jan 1970 00:00:00 GMT',
     '__Host-five=5; Secure; Path=/',
   ]);
