@@ -357,6 +357,7 @@ func TestEmptyLoopOfChild(t *testing.T) {
 	n := mustLoad(t, `
 		let kept = [];
 		exports.handler = (e, c, done) => {
+			if (e === 'never at once') return new Promise(() => {});
 			for (let i = 0; i < 1e6; i++) { kept.push({ i, s: 'x' + i }); if (kept.length > 1e5) kept = []; }
 			if (e === 'late') setTimeout(() => done(null, e), 20);
 			if (e === 'first') { setTimeout(() => { e = 'last'; }, 20); done(null, { toJSON: () => e }); }
@@ -368,6 +369,11 @@ func TestEmptyLoopOfChild(t *testing.T) {
 			if got := k.call(t, event); got != want {
 				t.Errorf("%s gave %s, want %s", event, got, want)
 			}
+		}
+	}
+	for range 50 { // one right after the other: the loop has nothing to do when it next waits
+		if got := k.call(t, `"never at once"`); got != "null" {
+			t.Errorf("never at once gave %s", got)
 		}
 	}
 }
