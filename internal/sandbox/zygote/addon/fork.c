@@ -100,6 +100,18 @@ static int keep_place(void) {
 	return -1; // it is taken: the zygote has not closed its own channel
 }
 
+// What had been told to wake the loop, and it had not yet heeded, when the process was forked: uv_loop_fork
+// forgets that.
+static struct uv_handle *waking[16];
+static int waking_count;
+
+static void note_waking(struct uv_handle *h, void *arg) {
+	(void)arg;
+	if (uv_handle_get_type(h) != UV_ASYNC || !((struct uv_async *)h)->pending) return;
+	if (waking_count == sizeof waking / sizeof *waking) end(NO_LOOP);
+	waking[waking_count++] = h;
+}
+
 // become makes a process of its own of a child.
 static void become(struct uv_loop *loop) {
 	if (gate(BORN, 0, 0, 0) < 0) end(NOT_BORN);
@@ -107,7 +119,9 @@ static void become(struct uv_loop *loop) {
 	close(SCOPE);
 	if (gate(CONFINED, 0, 0, 0) < 0) end(NOT_RELEASED);
 	if (drop_shared()) end(SHARES);
+	uv_walk(loop, note_waking, NULL);
 	if (uv_loop_fork(loop)) end(NO_LOOP);
+	for (int i = 0; i < waking_count; i++) uv_async_send(waking[i]);
 }
 
 // fork: waits for orders for as long as this process lives. In each child it gives the child's number.

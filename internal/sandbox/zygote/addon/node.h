@@ -23,6 +23,14 @@ struct uv_loop {
 	unsigned int active_requests;
 };
 
+// The beginning of uv_async_t, likewise: what all handles have is 96 bytes.
+struct uv_async {
+	uint64_t handle[12];
+	void (*callback)(struct uv_handle *);
+	struct { void *next, *prev; } queue;
+	int pending;
+};
+
 napi_status napi_close_handle_scope(napi_env, napi_handle_scope);
 napi_status napi_create_array(napi_env, napi_value *);
 napi_status napi_create_function(napi_env, const char *, size_t, napi_callback, void *, napi_value *);
