@@ -40,7 +40,7 @@ bin/weir:
 	@[ -n "$(ZYGOTE)" ] && $(ADDON) || echo "make build: no C compiler, so instances can't be forked and start more slowly"
 	CGO_ENABLED=0 $(GO) build -trimpath -tags weirinit$(ZYGOTE) -o bin/weir ./cmd/weir
 
-ADDON = cc -O2 -Wall -Wextra -Werror -std=gnu11 -fPIC -shared -s -o internal/sandbox/zygote/fork.node internal/sandbox/zygote/addon/fork.c
+ADDON = cc -O2 -Wall -Wextra -Werror -std=gnu11 -fPIC -shared -s -Wl,-z,now -o internal/sandbox/zygote/fork.node internal/sandbox/zygote/addon/fork.c
 
 lint: ## vet, staticcheck, formatting, tidiness
 	$(GO) vet ./...

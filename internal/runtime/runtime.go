@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -55,10 +56,13 @@ func Argv(n Node, l weir.Limits) []string {
 const Blank = "blank"
 
 // ZygoteArgv gives the command line of a Node that loads a function and is then forked for each instance.
-// It does all work of V8's on one thread: others would be missing in a child.
+// It does all work of V8's on one thread: others would be missing in a child. It compiles whatever it loads and
+// keeps that, or each child would have to. And V8 must not take the zygote's long wait for a reason to collect
+// garbage: each child would begin with that.
 func ZygoteArgv(n Node, l weir.Limits) []string {
 	argv := Argv(n, l)
-	return append([]string{argv[0], "--single-threaded", "--v8-pool-size=0"}, append(argv[1:], "zygote")...)
+	flags := []string{"--single-threaded", "--v8-pool-size=0", "--no-lazy", "--no-flush-bytecode", "--no-memory-reducer"}
+	return slices.Concat(argv[:1], flags, argv[1:], []string{"zygote"})
 }
 
 // Reserve gives how much writable memory Node maps without using it, in bytes: since version 24, V8

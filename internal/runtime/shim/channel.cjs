@@ -21,7 +21,7 @@ const ROOM = 64 << 10; // bytes: a frame that fits costs no buffer of its own
 
 // Captured before the function's code can replace them.
 const { parse, stringify } = JSON;
-const { from, alloc } = Buffer;
+const { from, alloc, allocUnsafeSlow } = Buffer;
 const { copy, fill, utf8Slice, utf8Write } = Buffer.prototype;
 const writeSync = fs.writeSync;
 const wait = Atomics.wait;
@@ -44,14 +44,14 @@ function number(buf, at) {
 // own makes a buffer that fs can be given: fs asks for byteLength, which a getter of a prototype that
 // the function's code may have replaced would answer.
 function own(length) {
-  return define(alloc(length), 'byteLength', { value: length });
+  return define(allocUnsafeSlow(length), 'byteLength', { value: length });
 }
 
 class Channel {
   #fd;
   #socket;
   #secret = null;
-  #input = alloc(ROOM);
+  #input = allocUnsafeSlow(ROOM);
   #output = own(ROOM);
   #part = null; // a frame, or the head of one, that has not come whole
   #have = 0; // bytes of it

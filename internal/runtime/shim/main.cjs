@@ -35,6 +35,7 @@ channel.onload = async (request) => {
   process.on('uncaughtException', onFatal);
   try {
     process.chdir(request.root);
+    if (zygote) await zygote.rehearse((own, to) => new Runner(own, request, to), channel);
     const loaded = await loadHandler(request, () => channel.send('report', { kind: 'code' }));
     if (zygote) { // what follows happens in each child
       [channel, request] = await zygote.become(Channel, channel, { form: loaded.form });
