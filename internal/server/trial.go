@@ -17,6 +17,7 @@ import (
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -25,7 +26,7 @@ var errNotWanted = errors.New("nobody will invoke it")
 // wanted tells whether a function may be invoked.
 func (d *Dev) wanted(function string) bool { return d.opts.Only == "" || d.opts.Only == function }
 
-// trials tries functions and remembers what came of it.
+// trials tries functions and remembers what came of it, if that is for good.
 type trials struct {
 	dev    *Dev
 	egress *egress.Egress // reaches nothing, as no policy here allows any of it
@@ -68,13 +69,20 @@ func (t *trials) smoke(env map[string]string, own []string, major int) func(cont
 			return err
 		}
 		err = t.try(ctx, trial, env, own, major)
-		if ctx.Err() == nil {
+		if lasting(err) {
 			t.mu.Lock()
 			t.seen[trial.ID] = err
 			t.mu.Unlock()
 		}
 		return err
 	}
+}
+
+// lasting tells whether a trial would end so again: the function loads, or its code says why not. Whatever else
+// kept it from loading (a full machine, a process that was killed) may pass.
+func lasting(err error) bool {
+	var thrown *runtime.LoadError
+	return err == nil || errors.As(err, &thrown)
 }
 
 func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]string, own []string, major int) error {

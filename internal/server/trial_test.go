@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,5 +81,35 @@ func TestATrialIsOfOneNode(t *testing.T) {
 	}
 	if tried.smoke(nil, nil, 22); len(tried.seen) != 0 {
 		t.Error("a trial on Node.js 24 counts for 22")
+	}
+}
+
+// What only a passing trouble kept from loading as a pack is tried again with the next change; what threw is not.
+func TestATrialThatFailedForAPassingTroubleIsForgotten(t *testing.T) {
+	dir, err := os.MkdirTemp("/var/tmp", "weir-trouble-") // /tmp is the sandbox's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	trouble := filepath.Join(dir, "trouble")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(trouble, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	fails := func(how string) string {
+		return "if (require('fs').existsSync('" + trouble + "')) " + how + "\n" + handler("loaded")
+	}
+	s := serveStill(t, map[string]string{"netlify.toml": netlify, "weir.toml": "[functions.\"*\"]\nread = [\"" + dir + "/**\"]\n",
+		"functions/ended.js": fails("process.exit(1);"), "functions/threw.js": fails("throw new Error('trouble');")})
+	if err := os.Remove(trouble); err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, "functions/other.js", handler("other"))
+	if _, err := s.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	packs, err := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "state/artifacts/*/functions/*/.weir/pack.js"))
+	found := strings.Join(packs, " ")
+	if err != nil || !strings.Contains(found, "/ended/") || strings.Contains(found, "/threw/") {
+		t.Errorf("packs: %v %v", packs, err)
 	}
 }
