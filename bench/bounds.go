@@ -26,20 +26,18 @@ func bounds(tables []report.Table) []report.Bound {
 				t.Hold("warm, 64 connections, concurrency = 32, to node:http"+of, many.name, bare, manyConns, 0.5, true))
 		case coldTitle:
 			if handler != "trivial" {
-				out = append(out, provided(t, plain.name, "pool",
-					t.Hold("first answer from the pool, to node"+of, plain.name, bare, medianCol, 0.6, false)))
+				out = append(out,
+					provided(t, plain.name, "pool", t.Hold("first answer from the pool, to node"+of, plain.name, bare, medianCol, 0.6, false)),
+					provided(t, forked.name, "zygote", t.Hold("first answer from a zygote, to node"+of, forked.name, bare, medianCol, 0.12, false)))
 			}
 		case freshTitle:
-			if handler != "trivial" {
-				out = append(out, provided(t, apart.name, "zygote",
-					t.Hold("first answer from a zygote, to node"+of, apart.name, bare, medianCol, 0.12, false)))
-			}
 			if handler == "stripe" {
-				out = append(out, value(t, `isolation = "request", two at a time`+of, apart.name, bothCores, report.Bound{Limit: 250, AtLeast: true, Unit: "/s"}))
+				out = append(out, provided(t, apart.name, "zygote",
+					value(t, `isolation = "request", two at a time`+of, apart.name, bothCores, report.Bound{Limit: 250, AtLeast: true, Unit: "/s"})))
 			}
 		case memoryTitle:
-			out = append(out, provided(t, plain.name, "zygote",
-				value(t, "private memory of a zygote's child"+of, plain.name, privateCol, report.Bound{Limit: 2, Unit: " MB"})))
+			out = append(out, provided(t, forked.name, "zygote",
+				value(t, "private memory of a zygote's child"+of, forked.name, privateCol, report.Bound{Limit: 2, Unit: " MB"})))
 		case egressTitle:
 			out = append(out,
 				t.Hold("https keep-alive request, p50, to direct", calling.name, direct, keepAlive, 1.6, false),

@@ -27,7 +27,7 @@ func (b *bench) cold(handler string) report.Table {
 	for i := range b.starts + 1 {
 		functions[nth(handler, i)] = source(handler)
 	}
-	contenders := append(ours(plain, noPool), peers...)
+	contenders := append(ours(plain, forked, noPool), peers...)
 	var tries []func(i int) (time.Duration, error)
 	var servers []*server
 	shared := ""
@@ -89,6 +89,9 @@ func (b *bench) firstAnswer(c contender, functions map[string]string, handler st
 		return func(i int) (time.Duration, error) {
 			target := s.target
 			target.URL = fmt.Sprintf("%s%02d", stem, i)
+			if c.name == forked.name {
+				return s.firstForked(target)
+			}
 			start := time.Now()
 			err := ask(target)
 			return time.Since(start), err

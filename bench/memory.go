@@ -40,11 +40,17 @@ func (b *bench) memory(handler string) report.Table {
 	t := report.Table{Title: memoryTitle + ", " + handler, Base: bare, Columns: []report.Column{
 		{Name: "all processes, PSS", Unit: "MB an instance"}, {Name: privateCol, Unit: "MB"}}}
 	functions := map[string]string{handler: pause(handler)}
-	for _, c := range ours(plain, noPool, noZygote) {
+	for _, c := range ours(plain, forked, noZygote) {
 		row := report.Row{Name: c.name}
 		s, err := b.serveOne(c, functions, handler, nil)
 		if err == nil {
-			if err = s.fill(); err == nil {
+			if c.name == forked.name {
+				err = s.breed(s.target)
+			}
+			if err == nil {
+				err = s.fill()
+			}
+			if err == nil {
 				time.Sleep(rest)
 				row.Cells, err = memoryOf(descendants(s.cmd.Process.Pid))
 				row.Note = s.starts()

@@ -31,6 +31,7 @@ var (
 	twoAtOnce = config{name: "weir, two instances", flags: []string{"--max-instances", "2"}}
 	many      = config{name: "weir, concurrency = 32", rules: "concurrency = 32\n"}
 	apart     = config{name: `weir, isolation = "request"`, rules: "isolation = \"request\"\n"}
+	forked    = config{name: "weir, forked", flags: []string{"--blanks", "0"}}
 	noPool    = config{name: "weir, no pool", flags: []string{"--blanks", "0"}}
 	noZygote  = config{name: "weir, no zygote", flags: []string{"--no-zygotes"}}
 	apartSlow = config{name: `weir, isolation = "request", no zygote`, rules: apart.rules, flags: noZygote.flags}
@@ -82,22 +83,27 @@ func (b *bench) weir(c config, site, function string, flags ...string) (*server,
 // recordsOf gives the file for a site's records, if they are wanted: beside the site, so that it is no part of it.
 func recordsOf(site string) string { return site + ".jsonl" }
 
-// starts tells how the processes of the invocations on record came to be: "pool 18, process 2".
-func (s *server) starts() string {
+// started counts the processes of the invocations on record by how they came to be.
+func (s *server) started() map[string]int {
+	count := map[string]int{}
 	f, err := os.Open(s.records)
 	if err != nil {
-		return ""
+		return count
 	}
 	defer f.Close()
-	count := map[string]int{}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var r struct{ Start string }
 		if json.Unmarshal(lines.Bytes(), &r) == nil && r.Start != "" {
 			count[r.Start]++
 		}
 	}
+	return count
+}
+
+// starts tells the same: "pool 18, process 2".
+func (s *server) starts() string {
 	var out []string
-	for start, n := range count {
+	for start, n := range s.started() {
 		out = append(out, fmt.Sprintf("%s %d", start, n))
 	}
 	slices.Sort(out)
