@@ -175,26 +175,26 @@ enum { EMPTY = 16 };
 
 static void nothing(struct uv_handle *h) { (void)h; }
 
-// has_work tells whether anything but the keeper keeps the loop going. If so, it may run empty once more.
-static int has_work(void) {
+// alive tells whether anything but the keeper keeps the loop going.
+static int alive(void) {
 	uv_unref(child.keeper);
-	int alive = uv_loop_alive(uv_handle_get_loop(child.keeper));
+	int yes = uv_loop_alive(uv_handle_get_loop(child.keeper));
 	uv_ref(child.keeper);
-	if (alive) child.rounds = 0;
-	return alive;
+	return yes;
 }
 
 static void before_waiting(struct uv_handle *h) {
 	napi_handle_scope scope;
 	napi_value look, global;
 	(void)h;
-	if (has_work() || child.rounds > EMPTY) return;
+	if (alive()) { child.rounds = 0; return; }
+	if (child.rounds > EMPTY) return;
 	if (child.rounds++ < EMPTY) { uv_async_send(child.keeper); return; }
 	if (napi_open_handle_scope(child.env, &scope)) return;
 	if (!napi_get_reference_value(child.env, child.look, &look) && !napi_get_global(child.env, &global))
 		napi_make_callback(child.env, NULL, global, look, 0, NULL, NULL);
 	napi_close_handle_scope(child.env, scope);
-	has_work(); // what look began may be over when the loop next waits
+	if (alive()) child.rounds = 0; // it gave the loop something: when that is over, it looks again
 }
 
 // keep: has a child go on, and a function called each time when its event loop has run empty.
