@@ -239,12 +239,13 @@ class Pack {
 
   // import is import(), of a name that stands in the source or was computed.
   async #import(spec, module, name, options) {
-    const id = this.#find(spec, module, fileOf(name)) ?? this.#named(name);
+    const outside = spec.outside && own(spec.outside, name);
+    const id = this.#find(spec, module, fileOf(name)) ?? (outside ? undefined : this.#named(name));
     if (id !== undefined) {
       await this.prepare(id);
       return namespaceOf(this.run(id, module), spec.node);
     }
-    if (spec.outside && own(spec.outside, name)) return this.#importer()(spec.outside[name], options);
+    if (outside) return this.#importer()(spec.outside[name], options);
     return /^\./.test(name) ? importerAt(module.filename)(name, options) : this.#importer()(name, options);
   }
 
