@@ -63,7 +63,9 @@ func NewFleet(o FleetOptions) *Fleet {
 	}
 	f := &Fleet{o: o}
 	if o.Zygotes {
-		f.addon = forkaddon.Addon()
+		if f.addon = forkaddon.Addon(); f.addon == nil {
+			o.Logger.Info("instances can't be forked: each starts by itself", "reason", errNoAddon)
+		}
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	if o.Blanks > 0 {
