@@ -127,9 +127,7 @@ func newZygote(ctx context.Context, p *Pool) (*zygote, error) {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, p.cfg.loadTime)
 		defer cancel()
-		if err = in.proc.(*sandbox.Process).WaitReady(ctx); err == nil {
-			err = in.tryFork(ctx)
-		}
+		err = in.proc.(*sandbox.Process).WaitReady(ctx)
 	}
 	if err != nil {
 		in.end()
@@ -137,23 +135,6 @@ func newZygote(ctx context.Context, p *Pool) (*zygote, error) {
 	}
 	in.idleSince = time.Now()
 	return &zygote{instance: in, pool: p}, nil
-}
-
-// tryFork forks a zygote for nobody: what has kept a child from loading must not keep a caller waiting.
-func (in *instance) tryFork(ctx context.Context) error {
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	c, conn, err := fork(ctx, in.proc.(*sandbox.Process), null, null, in.request(), runtime.ConnOptions{})
-	if err != nil {
-		return fmt.Errorf("a process that was forked did not start: %w", err)
-	}
-	conn.Close()
-	c.Kill()
-	c.Wait()
-	return nil
 }
 
 // borrow gives the zygote to fork, nil if there is none or it has as many children as it may. The fork, and
