@@ -62,6 +62,9 @@ func (u *upstreamConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom sends what r gives as it comes (io.ReaderFrom): the buffer would hold it back until it is full.
+func (u *upstreamConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(u.Conn, r) }
+
 // quiet tells whether nothing came while the connection was idle: neither its end, nor an answer to a
 // request that was not made yet.
 func (u *upstreamConn) quiet() bool {
