@@ -46,3 +46,28 @@ func TestBodiesAreSentAsTheyCome(t *testing.T) {
 		}
 	})
 }
+
+// keyUpdate is TLS that has to reply to what came while it was idle, to an upstream that takes nothing.
+type keyUpdate struct{ *net.TCPConn }
+
+// TestIdleConnectionHoldsNobody: what an upstream did while its connection was idle does not keep a request that
+// nobody waits for any more, nor the connection.
+func TestIdleConnectionHoldsNobody(t *testing.T) {
+	addr, _ := deaf(t, "")
+	w := newWorld(t, config{rules: []string{"GET http://api.test/**"}, noResolve: true, resolve: []string{"*.test=" + addr}})
+	c, err := w.fn.dial(t.Context(), "tcp", "api.test:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := c.(*outside)
+	w.fn.idle.give(&upstreamConn{Conn: keyUpdate{raw.TCPConn}, raw: raw, place: place{false, "api.test:80"}})
+	io.WriteString(w.mustDial("api.test:80"), "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+	eventually(t, "the connection is in use", func() bool {
+		w.fn.idle.mu.Lock()
+		defer w.fn.idle.mu.Unlock()
+		return w.fn.idle.count == 0
+	})
+	w.sandbox.Close()
+	eventually(t, "the connection is closed", func() bool { return len(w.fn.places) == 0 })
+	eventually(t, "nothing serves the request", func() bool { return len(w.sandbox.requests) == 0 })
+}
