@@ -3,10 +3,13 @@ package egress
 // What a function and an upstream that work together hold of the server.
 
 import (
+	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // TestBodiesAreSentAsTheyCome: an upstream that answers to the first of a body, before the rest is sent, is not kept
@@ -70,4 +73,30 @@ func TestIdleConnectionHoldsNobody(t *testing.T) {
 	w.sandbox.Close()
 	eventually(t, "the connection is closed", func() bool { return len(w.fn.places) == 0 })
 	eventually(t, "nothing serves the request", func() bool { return len(w.sandbox.requests) == 0 })
+}
+
+// TestFunctionIsClosedAtOnce: upstreams that take no word of farewell, each of which is waited for, hold up nobody
+// who closes their function.
+func TestFunctionIsClosedAtOnce(t *testing.T) {
+	cert := outsideCert(t, time.Now().Add(time.Hour), "api.test")
+	addr := listening(t, func(c net.Conn) {
+		t.Cleanup(func() { c.Close() })
+		secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}})
+		if _, err := http.ReadRequest(bufio.NewReader(secure)); err == nil {
+			io.WriteString(secure, answered)
+		}
+	})
+	w := newWorld(t, config{rules: anything, noResolve: true, resolve: []string{"*.test=" + addr}})
+	w.do(w.client(false), "GET", "https://api.test/", "")
+	w.fn.settled(t)
+	w.fn.idle.mu.Lock()
+	for _, list := range w.fn.idle.idle {
+		stall(t, list[0].raw) // as a body does that fits in what the system keeps for the upstream
+	}
+	w.fn.idle.mu.Unlock()
+	w.fn.Close()
+	if len(w.fn.places) == 0 {
+		t.Error("Close waited for the upstream")
+	}
+	eventually(t, "the connection is closed", func() bool { return len(w.fn.places) == 0 })
 }
