@@ -60,3 +60,28 @@ func TestRequestIsolationWaitsForNobody(t *testing.T) {
 	}
 	w.until("each has a process", func() bool { return p.running == 3 && p.queue.Len() == 0 })
 }
+
+// TestWhoWaitedForTheServerGetsAnInstance: not only the first of them, when the server has room again for all.
+func TestWhoWaitedForTheServerGetsAnInstance(t *testing.T) {
+	const callers = 3
+	w := newWorld(t, FleetOptions{MaxInstances: callers})
+	p := w.pool(&policy.Policy{Function: "f"}, counting, nil)
+	w.fleet.mu.Lock()
+	p.patience = maxPatience // all come at the same moment
+	w.fleet.instances += callers
+	w.fleet.mu.Unlock()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for range callers {
+		all.Go(func() { call(t, p, `{"ms":5000}`) })
+	}
+	w.until("all wait", func() bool { return p.queue.Len() == callers })
+	w.fleet.mu.Lock()
+	for e := p.queue.Front(); e != nil; e = e.Next() {
+		e.Value.(*waiter).since = time.Now() // however slow the machine is
+	}
+	w.fleet.instances -= callers
+	w.fleet.serveWaiting()
+	w.fleet.mu.Unlock()
+	w.until("each has an instance", func() bool { return len(p.all) == callers && p.queue.Len() == 0 })
+}
