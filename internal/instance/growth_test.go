@@ -85,3 +85,25 @@ func TestWhoWaitedForTheServerGetsAnInstance(t *testing.T) {
 	w.fleet.mu.Unlock()
 	w.until("each has an instance", func() bool { return len(p.all) == callers && p.queue.Len() == 0 })
 }
+
+// TestMemoryThatIsGivenBackServesWhoWaits: though no instance has ended.
+func TestMemoryThatIsGivenBackServesWhoWaits(t *testing.T) {
+	w := newWorld(t, FleetOptions{})
+	busy := w.pool(&policy.Policy{Function: "busy"}, counting, nil)
+	p := w.pool(&policy.Policy{Function: "f"}, counting, nil)
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { call(t, busy, `{"ms":8000}`) })
+	w.until("one is busy", func() bool { return len(busy.all) == 1 })
+	w.fleet.mu.Lock()
+	w.fleet.memory += w.fleet.o.MaxMemory
+	w.fleet.mu.Unlock()
+	all.Go(func() { call(t, p, `{"ms":8000}`) })
+	w.until("one waits", func() bool { return p.queue.Len() == 1 })
+	w.fleet.sweep(time.Now())
+	w.fleet.mu.Lock()
+	defer w.fleet.mu.Unlock()
+	if p.queue.Len() > 0 {
+		t.Error("the caller still waits")
+	}
+}
