@@ -114,6 +114,34 @@ func TestUnreadAnswerHoldsNothing(t *testing.T) {
 	}
 }
 
+// TestUnreadAnswerIsGivenUp: one that is large lies in no memory for a client that takes nothing of it.
+func TestUnreadAnswerIsGivenUp(t *testing.T) {
+	f := giving(`{"statusCode":200,"body":"` + strings.Repeat("x", 32<<20) + `"}`)
+	f.limits.Response = 64 << 20
+	for _, request := range []string{
+		"GET /.netlify/functions/fn HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST " + invocations + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+		"POST " + streamingInvocations + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+	} {
+		s := serve(t, f, false, hasty)
+		given, up := s.Config.Handler, make(chan struct{})
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			given.ServeHTTP(w, r)
+			close(up)
+		})
+		conn := dial(t, s)
+		io.WriteString(conn, request)
+		<-up
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, res.Body); err == nil {
+			t.Errorf("%.20s: the answer seems whole: %d bytes", request, n)
+		}
+	}
+}
+
 // clock is the connection of a client that sends a byte now and then.
 type clock struct {
 	http.ResponseWriter
