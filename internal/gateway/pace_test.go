@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -111,6 +113,20 @@ func TestUnreadAnswerHoldsNothing(t *testing.T) {
 			}
 		}()
 		<-body.closed
+	}
+}
+
+// TestAnnouncedBodyTakesNoMemory: only what has come does.
+func TestAnnouncedBodyTakesNoMemory(t *testing.T) {
+	const length = 64 << 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	body := io.MultiReader(strings.NewReader("some of it"), iotest.ErrReader(os.ErrDeadlineExceeded))
+	if _, err := readAll(body, length, "fn", length); err == nil {
+		t.Error("no error")
+	}
+	if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > length/16 {
+		t.Errorf("%d bytes were set aside", after.TotalAlloc-before.TotalAlloc)
 	}
 }
 
