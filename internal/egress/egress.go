@@ -194,10 +194,14 @@ func (f *Function) Close() {
 	f.closeIdle()
 }
 
+// closeIdle ends the idle connections to upstreams. Nobody waits for that: the end of TLS is said to each, and one
+// that takes nothing has seconds for it.
 func (f *Function) closeIdle() {
-	f.idle.close()
-	f.http1.CloseIdleConnections()
-	f.http2.CloseIdleConnections()
+	go func() {
+		f.idle.close()
+		f.http1.CloseIdleConnections()
+		f.http2.CloseIdleConnections()
+	}()
 }
 
 // closeWriter is a connection that can end one direction.

@@ -29,6 +29,7 @@ var (
 	errInvalidHeader = errors.New("the request's header is not valid")
 	errLongHeader    = errors.New("the header of the response is too long")
 	errNotSent       = errors.New("the request was not sent")
+	errNotQuiet      = errors.New("something came while the connection was idle")
 )
 
 // place is where an upstream is.
@@ -62,8 +63,11 @@ func (u *upstreamConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom sends what r gives as it comes (io.ReaderFrom): the buffer would hold it back until it is full.
+func (u *upstreamConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(u.Conn, r) }
+
 // quiet tells whether nothing came while the connection was idle: neither its end, nor an answer to a
-// request that was not made yet.
+// request that was not made yet. It waits only where TLS has to reply and the upstream takes nothing.
 func (u *upstreamConn) quiet() bool {
 	u.raw.polled = true
 	defer func() { u.raw.polled = false }()
@@ -81,24 +85,18 @@ type upstreamPool struct {
 
 // take gives an idle connection, nil if there is none.
 func (p *upstreamPool) take(to place) *upstreamConn {
-	for {
-		p.mu.Lock()
-		p.shut = false
-		list := p.idle[to]
-		if len(list) == 0 {
-			p.mu.Unlock()
-			return nil
-		}
-		u := list[len(list)-1]
-		p.remove(u)
-		p.mu.Unlock()
-		u.expire.Stop()
-		if u.quiet() {
-			u.reused = true
-			return u
-		}
-		u.raw.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shut = false
+	list := p.idle[to]
+	if len(list) == 0 {
+		return nil
 	}
+	u := list[len(list)-1]
+	p.remove(u)
+	u.expire.Stop()
+	u.reused = true
+	return u
 }
 
 // remove takes a connection out; false if it is not idle. The caller holds the lock.
@@ -207,7 +205,8 @@ func (f *Function) roundTrip(ctx context.Context, out *http.Request, to place, i
 		}
 		a.stop()
 		u.raw.Close()
-		if !u.reused || u.heard || !repeatable(out) || ctx.Err() != nil {
+		again := err == errNotQuiet || u.reused && !u.heard && repeatable(out)
+		if !again || ctx.Err() != nil {
 			return nil, err
 		}
 	}
@@ -249,6 +248,9 @@ type answer struct {
 func (a *answer) exchange(out *http.Request, info *informer) (*http.Response, error) {
 	u := a.conn
 	u.left, u.heard = upstreamHeaderSize, false
+	if u.reused && !u.quiet() {
+		return nil, errNotQuiet
+	}
 	if out.Body == nil {
 		if err := u.send(out); err != nil {
 			return nil, err

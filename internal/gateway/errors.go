@@ -3,6 +3,7 @@ package gateway
 // One table from the class of an error to an HTTP status, and one form of error answers.
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -81,16 +82,18 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Write(b)
 }
 
-// readAll reads a body whose length is known, or -1.
+// readAll reads a body whose length is known, or -1. That is the client's word: what room it takes grows with what
+// comes.
 func readAll(r io.Reader, length int64, name string, limit int64) ([]byte, error) {
+	if length == 0 {
+		return nil, nil
+	}
 	var tooLarge *http.MaxBytesError
-	b := make([]byte, 0, max(length, 0))
-	var err error
-	if length >= 0 {
-		b = b[:length]
-		_, err = io.ReadFull(r, b)
-	} else {
-		b, err = io.ReadAll(r)
+	var b bytes.Buffer
+	b.Grow(int(min(max(length, 0), smallBody)) + bytes.MinRead)
+	n, err := b.ReadFrom(r)
+	if err == nil && n < length {
+		err = io.ErrUnexpectedEOF
 	}
 	switch {
 	case errors.As(err, &tooLarge):
@@ -98,7 +101,7 @@ func readAll(r io.Reader, length int64, name string, limit int64) ([]byte, error
 	case err != nil:
 		return nil, bodyError(err)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // bodyError says what an error means that a request's body ended with.

@@ -24,7 +24,7 @@ func (i *invoked) writeEvents(w http.ResponseWriter, r *http.Request) {
 	if s == nil {
 		payload, thrown := i.whole()
 		if thrown == nil {
-			w.Write(message("PayloadChunk", "application/octet-stream", payload))
+			i.writeWhole(w, message("PayloadChunk", "application/octet-stream", payload))
 		}
 		w.Write(complete(thrown))
 		return

@@ -144,7 +144,7 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 			panic(http.ErrAbortHandler)
 		}
 	default:
-		err = writeResult(w, r, res.Payload, limits.Response, name)
+		err = g.writeResult(w, r, res.Payload, limits.Response, name)
 	}
 	if err != nil {
 		g.fail(w, id, name, err)

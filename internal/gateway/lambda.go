@@ -81,7 +81,7 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(payload)
+	g.writeWhole(w, payload)
 }
 
 // invoked is what became of an invocation.

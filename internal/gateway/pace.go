@@ -17,7 +17,7 @@ import (
 
 const (
 	// patience is how long a client may keep the server waiting for each bodyPiece of a request's body (or its
-	// end), and how long it may take for each piece of an answer that is a stream.
+	// end), and how long it may take for each piece of a function's answer.
 	patience = 10 * time.Second
 	// bodyPiece is in bytes: with patience it is the slowest that a body may come.
 	bodyPiece = 16 << 10

@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -111,6 +113,48 @@ func TestUnreadAnswerHoldsNothing(t *testing.T) {
 			}
 		}()
 		<-body.closed
+	}
+}
+
+// TestAnnouncedBodyTakesNoMemory: only what has come does.
+func TestAnnouncedBodyTakesNoMemory(t *testing.T) {
+	const length = 64 << 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	body := io.MultiReader(strings.NewReader("some of it"), iotest.ErrReader(os.ErrDeadlineExceeded))
+	if _, err := readAll(body, length, "fn", length); err == nil {
+		t.Error("no error")
+	}
+	if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > length/16 {
+		t.Errorf("%d bytes were set aside", after.TotalAlloc-before.TotalAlloc)
+	}
+}
+
+// TestUnreadAnswerIsGivenUp: one that is large lies in no memory for a client that takes nothing of it.
+func TestUnreadAnswerIsGivenUp(t *testing.T) {
+	f := giving(`{"statusCode":200,"body":"` + strings.Repeat("x", 32<<20) + `"}`)
+	f.limits.Response = 64 << 20
+	for _, request := range []string{
+		"GET /.netlify/functions/fn HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST " + invocations + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+		"POST " + streamingInvocations + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+	} {
+		s := serve(t, f, false, hasty)
+		given, up := s.Config.Handler, make(chan struct{})
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			given.ServeHTTP(w, r)
+			close(up)
+		})
+		conn := dial(t, s)
+		io.WriteString(conn, request)
+		<-up
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, res.Body); err == nil {
+			t.Errorf("%.20s: the answer seems whole: %d bytes", request, n)
+		}
 	}
 }
 

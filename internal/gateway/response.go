@@ -39,7 +39,7 @@ func nonsense(name, format string, args ...any) error {
 
 // writeResult answers with what a handler gave. The error is a *weir.Error, and then nothing has
 // been written.
-func writeResult(w http.ResponseWriter, r *http.Request, payload json.RawMessage, limit int64, name string) error {
+func (g *gateway) writeResult(w http.ResponseWriter, r *http.Request, payload json.RawMessage, limit int64, name string) error {
 	if len(payload) == 0 || payload[0] != '{' {
 		return nonsense(name, "it gave %s, not an object", printable(string(payload)))
 	}
@@ -60,7 +60,7 @@ func writeResult(w http.ResponseWriter, r *http.Request, payload json.RawMessage
 	}
 	writeHead(w, status, headers)
 	if r.Method != http.MethodHead && hasBody(status) {
-		w.Write(body)
+		g.writeWhole(w, body)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 func answer(t *testing.T, method, payload string, limit int64) (*http.Response, error) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := writeResult(w, httptest.NewRequest(method, "/", nil), json.RawMessage(payload), limit, "fn"); err != nil {
+	if err := new(gateway).writeResult(w, httptest.NewRequest(method, "/", nil), json.RawMessage(payload), limit, "fn"); err != nil {
 		if w.Body.Len() > 0 || len(w.Header()) > 0 || w.Code != http.StatusOK {
 			t.Errorf("an error, and %d %v %q was written", w.Code, w.Header(), w.Body)
 		}

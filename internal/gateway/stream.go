@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -73,6 +74,23 @@ func (g *gateway) copyFlushing(w io.Writer, control *http.ResponseController, fr
 		}
 	}
 	return err
+}
+
+// writeWhole writes an answer that is there already, by pieces that a client must take in time, too: it lies in
+// memory until the last is taken.
+func (g *gateway) writeWhole(w http.ResponseWriter, answer []byte) {
+	if len(answer) <= pieceSize {
+		w.Write(answer)
+		return
+	}
+	control := http.NewResponseController(w)
+	defer control.SetWriteDeadline(time.Time{}) // the connection's next answer has its own
+	for piece := range slices.Chunk(answer, pieceSize) {
+		_ = control.SetWriteDeadline(time.Now().Add(g.patience)) // who can't has no client that is slow
+		if _, err := w.Write(piece); err != nil {
+			return
+		}
+	}
 }
 
 // hurry sets until when a client may take the next piece of an answer: as long as is waited for a client, and not

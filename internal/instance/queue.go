@@ -98,10 +98,14 @@ func (p *Pool) giveBack(in *instance) {
 		p.uncount(startMemory)
 		return
 	}
-	if in.active == p.how.Concurrency {
+	full := in.active == p.how.Concurrency
+	in.active--
+	switch {
+	case in.retired: // meanwhile
+		p.retire(in)
+	case full:
 		p.open = append(p.open, in)
 	}
-	in.active--
 	f.serveWaiting()
 }
 
@@ -150,6 +154,7 @@ func (p *Pool) serveNext() bool {
 	p.dequeue(w)
 	w.turn <- in
 	p.keepWarm()
+	p.watchQueue() // where all waited for room, nobody did
 	return true
 }
 

@@ -237,3 +237,19 @@ exports.handler = async () => {
 	}
 	callers.Wait()
 }
+
+// TestTurnOnAnInstanceThatIsNotWanted: whoever hangs up at the moment of their turn leaves no instance behind that
+// another invocation has spoilt meanwhile.
+func TestTurnOnAnInstanceThatIsNotWanted(t *testing.T) {
+	w := newWorld(t, FleetOptions{})
+	p := w.pool(&policy.Policy{Function: "f", Running: weir.Running{Concurrency: 2}}, counting, nil)
+	call(t, p, "{}")
+	w.fleet.mu.Lock()
+	caller := p.enqueue()
+	w.fleet.serveWaiting()
+	in := <-caller.turn
+	p.retire(in)
+	w.fleet.mu.Unlock()
+	p.giveBack(in)
+	w.until("the instance has ended", func() bool { return p.running == 0 })
+}

@@ -77,6 +77,7 @@ func (f *Fleet) sweep(now time.Time) {
 		}
 		leaving += in.memory
 	}
+	f.serveWaiting() // with what is used no more
 }
 
 // use is what an instance has used of the machine.
