@@ -180,6 +180,7 @@ func (b *bundler) learn(p *pass, res api.BuildResult) bool {
 			}
 		}
 	}
+	p.flagPatterns(res)
 	for dir := range p.suspect {
 		if b.runs(dir, map[string]bool{}) {
 			p.flagged[dir] = true

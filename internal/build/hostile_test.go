@@ -196,6 +196,83 @@ func TestAPackagesLinkDoesNotPullTheSitesOwnFilesIn(t *testing.T) {
 	}
 }
 
+// What a package computes, or says of itself, reaches no file of the site's either: neither data nor other functions.
+func TestAPackagesOwnWordDoesNotPullTheSitesOwnFilesIn(t *testing.T) {
+	computed := func(call string) string {
+		return "-- node_modules/p/package.json --\n{}\n-- node_modules/p/index.js --\nmodule.exports = (x) => " + call + "\n"
+	}
+	carried := "-- node_modules/p/index.js --\nmodule.exports = __dirname\n-- node_modules/p/package.json --\n"
+	for name, c := range map[string]struct{ p, links string }{
+		"a computed require":           {computed("require('../../' + x + '.json')"), ""},
+		"a computed import":            {computed("import('../../' + x + '.json')"), ""},
+		"of other functions":           {computed("require(`../../functions/${x}.js`)"), ""},
+		"put together":                 {computed("require('./' + '../../' + x + '.json')"), ""},
+		"down and up":                  {computed("require('./a/../../../' + x + '.json')"), ""},
+		"behind a comment":             {computed("require(/**/ '../../' + x + '.json')"), ""},
+		"in another package":           {computed("require('../../node_modules/../' + x + '.json')"), ""},
+		"through a link to a folder":   {computed("require('./l/' + x)"), "node_modules/p/l ../../data"},
+		"through a link to a file":     {computed("require('./l' + x)"), "node_modules/p/l.json ../../secrets.json"},
+		"main":                         {"-- node_modules/p/package.json --\n{\"main\": \"../../secrets.json\"}\n", ""},
+		"main in another package":      {computed("require('q')") + "-- node_modules/q/package.json --\n{\"main\": \"../../secrets.json\"}\n", ""},
+		"main is a link":               {"-- node_modules/p/package.json --\n{\"main\": \"./l.json\"}\n", "node_modules/p/l.json ../../secrets.json"},
+		"a folder inside":              {carried + "{}\n", "node_modules/p/node_modules/x ../../../data"},
+		"a folder inside, as it needs": {carried + "{\"dependencies\": {\"x\": \"1\"}}\n", "node_modules/p/node_modules/x ../../../data"},
+		"a repository inside":          {carried + "{}\n", "node_modules/p/node_modules/x ../../../.git"},
+		"a repository beside":          {carried + "{\"dependencies\": {\"x\": \"1\"}}\n", "node_modules/x ../.git"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := newSite(t, plainSite+"-- functions/f.js --\nexports.handler = require('p')\n-- secrets.json --\n{\"key\": \"LOOT-5e1f\"}\n"+
+				"-- data/a.json --\n{\"key\": \"LOOT-5e1f\"}\n-- data/b.js --\n'LOOT-5e1f'\n-- .git/config --\nLOOT-5e1f\n"+
+				"-- functions/g/g.js --\nexports.handler = 'LOOT-5e1f'\n"+c.p+"-- LINKS --\n"+c.links+"\n")
+			a := build(t, dir, t.TempDir())
+			for _, f := range a.Functions {
+				if f.Bundle.Function != "f" || f.Err != nil {
+					continue
+				}
+				if where := holds(t, &Artifact{Dir: f.Bundle.Dir}, loot); where != "" {
+					t.Errorf("a secret of the site is in %s", where)
+				}
+			}
+		})
+	}
+}
+
+// What a package computes stays part of the bundle where it can't mean anything but the package's own files, and
+// the site may put a file of its own in a package's place.
+func TestComputedImportsWithinAPackageAreBundled(t *testing.T) {
+	dir := newSite(t, plainSite+`
+-- tsconfig.json --
+{"compilerOptions": {"paths": {"q": ["./lib/q.js"]}}}
+-- lib/q.js --
+module.exports = 'ours'
+-- functions/f.ts --
+import p from 'p'
+import q from 'q'
+export const handler = async () => [p('a'), q]
+-- node_modules/p/package.json --
+{}
+-- node_modules/p/index.js --
+module.exports = (x) => require('./parts/' + x + '.js')
+-- node_modules/p/parts/a.js --
+module.exports = 'part'
+-- node_modules/q/package.json --
+{}
+-- node_modules/q/index.js --
+module.exports = 'theirs'
+`)
+	a := build(t, dir, t.TempDir())
+	if got, err := inShim(a.Functions[0], "call"); got != `["part","ours"]` {
+		t.Errorf("%s %v %v", got, err, a.Functions[0].Err)
+	}
+	if where := holds(t, a, "theirs"); where != "" {
+		t.Errorf("the package is in %s", where)
+	}
+	if _, err := os.Stat(filepath.Join(a.Functions[0].Bundle.Dir, "node_modules")); err == nil {
+		t.Error("a package is carried")
+	}
+}
+
 // A package of the workspace is a folder in which people work: what they keep there for themselves
 // is not carried. And the site is none of its own packages, though the workspace links it like one.
 func TestSecretsOfAWorkspaceAreNotCarried(t *testing.T) {

@@ -107,6 +107,12 @@ func (p *pass) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 		return refuse("%q leads out of the site", a.Path), nil
 	}
 	to, toPackage := p.owner(res.path)
+	if !toPackage && bare(a.Path) && p.leavesItself(a, res.path) {
+		if fromPackage {
+			return p.keepWhole(from, a.Path), nil
+		}
+		return refuse("%q leads out of its package", a.Path), nil
+	}
 	if !fromPackage {
 		from, _ = p.memberAt(a.Importer) // imports of its own count if it is carried one day
 	}
