@@ -164,7 +164,9 @@ func (b *bundler) pass(ctx context.Context) (*pass, api.BuildResult) {
 	defer esbuild.Dispose()
 	stop := context.AfterFunc(ctx, esbuild.Cancel)
 	defer stop()
-	return p, esbuild.Rebuild()
+	res := esbuild.Rebuild()
+	res.Errors = append(res.Errors, p.judgePatterns(res)...)
+	return p, res
 }
 
 // learn takes over what a pass found and tells whether another pass is needed.
@@ -180,7 +182,6 @@ func (b *bundler) learn(p *pass, res api.BuildResult) bool {
 			}
 		}
 	}
-	p.flagPatterns(res)
 	for dir := range p.suspect {
 		if b.runs(dir, map[string]bool{}) {
 			p.flagged[dir] = true

@@ -137,6 +137,40 @@ func TestComputedPathsDoNotShowTheMachine(t *testing.T) {
 	}
 }
 
+// A computed path that no look at the source tells to climb out: the folders of the machine are not even opened.
+func TestNoComputedPathHasTheMachineListed(t *testing.T) {
+	dir := newSite(t, "-- host/a/loot.json --\n{}\n-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\n"+
+		"-- site/functions/f.js --\nexports.handler = require('p')\n"+
+		"-- site/functions/g.js --\nexports.handler = (x) => require('./' + '../../host/' + x + '/loot.json')\n"+
+		"-- site/node_modules/p/package.json --\n{}\n-- site/node_modules/p/index.js --\n"+
+		"module.exports = (x) => require('./a/../../../../host/' + x + '/loot.json')\n-- SITE --\nsite\n")
+	watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(watch)
+	if _, err := unix.InotifyAddWatch(watch, filepath.Join(dir, "../host"), unix.IN_OPEN); err != nil {
+		t.Fatal(err)
+	}
+	a := build(t, dir, t.TempDir())
+	if n, err := unix.Read(watch, make([]byte, 4096)); err != unix.EAGAIN {
+		t.Errorf("a folder beside the site was opened: %d %v", n, err)
+	}
+	if err := a.Functions[0].Err; err != nil {
+		t.Errorf("a package that may never do it breaks its function: %v", err)
+	}
+}
+
+// Packages above the site are found, though little else is there.
+func TestPackagesAboveTheSiteAreFound(t *testing.T) {
+	dir := newSite(t, "-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\n-- site/functions/f.js --\nconst p = require('p'); exports.handler = async () => p\n"+
+		"-- node_modules/p/package.json --\n{}\n-- node_modules/p/index.js --\nmodule.exports = 'above'\n-- SITE --\nsite\n")
+	f := build(t, dir, t.TempDir()).Functions[0]
+	if got, err := inShim(f, "call"); got != `"above"` {
+		t.Errorf("%s %v %v", got, err, f.Err)
+	}
+}
+
 // A dependency could read the site's own secrets if its import put them into the bundle.
 func TestAPackageCannotPullTheSitesOwnFilesIn(t *testing.T) {
 	dir := newSite(t, `

@@ -5,6 +5,7 @@ package build
 
 import (
 	"encoding/json"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -25,10 +26,30 @@ func (p *pass) leavesItself(a api.OnResolveArgs, file string) bool {
 	return p.memo.resolve(p.resolver, a).path == file
 }
 
+// climbsOut tells whether an import names a file that lies neither in the site nor in the node_modules of a folder
+// above. esbuild is not asked about it, as the kernel does not let it look: see confine.
+func (p *pass) climbsOut(a api.OnResolveArgs) bool {
+	if !strings.HasPrefix(a.Path, ".") {
+		return false
+	}
+	to := filepath.Join(a.ResolveDir, filepath.FromSlash(a.Path))
+	_, installed := packageOf(to)
+	return !installed && !within(p.site.Root, to)
+}
+
+// outOfSite is what an import of the site's own is answered that climbs out of it.
+func (p *pass) outOfSite(a api.OnResolveArgs) api.OnResolveResult {
+	if _, err := os.Stat(filepath.Join(a.ResolveDir, filepath.FromSlash(a.Path))); err != nil {
+		return refuse("Could not resolve %q", a.Path)
+	}
+	return refuse("%q leads out of the site", a.Path)
+}
+
 // pattern is a computed import that esbuild took for one of all files that its path may mean.
 type pattern struct {
-	of  pkg    // whose code it is in; none: the site's own
-	dir string // the real path of the folder that its path begins in
+	file string
+	of   pkg    // whose code it is in; none: the site's own
+	dir  string // the real path of the folder that its path begins in
 }
 
 // patterns gives those of a pass. In the metafile they look like imports of something external.
@@ -50,22 +71,22 @@ func (p *pass) patterns(meta metafile) []pattern {
 				dir = real
 			}
 			of, _ := p.owner(file)
-			out = append(out, pattern{of, dir})
+			out = append(out, pattern{file, of, dir})
 		}
 	}
 	return out
 }
 
-// flagPatterns flags the packages whose computed imports led to other files than their own: esbuild asks nobody
-// whether they may.
-func (p *pass) flagPatterns(res api.BuildResult) {
+// judgePatterns flags the packages whose computed imports led to other files than their own, and gives the errors
+// of the site's own that lead out of it: esbuild asks nobody whether they may.
+func (p *pass) judgePatterns(res api.BuildResult) (errs []api.Message) {
 	var meta metafile
 	if json.Unmarshal([]byte(res.Metafile), &meta) != nil {
-		return // it failed
+		return nil // it failed
 	}
 	patterns := p.patterns(meta)
 	if len(patterns) == 0 {
-		return
+		return nil
 	}
 	named := map[string]bool{p.rel: true}
 	for _, input := range meta.Inputs {
@@ -79,10 +100,14 @@ func (p *pass) flagPatterns(res api.BuildResult) {
 		stray = stray || !named[key] && !anyHolds(patterns, file)
 	}
 	for _, pt := range patterns {
-		if pt.of.dir != "" && (stray || !within(pt.of.dir, pt.dir)) {
+		switch {
+		case pt.of.dir == "" && !within(p.site.Root, pt.dir):
+			errs = append(errs, api.Message{Text: p.site.Rel(pt.file) + ": a computed require or import leads out of the site"})
+		case pt.of.dir != "" && (stray || !within(pt.of.dir, pt.dir)):
 			p.flagged[pt.of.dir] = true
 		}
 	}
+	return errs
 }
 
 func anyHolds(patterns []pattern, file string) bool {
