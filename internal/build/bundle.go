@@ -164,7 +164,9 @@ func (b *bundler) pass(ctx context.Context) (*pass, api.BuildResult) {
 	defer esbuild.Dispose()
 	stop := context.AfterFunc(ctx, esbuild.Cancel)
 	defer stop()
-	return p, esbuild.Rebuild()
+	res := esbuild.Rebuild()
+	res.Errors = append(res.Errors, p.judgePatterns(res)...)
+	return p, res
 }
 
 // learn takes over what a pass found and tells whether another pass is needed.

@@ -129,13 +129,14 @@ func buildAll(ctx context.Context, s *site.Site, env map[string]string, scratch 
 	for i, f := range s.Functions {
 		names[i] = f.Name
 	}
-	done, err := runChild(ctx, job{s.Dir, names, env, scratch})
+	folders := listed(s, scratch)
+	done, err := runChild(ctx, job{s.Dir, names, env, scratch}, folders)
 	out := make([]output, len(names))
 	for i, name := range names {
 		w, ok := done[name]
 		if !ok && len(names) > 1 { // the child died; whose fault was it?
 			var alone map[string]wire
-			alone, err = runChild(ctx, job{s.Dir, []string{name}, env, scratch})
+			alone, err = runChild(ctx, job{s.Dir, []string{name}, env, scratch}, folders)
 			w, ok = alone[name]
 		}
 		if ctx.Err() != nil {
@@ -161,8 +162,23 @@ func died(err error) string {
 	return "the bundler ended without a result"
 }
 
-// runChild does a job and gives the functions that were finished. The error says how the child ended.
-func runChild(ctx context.Context, j job) (map[string]wire, error) {
+// runChild does a job and gives the functions that were finished; the child lists no folders but these. The error
+// says how the child ended.
+func runChild(ctx context.Context, j job, folders []string) (done map[string]wire, err error) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		runtime.LockOSThread() // never unlocked: the thread is confined for good, and ends here
+		if err = confine(folders); err == nil {
+			done, err = runConfined(ctx, j)
+		}
+	}()
+	<-over
+	return done, err
+}
+
+// runConfined is runChild on a thread that is as the child is to be. The child dies with it.
+func runConfined(ctx context.Context, j job) (map[string]wire, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()
 	in, err := json.Marshal(j)
@@ -176,8 +192,6 @@ func runChild(ctx context.Context, j job) (map[string]wire, error) {
 	cmd.Dir = "/"
 	cmd.Stdin = strings.NewReader(string(in))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // the child dies with the thread that started it
-	defer runtime.UnlockOSThread()
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -137,6 +137,40 @@ func TestComputedPathsDoNotShowTheMachine(t *testing.T) {
 	}
 }
 
+// A computed path that no look at the source tells to climb out: the folders of the machine are not even opened.
+func TestNoComputedPathHasTheMachineListed(t *testing.T) {
+	dir := newSite(t, "-- host/a/loot.json --\n{}\n-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\n"+
+		"-- site/functions/f.js --\nexports.handler = require('p')\n"+
+		"-- site/functions/g.js --\nexports.handler = (x) => require('./' + '../../host/' + x + '/loot.json')\n"+
+		"-- site/node_modules/p/package.json --\n{}\n-- site/node_modules/p/index.js --\n"+
+		"module.exports = (x) => require('./a/../../../../host/' + x + '/loot.json')\n-- SITE --\nsite\n")
+	watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(watch)
+	if _, err := unix.InotifyAddWatch(watch, filepath.Join(dir, "../host"), unix.IN_OPEN); err != nil {
+		t.Fatal(err)
+	}
+	a := build(t, dir, t.TempDir())
+	if n, err := unix.Read(watch, make([]byte, 4096)); err != unix.EAGAIN {
+		t.Errorf("a folder beside the site was opened: %d %v", n, err)
+	}
+	if err := a.Functions[0].Err; err != nil {
+		t.Errorf("a package that may never do it breaks its function: %v", err)
+	}
+}
+
+// Packages above the site are found, though little else is there.
+func TestPackagesAboveTheSiteAreFound(t *testing.T) {
+	dir := newSite(t, "-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\n-- site/functions/f.js --\nconst p = require('p'); exports.handler = async () => p\n"+
+		"-- node_modules/p/package.json --\n{}\n-- node_modules/p/index.js --\nmodule.exports = 'above'\n-- SITE --\nsite\n")
+	f := build(t, dir, t.TempDir()).Functions[0]
+	if got, err := inShim(f, "call"); got != `"above"` {
+		t.Errorf("%s %v %v", got, err, f.Err)
+	}
+}
+
 // A dependency could read the site's own secrets if its import put them into the bundle.
 func TestAPackageCannotPullTheSitesOwnFilesIn(t *testing.T) {
 	dir := newSite(t, `
@@ -193,6 +227,83 @@ func TestAPackagesLinkDoesNotPullTheSitesOwnFilesIn(t *testing.T) {
 		if where := holds(t, build(t, dir, t.TempDir()), loot); where != "" {
 			t.Errorf("%s: a secret of the site is in %s", name, where)
 		}
+	}
+}
+
+// What a package computes, or says of itself, reaches no file of the site's either: neither data nor other functions.
+func TestAPackagesOwnWordDoesNotPullTheSitesOwnFilesIn(t *testing.T) {
+	computed := func(call string) string {
+		return "-- node_modules/p/package.json --\n{}\n-- node_modules/p/index.js --\nmodule.exports = (x) => " + call + "\n"
+	}
+	carried := "-- node_modules/p/index.js --\nmodule.exports = __dirname\n-- node_modules/p/package.json --\n"
+	for name, c := range map[string]struct{ p, links string }{
+		"a computed require":           {computed("require('../../' + x + '.json')"), ""},
+		"a computed import":            {computed("import('../../' + x + '.json')"), ""},
+		"of other functions":           {computed("require(`../../functions/${x}.js`)"), ""},
+		"put together":                 {computed("require('./' + '../../' + x + '.json')"), ""},
+		"down and up":                  {computed("require('./a/../../../' + x + '.json')"), ""},
+		"behind a comment":             {computed("require(/**/ '../../' + x + '.json')"), ""},
+		"in another package":           {computed("require('../../node_modules/../' + x + '.json')"), ""},
+		"through a link to a folder":   {computed("require('./l/' + x)"), "node_modules/p/l ../../data"},
+		"through a link to a file":     {computed("require('./l' + x)"), "node_modules/p/l.json ../../secrets.json"},
+		"main":                         {"-- node_modules/p/package.json --\n{\"main\": \"../../secrets.json\"}\n", ""},
+		"main in another package":      {computed("require('q')") + "-- node_modules/q/package.json --\n{\"main\": \"../../secrets.json\"}\n", ""},
+		"main is a link":               {"-- node_modules/p/package.json --\n{\"main\": \"./l.json\"}\n", "node_modules/p/l.json ../../secrets.json"},
+		"a folder inside":              {carried + "{}\n", "node_modules/p/node_modules/x ../../../data"},
+		"a folder inside, as it needs": {carried + "{\"dependencies\": {\"x\": \"1\"}}\n", "node_modules/p/node_modules/x ../../../data"},
+		"a repository inside":          {carried + "{}\n", "node_modules/p/node_modules/x ../../../.git"},
+		"a repository beside":          {carried + "{\"dependencies\": {\"x\": \"1\"}}\n", "node_modules/x ../.git"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := newSite(t, plainSite+"-- functions/f.js --\nexports.handler = require('p')\n-- secrets.json --\n{\"key\": \"LOOT-5e1f\"}\n"+
+				"-- data/a.json --\n{\"key\": \"LOOT-5e1f\"}\n-- data/b.js --\n'LOOT-5e1f'\n-- .git/config --\nLOOT-5e1f\n"+
+				"-- functions/g/g.js --\nexports.handler = 'LOOT-5e1f'\n"+c.p+"-- LINKS --\n"+c.links+"\n")
+			a := build(t, dir, t.TempDir())
+			for _, f := range a.Functions {
+				if f.Bundle.Function != "f" || f.Err != nil {
+					continue
+				}
+				if where := holds(t, &Artifact{Dir: f.Bundle.Dir}, loot); where != "" {
+					t.Errorf("a secret of the site is in %s", where)
+				}
+			}
+		})
+	}
+}
+
+// What a package computes stays part of the bundle where it can't mean anything but the package's own files, and
+// the site may put a file of its own in a package's place.
+func TestComputedImportsWithinAPackageAreBundled(t *testing.T) {
+	dir := newSite(t, plainSite+`
+-- tsconfig.json --
+{"compilerOptions": {"paths": {"q": ["./lib/q.js"]}}}
+-- lib/q.js --
+module.exports = 'ours'
+-- functions/f.ts --
+import p from 'p'
+import q from 'q'
+export const handler = async () => [p('a'), q]
+-- node_modules/p/package.json --
+{}
+-- node_modules/p/index.js --
+module.exports = (x) => require('./parts/' + x + '.js')
+-- node_modules/p/parts/a.js --
+module.exports = 'part'
+-- node_modules/q/package.json --
+{}
+-- node_modules/q/index.js --
+module.exports = 'theirs'
+`)
+	a := build(t, dir, t.TempDir())
+	if got, err := inShim(a.Functions[0], "call"); got != `["part","ours"]` {
+		t.Errorf("%s %v %v", got, err, a.Functions[0].Err)
+	}
+	if where := holds(t, a, "theirs"); where != "" {
+		t.Errorf("the package is in %s", where)
+	}
+	if _, err := os.Stat(filepath.Join(a.Functions[0].Bundle.Dir, "node_modules")); err == nil {
+		t.Error("a package is carried")
 	}
 }
 

@@ -101,14 +101,24 @@ func needs(dir string) map[string]string {
 		if !validPackageName(name) || strings.HasPrefix(name, "@types/") { // types are no code
 			continue
 		}
-		if d := find(dir, name).dir; d != "" {
-			out[name] = d
+		if d := find(dir, name); d.dir != "" && !strays(dir, d) {
+			out[name] = d.dir
 		}
 	}
 	for _, p := range inside(filepath.Join(dir, "node_modules"), "") {
-		out[p.name] = p.dir
+		if !strays(dir, linked{filepath.Join(dir, "node_modules", p.name), p.dir}) {
+			out[p.name] = p.dir
+		}
 	}
 	return out
+}
+
+// strays tells whether what looks like a package inside the one in dir is a link of that one's own to what is none:
+// to the site's own files, say.
+func strays(dir string, to linked) bool {
+	_, registry := packageOf(dir)
+	_, installed := packageOf(to.dir)
+	return registry && within(dir, to.at) && !installed
 }
 
 // validPackageName keeps path tricks in a package.json from leading out of node_modules.

@@ -89,10 +89,10 @@ func (p *pass) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 		return zero, nil
 	}
 	if filepath.IsAbs(a.Path) || strings.HasPrefix(a.Path, "file:") {
-		if fromPackage {
-			return p.keepWhole(from, a.Path), nil
-		}
-		return refuse("%q is an absolute path: it would not be there at run time", a.Path), nil
+		return p.barred(from, fromPackage, a.Path, refuse("%q is an absolute path: it would not be there at run time", a.Path)), nil
+	}
+	if p.climbsOut(a) {
+		return p.barred(from, fromPackage, a.Path, p.outOfSite(a)), nil
 	}
 	res := p.memo.resolve(p.resolver, a)
 	switch {
@@ -101,12 +101,12 @@ func (p *pass) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 	case res.aside:
 		return zero, nil
 	case !p.allowed(res.path):
-		if fromPackage {
-			return p.keepWhole(from, a.Path), nil
-		}
-		return refuse("%q leads out of the site", a.Path), nil
+		return p.barred(from, fromPackage, a.Path, refuse("%q leads out of the site", a.Path)), nil
 	}
 	to, toPackage := p.owner(res.path)
+	if !toPackage && bare(a.Path) && p.leavesItself(a, res.path) {
+		return p.barred(from, fromPackage, a.Path, refuse("%q leads out of its package", a.Path)), nil
+	}
 	if !fromPackage {
 		from, _ = p.memberAt(a.Importer) // imports of its own count if it is carried one day
 	}
@@ -216,6 +216,14 @@ func (p *pass) unresolved(a api.OnResolveArgs, from pkg, fromPackage bool) api.O
 		return api.OnResolveResult{Path: a.Path, External: true}
 	}
 	return api.OnResolveResult{}
+}
+
+// barred answers an import of what none may have: a package's is the package's own trouble, the site's an error.
+func (p *pass) barred(from pkg, fromPackage bool, spec string, refusal api.OnResolveResult) api.OnResolveResult {
+	if fromPackage {
+		return p.keepWhole(from, spec)
+	}
+	return refusal
 }
 
 // keepWhole flags the importing package, whose code then is not part of the bundle.

@@ -49,8 +49,12 @@ func javascript(file string) bool {
 }
 
 // foreign tells whether a folder is one that may be carried as a package: a folder that the build
-// may read, and not the site itself, which a workspace links as well.
-func (b *bundler) foreign(dir string) bool { return !within(dir, b.entry) && b.allowed(dir) }
+// may read, and neither the site itself, which a workspace links as well, nor hidden: a link of a package's
+// may lead to .git.
+func (b *bundler) foreign(dir string) bool {
+	_, registry := packageOf(dir)
+	return !within(dir, b.entry) && b.allowed(dir) && (registry || !private(b.placeOf(dir)))
+}
 
 // memberOf gives the member in a folder, nil if there is none.
 func (b *bundler) memberOf(dir string) *member {

@@ -59,7 +59,7 @@ var house = map[string]struct {
 		third: []string{"github.com/evanw/esbuild", "github.com/dop251/goja/ast", "github.com/dop251/goja/file", "github.com/dop251/goja/parser", "github.com/dop251/goja/token", "github.com/go-sourcemap/sourcemap"},
 		why:   "a source is read and never run: of goja it has the parser alone"},
 	"internal/build": {own: []string{"internal/weir", "internal/site", "internal/policy", "internal/policy/sitepolicy", "internal/build/insource"},
-		third: []string{"github.com/evanw/esbuild"}, why: "a build must not depend on how its result is run"},
+		third: []string{"github.com/evanw/esbuild", "golang.org/x/sys"}, why: "a build must not depend on how its result is run; of x/sys it needs Landlock"},
 	"internal/sandbox/walls": {third: []string{"golang.org/x/sys", "golang.org/x/net", "github.com/vishvananda/netlink", "github.com/google/nftables"},
 		why: "it runs as the first process of every sandbox, before the walls stand: small and without the rest of Weir"},
 	"internal/sandbox": {own: []string{"internal/weir", "internal/sandbox/walls"}, third: []string{"golang.org/x/sys"},

@@ -218,6 +218,38 @@ func TestWordsOfChild(t *testing.T) {
 	}
 }
 
+// TestSecretOfChild: what ran before a child had its secret sees neither that nor the channel.
+func TestSecretOfChild(t *testing.T) {
+	n := mustLoad(t, `
+		const saw = new Set();
+		const look = (name, x) => {
+			if (x === null || typeof x !== 'object') return;
+			if (typeof (x[0] ?? x).sendText === 'function') saw.add(name + ' channel');
+			if (x instanceof Uint8Array && x.length > 28 && x[0] === 1) saw.add(name + ' frame');
+			if (x.length === 16) saw.add(name + ' secret');
+		};
+		const trap = (object, name) => {
+			const original = object[name];
+			object[name] = function (a, b) {
+				look(String(name), this);
+				look(String(name), a);
+				return Reflect.apply(original, this, arguments);
+			};
+		};
+		trap(Object, 'assign');
+		trap(require('fs'), 'readSync');
+		trap(Buffer.prototype, 'subarray');
+		trap(Buffer.prototype, 'utf8Slice');
+		trap(Array.prototype, Symbol.iterator);
+		for (const p of [Object.prototype, Array.prototype]) {
+			Object.defineProperty(p, 'then', { configurable: true, get() { look('then', this); } });
+		}
+		exports.handler = async () => [...saw];`)
+	if got := n.fork(t).call(t, "1"); got != `[]` {
+		t.Errorf("it saw %s", got)
+	}
+}
+
 // TestNothingRandomIsShared: siblings draw different numbers, whichever way the function got at the source.
 func TestNothingRandomIsShared(t *testing.T) {
 	n := mustLoad(t, `

@@ -3,14 +3,14 @@
 //
 // From the supervisor: u8 type, 3 bytes 0, u32 sequence, u32 length (little endian), payload.
 // To the supervisor: 16 bytes secret, then the same, but for the first 0: it is 1 in the last frame of
-// an invocation. The secret comes with the load request, before any other code runs; bytes that don't
-// begin with it are not ours, and the supervisor skips them.
+// an invocation. The secret comes with the load request, before any other code runs or, in a zygote's child,
+// out of its sight; bytes that don't begin with it are not ours, and the supervisor skips them.
 //
 // The sequence names the invocation; several may be in flight. An answer is one result, error or toolarge,
 // or a head, chunks and an end (or an error, which cuts it off). Bodies flow both ways within credit: each
 // end may send as many bytes as the window says and then as many as it was granted.
-const net = require('node:net');
-const fs = require('node:fs');
+const { Socket } = require('node:net');
+const { readSync, writeSync } = require('node:fs');
 
 const IN = { load: 1, invoke: 2, refused: 3, body: 4, bodyend: 5, credit: 6, cancel: 7 };
 const OUT = { loaded: 1, failed: 2, result: 3, error: 4, fatal: 5, report: 6, toolarge: 7, head: 8, chunk: 9, end: 10, credit: 11, settled: 12 };
@@ -23,7 +23,6 @@ const ROOM = 64 << 10; // bytes: a frame that fits costs no buffer of its own
 const { parse, stringify } = JSON;
 const { from, alloc, allocUnsafeSlow } = Buffer;
 const { copy, fill, utf8Slice, utf8Write } = Buffer.prototype;
-const writeSync = fs.writeSync;
 const wait = Atomics.wait;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 const define = Object.defineProperty;
@@ -33,8 +32,8 @@ const getter = (name) => Object.getOwnPropertyDescriptor(Object.getPrototypeOf(U
 const [lengthOf, bufferOf, offsetOf] = ['length', 'buffer', 'byteOffset'].map(getter);
 const Bytes = Uint8Array;
 
-// fs.writeSync looks this up each time it is called, and a replacement would be handed the frames.
-define(process.binding('fs'), 'writeBuffer', { writable: false, configurable: false });
+// fs.writeSync and fs.readSync look these up each time, and a replacement would be handed the frames.
+for (const name of ['writeBuffer', 'read']) define(process.binding('fs'), name, { writable: false, configurable: false });
 
 // number reads a u32.
 function number(buf, at) {
@@ -62,10 +61,17 @@ class Channel {
   oncredit = null;
   oncancel = null;
 
-  constructor(fd) {
+  // first, if given, gets the request to load, which is waited for before anything else: by then the function's code
+  // may have run, and it would have a hand in a socket.
+  constructor(fd, first) {
     this.#fd = fd;
+    if (first) {
+      const head = this.#read(HEAD);
+      const frame = this.#read(number(head, 8));
+      first(this.#load(frame, 0, number(head, 8)));
+    }
     const take = (n) => { this.#take(n); return true; };
-    this.#socket = new net.Socket({ fd, readable: true, writable: false, onread: { buffer: this.#input, callback: take } });
+    this.#socket = new Socket({ fd, readable: true, writable: false, onread: { buffer: this.#input, callback: take } });
     this.#socket.on('end', () => process.reallyExit(0));
     this.#socket.on('error', () => process.reallyExit(0));
     this.#socket.resume(); // or it would not notice the end
@@ -120,9 +126,8 @@ class Channel {
     const seq = number(buf, at + 4);
     at += HEAD;
     if (type === IN.load && !this.#secret) {
-      this.#secret = [...buf.subarray(at, at + SECRET)];
-      const request = parse(apply(utf8Slice, buf, [at + SECRET, end]));
-      for (const b of [buf, this.#input]) apply(fill, b, [0]); // the function's code may see this memory again
+      const request = this.#load(buf, at, end);
+      apply(fill, this.#input, [0]);
       this.onload(request);
     } else if (type === IN.invoke) {
       const event = at + 4 + number(buf, at);
@@ -141,6 +146,32 @@ class Channel {
     } else if (type === IN.refused && this.onrefused) {
       this.onrefused(parse(apply(utf8Slice, buf, [at, end])));
     }
+  }
+
+  // load keeps the secret of a request to load, and gives the rest.
+  #load(buf, at, end) {
+    const secret = allocUnsafeSlow(SECRET); // no setter of a prototype is called for its elements
+    for (let i = 0; i < SECRET; i++) secret[i] = buf[at + i];
+    this.#secret = secret;
+    const request = parse(apply(utf8Slice, buf, [at + SECRET, end]));
+    apply(fill, buf, [0]); // the function's code may see this memory again
+    return request;
+  }
+
+  // read waits for so many bytes.
+  #read(length) {
+    const bytes = own(length);
+    for (let done = 0; done < length;) {
+      try {
+        const n = readSync(this.#fd, bytes, done, length - done, null);
+        if (n === 0) process.reallyExit(0);
+        done += n;
+      } catch (e) {
+        if (e.code !== 'EAGAIN') process.reallyExit(0);
+        wait(pause, 0, 0, 1);
+      }
+    }
+    return bytes;
   }
 
   // send writes one frame with a value as JSON.

@@ -39,7 +39,7 @@ channel.onload = async (request) => {
     if (zygote) await zygote.rehearse((own, to) => new Runner(own, request, to), channel);
     const loaded = await loadHandler(request, () => channel.send('report', { kind: 'code' }));
     if (zygote) { // what follows happens in each child
-      [channel, request] = await zygote.become(Channel, channel, { form: loaded.form });
+      await zygote.become(Channel, channel, { form: loaded.form }, (own, first) => { channel = own; request = first; });
       words.learn(request.words);
     }
     runner = new Runner(loaded, request, channel);

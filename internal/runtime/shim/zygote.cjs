@@ -9,7 +9,7 @@ const { apply } = Reflect;
 const { inspect } = require('node:util');
 const { setFlagsFromString } = require('node:v8');
 const { writeSync } = require('node:fs');
-const define = Object.defineProperty;
+const { assign, defineProperty: define } = Object;
 const randomFill = crypto.randomFillSync;
 const now = Date.now;
 const soon = setImmediate;
@@ -26,9 +26,10 @@ const words = {
 };
 
 // become lets the process be forked once nothing of the function's is under way, and gives each child its
-// channel and the request to load that came over it. answer is what the zygote's own request is answered.
+// channel and the request to load that came over it: born gets both, and nobody else, as what a promise or a list
+// hands on the function's code can have a hand in. answer is what the zygote's own request is answered.
 // The error says what the function left behind when it was loaded.
-async function become(Channel, channel, answer) {
+async function become(Channel, channel, answer, born) {
   await settled();
   channel.send('loaded', answer);
   await new Promise((closed) => channel.close(closed));
@@ -39,9 +40,10 @@ async function become(Channel, channel, answer) {
   endAlone();
   keep(() => process.emit('beforeExit', process.exitCode ?? 0));
   for (const renew of renewals) renew();
-  const own = Object.assign(new Channel(3), channel); // with what takes its messages
-  const request = await new Promise((loaded) => { own.onload = loaded; });
-  return [own, request];
+  let request;
+  const own = new Channel(3, (first) => { request = first; });
+  assign(own, channel); // what takes its messages
+  born(own, request);
 }
 
 // rehearse has the shim do, for functions of its own, what it will do in each child: what is loaded and compiled
