@@ -337,9 +337,7 @@ func (c *Conn) cancel(k *call) {
 		c.giveUp(k)
 	})
 	c.mu.Unlock()
-	if err := c.write(request(inCancel, k.seq, nil), time.Now().Add(c.grace)); err != nil {
-		c.fail(err)
-	}
+	_ = c.follow(k, inCancel, nil) // who waits learns of it
 }
 
 // giveUp waits for a cancelled call no longer. What still comes of it is taken, and means nothing. The caller holds
