@@ -262,9 +262,13 @@ func (k *call) thrown(f frame) error {
 		k.answer = &f
 		return nil
 	}
+	if f.err != nil { // it is too large
+		k.fail(f.err)
+		return nil
+	}
 	e, err := functionError(f)
-	if err != nil || f.err != nil {
-		return errors.Join(err, f.err)
+	if err != nil {
+		return err
 	}
 	k.fail(e)
 	return nil

@@ -154,6 +154,32 @@ func TestSilenceHasAnEnd(t *testing.T) {
 	}
 }
 
+// TestErrorThatIsTooLarge: one that ends an answer in pieces ends no other invocation.
+func TestErrorThatIsTooLarge(t *testing.T) {
+	l := newLiar(t)
+	l.scan.limit = 1000
+	other := make(chan error)
+	go func() {
+		_, _, err := l.Invoke(weir.Invocation{Event: []byte("1")}, time.Now().Add(time.Minute), func() {})
+		other <- err
+	}()
+	seq := l.asked(t)
+	go func() {
+		l.say(l.asked(t), lie{kind: outHead, payload: "{}"}, lie{kind: outError, payload: string(make([]byte, 2000)), last: true})
+		l.say(seq, lie{kind: outResult, payload: "1", last: true})
+	}()
+	res, _, err := l.Invoke(weir.Invocation{Event: []byte("1")}, time.Now().Add(time.Minute), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(res.Stream.Body); weir.ErrorCode(err) != weir.TooLarge {
+		t.Errorf("the answer ended with %v", err)
+	}
+	if err := <-other; err != nil {
+		t.Errorf("the other one ended with %v", err)
+	}
+}
+
 // TestUploadThatIsNotTaken: one that its process does not take in time, or that its client gives up meanwhile, is the
 // end of no other invocation.
 func TestUploadThatIsNotTaken(t *testing.T) {
