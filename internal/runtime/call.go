@@ -262,9 +262,13 @@ func (k *call) thrown(f frame) error {
 		k.answer = &f
 		return nil
 	}
+	if f.err != nil { // it is too large
+		k.fail(f.err)
+		return nil
+	}
 	e, err := functionError(f)
-	if err != nil || f.err != nil {
-		return errors.Join(err, f.err)
+	if err != nil {
+		return err
 	}
 	k.fail(e)
 	return nil
@@ -337,9 +341,7 @@ func (c *Conn) cancel(k *call) {
 		c.giveUp(k)
 	})
 	c.mu.Unlock()
-	if err := c.write(request(inCancel, k.seq, nil), time.Now().Add(c.grace)); err != nil {
-		c.fail(err)
-	}
+	_ = c.follow(k, inCancel, nil) // who waits learns of it
 }
 
 // giveUp waits for a cancelled call no longer. What still comes of it is taken, and means nothing. The caller holds

@@ -201,9 +201,14 @@ func TestOldDeadlineIsNobodysElse(t *testing.T) {
 }
 
 func TestResultsAreBounded(t *testing.T) {
-	p := must(t, `exports.handler = async (e) => 'x'.repeat(e.n);`)
-	if _, err := p.invoke(t, `{"n":16000000}`); weir.ErrorCode(err) != weir.TooLarge {
-		t.Errorf("got %v, want too large", err)
+	p := must(t, `exports.handler = async (e) => (e.of ?? 'x').repeat(e.n);`)
+	for _, event := range []string{`{"n":16000000}`, `{"n":2000000,"of":"ü"}`, `{"n":1000000,"of":"€"}`} {
+		if _, err := p.invoke(t, event); weir.ErrorCode(err) != weir.TooLarge {
+			t.Errorf("%s: got %v, want too large", event, err)
+		}
+		if !p.Clean() {
+			t.Errorf("%s: the process is not clean", event)
+		}
 	}
 	if r, err := p.invoke(t, `{"n":3}`); err != nil || string(r.Payload) != `"xxx"` {
 		t.Errorf("the next one: %s %v", r.Payload, err)

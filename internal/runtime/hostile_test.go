@@ -154,6 +154,79 @@ func TestSilenceHasAnEnd(t *testing.T) {
 	}
 }
 
+// TestErrorThatIsTooLarge: one that ends an answer in pieces ends no other invocation.
+func TestErrorThatIsTooLarge(t *testing.T) {
+	l := newLiar(t)
+	l.scan.limit = 1000
+	other := make(chan error)
+	go func() {
+		_, _, err := l.Invoke(weir.Invocation{Event: []byte("1")}, time.Now().Add(time.Minute), func() {})
+		other <- err
+	}()
+	seq := l.asked(t)
+	go func() {
+		l.say(l.asked(t), lie{kind: outHead, payload: "{}"}, lie{kind: outError, payload: string(make([]byte, 2000)), last: true})
+		l.say(seq, lie{kind: outResult, payload: "1", last: true})
+	}()
+	res, _, err := l.Invoke(weir.Invocation{Event: []byte("1")}, time.Now().Add(time.Minute), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(res.Stream.Body); weir.ErrorCode(err) != weir.TooLarge {
+		t.Errorf("the answer ended with %v", err)
+	}
+	if err := <-other; err != nil {
+		t.Errorf("the other one ended with %v", err)
+	}
+}
+
+// TestUploadThatIsNotTaken: one that its process does not take in time, or that its client gives up meanwhile, is the
+// end of no other invocation.
+func TestUploadThatIsNotTaken(t *testing.T) {
+	gone, hangUp := io.Pipe()
+	for name, c := range map[string]struct {
+		body    io.Reader
+		timeout time.Duration
+		grace   time.Duration
+		want    error
+	}{
+		"in time":    {zeros{}, 100 * time.Millisecond, time.Minute, os.ErrDeadlineExceeded},
+		"any longer": {gone, time.Minute, 10 * time.Millisecond, ErrWentOn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLiar(t)
+			l.conn.SetWriteBuffer(4 << 10)
+			l.grace = c.grace
+			invoke := func(body io.Reader, timeout time.Duration) chan error {
+				ended := make(chan error, 1)
+				go func() {
+					_, _, err := l.Invoke(weir.Invocation{Event: []byte("1"), Body: body}, time.Now().Add(timeout), func() {})
+					ended <- err
+				}()
+				return ended
+			}
+			other := invoke(nil, time.Minute)
+			seq := l.asked(t)
+			upload := invoke(c.body, c.timeout)
+			if c.body == gone {
+				l.asked(t)
+				for range 100 { // until no more is taken
+					l.Refused(Refusal{Message: "no"})
+				}
+				hangUp.CloseWithError(io.ErrUnexpectedEOF)
+			}
+			if err := <-upload; !errors.Is(err, c.want) {
+				t.Errorf("the upload ended with %v", err)
+			}
+			go io.Copy(io.Discard, l.peer)
+			l.say(seq, lie{kind: outResult, payload: "1", last: true})
+			if err := <-other; err != nil {
+				t.Errorf("the other one ended with %v", err)
+			}
+		})
+	}
+}
+
 // FuzzFrames: whatever frames a process that knows the secret sends, what is kept of them is bounded and who
 // waits gets an end.
 func FuzzFrames(f *testing.F) {

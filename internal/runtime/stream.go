@@ -50,9 +50,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	c.mu.Unlock()
 	if grant > 0 {
-		if err := c.write(request(inCredit, k.seq, binary.LittleEndian.AppendUint32(nil, uint32(grant))), k.deadline); err != nil {
-			c.fail(err)
-		}
+		_ = c.follow(k, inCredit, binary.LittleEndian.AppendUint32(nil, uint32(grant))) // who waits learns of it
 	}
 	return n, nil
 }
@@ -99,10 +97,7 @@ func (c *Conn) sendPiece(k *call, kind byte, b []byte) error {
 	if over {
 		return ErrClosed
 	}
-	if err := c.write(request(kind, k.seq, b), k.deadline); err != nil {
-		return c.fail(err)
-	}
-	return nil
+	return c.follow(k, kind, b)
 }
 
 // wanted waits until more of the request's body may be sent, and says how much; 0: no more of it.
@@ -121,7 +116,7 @@ func (c *Conn) wanted(k *call) int {
 		}
 		c.mu.Lock()
 	}
-	if k.ended || c.err != nil || k.cancelled {
+	if k.ended || c.err != nil || k.cancelled || !time.Now().Before(k.deadline) {
 		return 0
 	}
 	return k.credit

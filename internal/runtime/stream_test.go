@@ -17,7 +17,7 @@ import (
 )
 
 // streamer is a function whose streams count what they give, and that tells the counts.
-const streamer = `const made = {}, ended = {}; let open = [];
+const streamer = `const made = {}, ended = {}; let open = [], late;
 exports.__esModule = true;
 exports.default = async (request, context) => {
   const url = new URL(request.url), id = url.searchParams.get('id');
@@ -25,6 +25,8 @@ exports.default = async (request, context) => {
   case '/made': return Response.json({ made: made[id] ?? 0, ended: ended[id] ?? '' });
   case '/open': { open.forEach((f) => f()); open = []; return new Response('opened'); }
   case '/wait': { context.waitUntil(new Promise((r) => { open.push(r); setInterval(() => {}, 1e6).unref(); const t = setInterval(() => {}, 1000); open.push(() => clearInterval(t)); })); return new Response('answered'); }
+  case '/late': { late = request.body.getReader(); const t = setInterval(() => {}, 1000); await new Promise((r) => { open.push(r); }); clearInterval(t); return new Response('answered'); }
+  case '/rest': { const { value } = await late.read(); return new Response(String(value.length)); }
   case '/deaf': { setInterval(() => {}, 1000); return new Response(new ReadableStream({ pull: (c) => { c.enqueue(Buffer.from('x')); }, cancel: () => { context.waitUntil(new Promise(() => {})); } })); }
   case '/never': setInterval(() => {}, 1000); return new Promise(() => {});
   case '/hang': return new Response(new ReadableStream({ pull: (c) => { c.enqueue(Buffer.from('x')); return new Promise((r) => setTimeout(r, 1e6)); } }));
@@ -195,6 +197,33 @@ func TestBodyWithinTheEvent(t *testing.T) {
 		if err != nil || !over || string(res.Payload) != c.want {
 			t.Errorf("got %s %v, want %s", res.Payload, err, c.want)
 		}
+	}
+}
+
+// TestBodyThatIsReadLate: what has come of a body can be read when its invocation is over, to nobody's harm.
+func TestBodyThatIsReadLate(t *testing.T) {
+	p := must(t, streamer)
+	body, more := io.Pipe()
+	defer more.Close()
+	answered := make(chan error)
+	go func() {
+		_, over, err := p.call(t, "/late", body)
+		<-over
+		answered <- err
+	}()
+	for range 2 { // whoever takes the second has sent the first
+		io.WriteString(more, "piece")
+	}
+	p.call(t, "/open", nil)
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	res, _, err := p.call(t, "/rest", nil)
+	if a, _ := answerOf(t, res); err != nil || a.Body != "5" {
+		t.Errorf("%q %v", a.Body, err)
+	}
+	if !p.Clean() {
+		t.Error("the process is not clean")
 	}
 }
 

@@ -61,6 +61,19 @@ func (c *Conn) write(b []byte, deadline time.Time) error {
 	return err
 }
 
+// follow sends what follows on the request of a call. It may take longer than the call itself: a frame that was not
+// finished would end the other invocations of the process, too.
+func (c *Conn) follow(k *call, kind byte, payload []byte) error {
+	end := k.deadline
+	if now := time.Now(); end.Before(now) {
+		end = now
+	}
+	if err := c.write(request(kind, k.seq, payload), end.Add(c.grace)); err != nil {
+		return c.fail(err)
+	}
+	return nil
+}
+
 // offer sends as much as there is room for; if there is none, the error is EAGAIN.
 func (c *Conn) offer(b []byte) (n int, err error) {
 	if ctl := c.raw.Control(func(fd uintptr) {

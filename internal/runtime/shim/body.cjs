@@ -29,10 +29,11 @@ class Body {
     this.#wake?.();
   }
 
-  // abandon says that nobody minds any more: who still waits for the body waits forever.
+  // abandon says that nobody minds any more: who still waits for the body waits forever, and who reads what has come
+  // gets no more for it.
   abandon() {
     if (this.#wake) this.#hold(-1);
-    this.#hold = () => {};
+    this.#hold = this.#grant = () => {};
   }
 
   // next gives the next piece, null at the end.

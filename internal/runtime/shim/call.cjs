@@ -5,6 +5,7 @@ const { errorOf } = require('./errors.cjs');
 const { Body } = require('./body.cjs');
 
 const { stringify } = JSON;
+const { byteLength } = Buffer;
 const printError = console.error.bind(console);
 const CHUNK = 48 << 10; // bytes of one piece of an answer at most
 
@@ -47,7 +48,7 @@ class Call {
       error.errorMessage = `what the handler gave can't be written as JSON: ${error.errorMessage}`;
       return this.#finish('error', stringify(error));
     }
-    if (text.length > this.#runner.maxResult) return this.#finish('toolarge', String(text.length));
+    if (this.#exceeds(text)) return this.#finish('toolarge', String(text.length));
     this.#finish('result', text);
   }
 
@@ -60,7 +61,7 @@ class Call {
   head(head) {
     if (this.answered) return;
     const text = stringify(head);
-    if (text.length > this.#runner.maxResult) this.#finish('toolarge', String(text.length));
+    if (this.#exceeds(text)) this.#finish('toolarge', String(text.length));
     else this.#runner.channel.sendText('head', text, this.seq);
   }
 
@@ -121,6 +122,12 @@ class Call {
     if (!this.answered) this.onidle();
     this.#promises = 0;
     this.#settle();
+  }
+
+  // exceeds tells whether a text is too long in bytes. A character is 3 at most.
+  #exceeds(text) {
+    const max = this.#runner.maxResult;
+    return text.length > max || 3 * text.length > max && byteLength(text) > max;
   }
 
   #goOn() {
