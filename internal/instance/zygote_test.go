@@ -288,6 +288,10 @@ func TestNotForkable(t *testing.T) {
 		"request":  {"require('crypto').pbkdf2('a', 'b', 1e9, 32, 'sha256', () => {})", "an operation"},
 		"file":     {"require('fs').openSync('/etc/hosts')", "/etc/hosts"},
 		"tmp":      {"require('fs').writeFileSync('/tmp/x', 'x')", "/tmp"},
+		"ids":      {"require('crypto').randomFillSync(new Uint8Array(256))", "a stock of random bytes"},
+		"ids late": {"require('crypto').randomFill(Buffer.alloc(2048), () => {})", "a stock of random bytes"},
+		"ids web":  {"crypto.getRandomValues(new Uint8Array(256))", "a stock of random bytes"},
+		"ids new":  {"const { randomBytes } = require('crypto'); randomBytes(4096)", "a stock of random bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, c.source+"; exports.handler = async () => 1")
@@ -302,6 +306,7 @@ func TestNotForkable(t *testing.T) {
 func TestForkable(t *testing.T) {
 	for name, source := range map[string]string{
 		"settled":  "setTimeout(() => {}, 20); require('zlib').gzip('x', () => {}); require('fs').promises.readFile('/etc/hosts')",
+		"key":      "require('crypto').randomBytes(64); crypto.getRandomValues(new Uint8Array(16)); require('crypto').randomFillSync(Buffer.alloc(100), 0, 32)",
 		"signal":   "process.on('SIGTERM', () => {})",
 		"printing": "console.log('loading'); console.error('loading')",
 		"agents":   "new (require('http').Agent)({ keepAlive: true }); require('https'); globalThis.fetch; new AbortController()",

@@ -74,6 +74,7 @@ function settled(closed = 0) {
 }
 
 function leftBehind(closed) {
+  if (stocked) return 'a stock of random bytes';
   if (requests() > 0) return 'an operation under way';
   const before = [...base];
   if (closed) before.splice(before.indexOf('pipe'), closed); // the channel
@@ -135,6 +136,24 @@ function renewStock(calls, call, ...places) {
   });
 }
 
+// watchStocks notices when more random bytes are drawn at a time than a key has: packages that make ids (uuid,
+// nanoid) draw a stock, and each child would make the same ids of it.
+let stocked = false;
+const aKey = 64; // bytes
+
+function watchStocks(size, ...places) {
+  for (const [object, name] of places) {
+    const original = object[name];
+    object[name] = like(original, function (...args) {
+      stocked ||= size(...args) > aKey;
+      return apply(original, this, args);
+    });
+  }
+}
+
+watchStocks((size) => size, [crypto, 'randomBytes']);
+watchStocks((into, from, size) => (typeof size === 'number' ? size : into?.byteLength), [crypto, 'randomFill'], [crypto, 'randomFillSync']);
+watchStocks((into) => into?.byteLength, [Object.getPrototypeOf(crypto.webcrypto), 'getRandomValues']);
 renewMathRandom();
 const { randomInt, randomUUID, webcrypto } = crypto;
 renewStock(1024, () => randomInt(2), [crypto, 'randomInt']);
