@@ -5,6 +5,7 @@ package build
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -438,5 +439,24 @@ exports.handler = async () => 1
 	f := build(t, dir, t.TempDir()).Functions[0]
 	if f.Err == nil || !strings.Contains(f.Err.Error(), "250 MB is the most; the largest one is data/small (251 MB)") {
 		t.Errorf("error: %v", f.Err)
+	}
+}
+
+// A package of empty files, needed in many versions, would use up the machine's inodes, and memory before that.
+func TestTheNumberOfFilesIsBounded(t *testing.T) {
+	all := tree{}
+	for i := range 100_000 {
+		all[fmt.Sprint(i)] = source{}
+	}
+	if err := all.fits(); err != nil {
+		t.Error(err)
+	}
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "one.txt"), "")
+	if err := all.addPackage(dir, "p", false); err == nil || !strings.Contains(err.Error(), "more than 100000 files") {
+		t.Errorf("one more by a package: %v", err)
+	}
+	if err := all.fits(); err == nil {
+		t.Error("one more fits")
 	}
 }
