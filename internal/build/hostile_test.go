@@ -172,6 +172,25 @@ func TestPackagesAboveTheSiteAreFound(t *testing.T) {
 	}
 }
 
+// esbuild reads settings wherever they lie, and quotes what it can't parse. Callers of the function may read that.
+func TestErrorsDoNotQuoteTheMachinesFiles(t *testing.T) {
+	const ts = "-- site/functions/f.ts --\nexport const handler = 1\n"
+	for name, c := range map[string]struct{ site, link string }{
+		"tsconfig.json is a link":               {ts, "site/tsconfig.json ../host/secret"},
+		"tsconfig.json extends":                 {ts + "-- site/tsconfig.json --\n{\"extends\": \"../host/secret\"}\n", ""},
+		"tsconfig.json extends, with a warning": {ts + "-- site/tsconfig.json --\n{\"extends\": \"../host/target\"}\n", ""},
+		"a folder's package.json is a link":     {"-- site/functions/f.js --\nrequire('./sub')\n-- site/functions/sub/index.js --\n", "site/functions/sub/package.json ../../../host/secret"},
+		"another package's package.json is one": {"-- site/functions/f.js --\nrequire('p')\n-- site/node_modules/p/index.js --\n", "site/node_modules/p/package.json ../../../host/secret"},
+	} {
+		dir := newSite(t, "-- host/secret --\nLOOT5e1f:x\n-- host/target --\n{\"compilerOptions\": {\"target\": \"LOOT5e1f\"}}\n"+
+			"-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\n"+c.site+"-- LINKS --\n"+c.link+"\n-- SITE --\nsite\n")
+		a := build(t, dir, t.TempDir())
+		if said := fmt.Sprint(a.Functions[0].Err, a.Functions[0].Why, a.Warnings); strings.Contains(said, "LOOT") || !strings.Contains(said, "outside of the site") {
+			t.Errorf("%s: %s", name, said)
+		}
+	}
+}
+
 // A dependency could read the site's own secrets if its import put them into the bundle.
 func TestAPackageCannotPullTheSitesOwnFilesIn(t *testing.T) {
 	dir := newSite(t, `
