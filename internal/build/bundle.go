@@ -288,7 +288,11 @@ func (b *bundler) finish(p *pass, at map[string]string) (string, error) {
 			"name the files that it reads in included_files")
 	}
 	for _, m := range p.result.Warnings {
-		if m.Location != nil && !harmless(m) {
+		switch {
+		case m.Location == nil || harmless(m):
+		case !b.mayQuote(m.Location):
+			b.warnings = append(b.warnings, notQuoted)
+		default:
 			b.warnings = append(b.warnings, fmt.Sprintf("%s: %s", b.position(m.Location), m.Text))
 		}
 	}
@@ -300,6 +304,10 @@ func (b *bundler) finish(p *pass, at map[string]string) (string, error) {
 func (b *bundler) failure(msgs []api.Message) error {
 	m := msgs[0]
 	e := &weir.Error{Code: weir.Broken, Pos: weir.Position{File: b.site.Rel(b.fn.Main)}, Message: m.Text}
+	if m.Location != nil && !b.mayQuote(m.Location) {
+		e.Message = notQuoted
+		return e
+	}
 	if m.Location != nil {
 		e.Pos = b.position(m.Location)
 	}
@@ -316,6 +324,15 @@ func (b *bundler) failure(msgs []api.Message) error {
 		e.Remedy = strings.TrimSuffix(m.Notes[0].Text, ":")
 	}
 	return e
+}
+
+// notQuoted stands for what esbuild says of a file of the machine's: it quotes what it finds there.
+const notQuoted = "a tsconfig.json or package.json lies outside of the site, or extends one that does"
+
+// mayQuote tells whether a message is about a file that a build may read. esbuild reads each tsconfig.json and
+// package.json by itself, wherever a link or "extends" leads.
+func (b *bundler) mayQuote(l *api.Location) bool {
+	return l.Namespace != "" && l.Namespace != "file" || b.allowed(filepath.Join(b.site.Base, filepath.FromSlash(l.File)))
 }
 
 // position gives a place in the site's files as the author would name it.

@@ -10,7 +10,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -35,7 +34,12 @@ const (
 	maxMemory = 2 << 30 // bytes beyond what the process has at its start
 	maxStack  = 256 << 20
 	maxTime   = 5 * time.Minute
+	minTime   = 10 * time.Second // that a function has by itself
 )
+
+// timeAlone bounds a child that bundles one of n functions, after the child for all has died: together they have
+// about as long as that one, however many hang.
+func timeAlone(n int) time.Duration { return max(maxTime/time.Duration(n), minTime) }
 
 // job is what a child is told on its standard input.
 type job struct {
@@ -130,13 +134,13 @@ func buildAll(ctx context.Context, s *site.Site, env map[string]string, scratch 
 		names[i] = f.Name
 	}
 	folders := listed(s, scratch)
-	done, err := runChild(ctx, job{s.Dir, names, env, scratch}, folders)
+	done, err := runChild(ctx, job{s.Dir, names, env, scratch}, folders, maxTime)
 	out := make([]output, len(names))
 	for i, name := range names {
 		w, ok := done[name]
 		if !ok && len(names) > 1 { // the child died; whose fault was it?
 			var alone map[string]wire
-			alone, err = runChild(ctx, job{s.Dir, []string{name}, env, scratch}, folders)
+			alone, err = runChild(ctx, job{s.Dir, []string{name}, env, scratch}, folders, timeAlone(len(names)))
 			w, ok = alone[name]
 		}
 		if ctx.Err() != nil {
@@ -155,22 +159,22 @@ func died(err error) string {
 	var exit *exec.ExitError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("bundling takes longer than %s", maxTime)
+		return "bundling takes too long"
 	case errors.As(err, &exit) && exit.ExitCode() == 2: // Go's own for out of memory and stack overflow
 		return "bundling takes too much memory"
 	}
 	return "the bundler ended without a result"
 }
 
-// runChild does a job and gives the functions that were finished; the child lists no folders but these. The error
-// says how the child ended.
-func runChild(ctx context.Context, j job, folders []string) (done map[string]wire, err error) {
+// runChild does a job and gives the functions that were finished in the most time it has; the child lists no
+// folders but these. The error says how the child ended.
+func runChild(ctx context.Context, j job, folders []string, most time.Duration) (done map[string]wire, err error) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		runtime.LockOSThread() // never unlocked: the thread is confined for good, and ends here
 		if err = confine(folders); err == nil {
-			done, err = runConfined(ctx, j)
+			done, err = runConfined(ctx, j, most)
 		}
 	}()
 	<-over
@@ -178,8 +182,8 @@ func runChild(ctx context.Context, j job, folders []string) (done map[string]wir
 }
 
 // runConfined is runChild on a thread that is as the child is to be. The child dies with it.
-func runConfined(ctx context.Context, j job) (map[string]wire, error) {
-	ctx, cancel := context.WithTimeout(ctx, maxTime)
+func runConfined(ctx context.Context, j job, most time.Duration) (map[string]wire, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	in, err := json.Marshal(j)
 	if err != nil {

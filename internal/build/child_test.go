@@ -1,10 +1,17 @@
 package build
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-run/weir/internal/site"
 )
 
 // TestSourcesThatKillTheBundler: what can't be bundled at all ends neither this process nor the
@@ -38,5 +45,29 @@ exports.handler = async () => 'nested';
 		case w != "" && (f.Err == nil || !strings.Contains(f.Err.Error(), w)):
 			t.Errorf("%s: %v, want %s", f.Bundle.Function, f.Err, w)
 		}
+	}
+}
+
+// TestFunctionsThatHangTheBundler: each is given up, and many don't hold up a build for minutes each.
+func TestFunctionsThatHangTheBundler(t *testing.T) {
+	dir := newSite(t, plainSite+"-- functions/f.ts --\nexport const handler = 1\n")
+	if err := unix.Mkfifo(filepath.Join(dir, "tsconfig.json"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := site.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := runChild(t.Context(), job{Dir: s.Dir, Names: []string{"f"}}, listed(s, ""), time.Second)
+	if len(done) > 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v %v", done, err)
+	}
+	for n := 1; n <= 30; n++ {
+		if all := timeAlone(n) * time.Duration(n); all > maxTime {
+			t.Errorf("%d functions have %v", n, all)
+		}
+	}
+	if timeAlone(1000) < minTime {
+		t.Error("a function has no time")
 	}
 }

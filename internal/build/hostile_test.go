@@ -5,6 +5,7 @@ package build
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -168,6 +169,25 @@ func TestPackagesAboveTheSiteAreFound(t *testing.T) {
 	f := build(t, dir, t.TempDir()).Functions[0]
 	if got, err := inShim(f, "call"); got != `"above"` {
 		t.Errorf("%s %v %v", got, err, f.Err)
+	}
+}
+
+// esbuild reads settings wherever they lie, and quotes what it can't parse. Callers of the function may read that.
+func TestErrorsDoNotQuoteTheMachinesFiles(t *testing.T) {
+	const ts = "-- site/functions/f.ts --\nexport const handler = 1\n"
+	for name, c := range map[string]struct{ site, link string }{
+		"tsconfig.json is a link":               {ts, "site/tsconfig.json ../host/secret"},
+		"tsconfig.json extends":                 {ts + "-- site/tsconfig.json --\n{\"extends\": \"../host/secret\"}\n", ""},
+		"tsconfig.json extends, with a warning": {ts + "-- site/tsconfig.json --\n{\"extends\": \"../host/target\"}\n", ""},
+		"a folder's package.json is a link":     {"-- site/functions/f.js --\nrequire('./sub')\n-- site/functions/sub/index.js --\n", "site/functions/sub/package.json ../../../host/secret"},
+		"another package's package.json is one": {"-- site/functions/f.js --\nrequire('p')\n-- site/node_modules/p/index.js --\n", "site/node_modules/p/package.json ../../../host/secret"},
+	} {
+		dir := newSite(t, "-- host/secret --\nLOOT5e1f:x\n-- host/target --\n{\"compilerOptions\": {\"target\": \"LOOT5e1f\"}}\n"+
+			"-- site/netlify.toml --\n[functions]\ndirectory = \"functions\"\n"+c.site+"-- LINKS --\n"+c.link+"\n-- SITE --\nsite\n")
+		a := build(t, dir, t.TempDir())
+		if said := fmt.Sprint(a.Functions[0].Err, a.Functions[0].Why, a.Warnings); strings.Contains(said, "LOOT") || !strings.Contains(said, "outside of the site") {
+			t.Errorf("%s: %s", name, said)
+		}
 	}
 }
 
@@ -438,5 +458,24 @@ exports.handler = async () => 1
 	f := build(t, dir, t.TempDir()).Functions[0]
 	if f.Err == nil || !strings.Contains(f.Err.Error(), "250 MB is the most; the largest one is data/small (251 MB)") {
 		t.Errorf("error: %v", f.Err)
+	}
+}
+
+// A package of empty files, needed in many versions, would use up the machine's inodes, and memory before that.
+func TestTheNumberOfFilesIsBounded(t *testing.T) {
+	all := tree{}
+	for i := range 100_000 {
+		all[fmt.Sprint(i)] = source{}
+	}
+	if err := all.fits(); err != nil {
+		t.Error(err)
+	}
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "one.txt"), "")
+	if err := all.addPackage(dir, "p", false); err == nil || !strings.Contains(err.Error(), "more than 100000 files") {
+		t.Errorf("one more by a package: %v", err)
+	}
+	if err := all.fits(); err == nil {
+		t.Error("one more fits")
 	}
 }

@@ -18,6 +18,10 @@ import (
 // maxBundle is AWS Lambda's bound on an unzipped function, in bytes.
 const maxBundle = 250 << 20
 
+// maxFiles bounds the files of a function: empty ones, in packages that are needed in many versions, cost nothing
+// but the machine's inodes. What fits into maxBundle has some 40,000, as packages go.
+const maxFiles = 100_000
+
 // source is where the content of a file comes from: a file of the host, or data.
 type source struct {
 	path string
@@ -33,6 +37,9 @@ func (t tree) names() []string { return slices.Sorted(maps.Keys(t)) }
 
 // fits checks the size of the whole, and that reading each file ends.
 func (t tree) fits() error {
+	if err := t.few(); err != nil {
+		return err
+	}
 	var sum, most int64
 	var biggest string
 	for _, name := range t.names() {
@@ -54,6 +61,14 @@ func (t tree) fits() error {
 	}
 	return broken("", fmt.Sprintf("the function has %d MB of files, and 250 MB is the most; the largest one is %s (%d MB)", sum>>20, biggest, most>>20),
 		"take fewer files along with included_files, or fewer packages")
+}
+
+// few checks how many files there are.
+func (t tree) few() error {
+	if len(t) <= maxFiles {
+		return nil
+	}
+	return broken("", fmt.Sprintf("the function has more than %d files", maxFiles), "take fewer files along with included_files, or fewer packages")
 }
 
 // addPackage copies a package as it is to the folder at. Other packages that are installed inside
@@ -92,7 +107,7 @@ func (t tree) addPackage(dir, at string, own bool) error {
 		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() && !strings.HasPrefix(e.Name(), ".env") {
 			t.add(name, p)
 		}
-		return nil
+		return t.few()
 	})
 }
 

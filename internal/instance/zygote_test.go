@@ -244,6 +244,14 @@ func TestSecretOfChild(t *testing.T) {
 		for (const p of [Object.prototype, Array.prototype]) {
 			Object.defineProperty(p, 'then', { configurable: true, get() { look('then', this); } });
 		}
+		const { on } = process, { readSync } = require('fs'), zygote = process.pid;
+		process.on = function (...args) {
+			if (process.pid !== zygote) try {
+				readSync(3, Buffer.alloc(28));
+				saw.add('it in the channel');
+			} catch {}
+			return Reflect.apply(on, this, args);
+		};
 		exports.handler = async () => [...saw];`)
 	if got := n.fork(t).call(t, "1"); got != `[]` {
 		t.Errorf("it saw %s", got)
@@ -288,6 +296,10 @@ func TestNotForkable(t *testing.T) {
 		"request":  {"require('crypto').pbkdf2('a', 'b', 1e9, 32, 'sha256', () => {})", "an operation"},
 		"file":     {"require('fs').openSync('/etc/hosts')", "/etc/hosts"},
 		"tmp":      {"require('fs').writeFileSync('/tmp/x', 'x')", "/tmp"},
+		"ids":      {"require('crypto').randomFillSync(new Uint8Array(256))", "a stock of random bytes"},
+		"ids late": {"require('crypto').randomFill(Buffer.alloc(2048), () => {})", "a stock of random bytes"},
+		"ids web":  {"crypto.getRandomValues(new Uint8Array(256))", "a stock of random bytes"},
+		"ids new":  {"const { randomBytes } = require('crypto'); randomBytes(4096)", "a stock of random bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, c.source+"; exports.handler = async () => 1")
@@ -302,6 +314,7 @@ func TestNotForkable(t *testing.T) {
 func TestForkable(t *testing.T) {
 	for name, source := range map[string]string{
 		"settled":  "setTimeout(() => {}, 20); require('zlib').gzip('x', () => {}); require('fs').promises.readFile('/etc/hosts')",
+		"key":      "require('crypto').randomBytes(64); crypto.getRandomValues(new Uint8Array(16)); require('crypto').randomFillSync(Buffer.alloc(100), 0, 32)",
 		"signal":   "process.on('SIGTERM', () => {})",
 		"printing": "console.log('loading'); console.error('loading')",
 		"agents":   "new (require('http').Agent)({ keepAlive: true }); require('https'); globalThis.fetch; new AbortController()",

@@ -46,6 +46,27 @@ function own(length) {
   return define(allocUnsafeSlow(length), 'byteLength', { value: length });
 }
 
+// readAll waits until a buffer is full.
+function readAll(fd, bytes, length) {
+  for (let done = 0; done < length;) {
+    try {
+      const n = readSync(fd, bytes, done, length - done, null);
+      if (n === 0) process.reallyExit(0);
+      done += n;
+    } catch (e) {
+      if (e.code !== 'EAGAIN') process.reallyExit(0);
+      wait(pause, 0, 0, 1);
+    }
+  }
+  return bytes;
+}
+
+// takeSecret takes the beginning of the first frame from a channel that is made where the function's code has run
+// already. Until then nothing may be called that this code could have replaced: it would read the secret itself.
+function takeSecret(fd) { readAll(fd, opening, START); }
+
+const opening = own(START);
+
 class Channel {
   #fd;
   #socket;
@@ -61,14 +82,13 @@ class Channel {
   oncredit = null;
   oncancel = null;
 
-  // first, if given, gets the request to load, which is waited for before anything else: by then the function's code
-  // may have run, and it would have a hand in a socket.
+  // first, if given, gets the request to load, of which takeSecret has taken the beginning.
   constructor(fd, first) {
     this.#fd = fd;
     if (first) {
-      const head = this.#read(HEAD);
-      const frame = this.#read(number(head, 8));
-      first(this.#load(frame, 0, number(head, 8)));
+      this.#keepSecret(opening, HEAD);
+      const length = number(opening, 8) - SECRET;
+      first(parse(apply(utf8Slice, readAll(fd, own(length), length), [0, length])));
     }
     const take = (n) => { this.#take(n); return true; };
     this.#socket = new Socket({ fd, readable: true, writable: false, onread: { buffer: this.#input, callback: take } });
@@ -126,8 +146,10 @@ class Channel {
     const seq = number(buf, at + 4);
     at += HEAD;
     if (type === IN.load && !this.#secret) {
-      const request = this.#load(buf, at, end);
-      apply(fill, this.#input, [0]);
+      this.#keepSecret(buf, at);
+      const request = parse(apply(utf8Slice, buf, [at + SECRET, end]));
+      apply(fill, this.#input, [0]); // the function's code may see this memory again
+      apply(fill, buf, [0]);
       this.onload(request);
     } else if (type === IN.invoke) {
       const event = at + 4 + number(buf, at);
@@ -148,30 +170,10 @@ class Channel {
     }
   }
 
-  // load keeps the secret of a request to load, and gives the rest.
-  #load(buf, at, end) {
+  #keepSecret(buf, at) {
     const secret = allocUnsafeSlow(SECRET); // no setter of a prototype is called for its elements
     for (let i = 0; i < SECRET; i++) secret[i] = buf[at + i];
     this.#secret = secret;
-    const request = parse(apply(utf8Slice, buf, [at + SECRET, end]));
-    apply(fill, buf, [0]); // the function's code may see this memory again
-    return request;
-  }
-
-  // read waits for so many bytes.
-  #read(length) {
-    const bytes = own(length);
-    for (let done = 0; done < length;) {
-      try {
-        const n = readSync(this.#fd, bytes, done, length - done, null);
-        if (n === 0) process.reallyExit(0);
-        done += n;
-      } catch (e) {
-        if (e.code !== 'EAGAIN') process.reallyExit(0);
-        wait(pause, 0, 0, 1);
-      }
-    }
-    return bytes;
   }
 
   // send writes one frame with a value as JSON.
@@ -226,4 +228,4 @@ class Channel {
   }
 }
 
-module.exports = { Channel };
+module.exports = { Channel, takeSecret };

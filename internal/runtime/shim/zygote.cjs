@@ -3,6 +3,7 @@
 // what a child must change to be a process of its own. The forking itself is done by an addon, and every
 // step of it is granted from outside (internal/sandbox/walls/gate.go).
 const crypto = require('node:crypto');
+const { takeSecret } = require('./channel.cjs');
 const { like } = require('./like.cjs');
 
 const { apply } = Reflect;
@@ -35,13 +36,15 @@ async function become(Channel, channel, answer, born) {
   await new Promise((closed) => channel.close(closed));
   await settled(1).catch(() => exit(1)); // nobody hears the reason any more
   setFlagsFromString('--lazy'); // what is loaded from now on may never be called
-  define(process, 'pid', { value: fork(), writable: true, enumerable: true, configurable: true });
+  const pid = fork();
   // From here on this is a child.
+  takeSecret(3);
+  let request;
+  const own = new Channel(3, (first) => { request = first; });
+  define(process, 'pid', { value: pid, writable: true, enumerable: true, configurable: true });
   endAlone();
   keep(() => process.emit('beforeExit', process.exitCode ?? 0));
   for (const renew of renewals) renew();
-  let request;
-  const own = new Channel(3, (first) => { request = first; });
   assign(own, channel); // what takes its messages
   born(own, request);
 }
@@ -74,6 +77,7 @@ function settled(closed = 0) {
 }
 
 function leftBehind(closed) {
+  if (stocked) return 'a stock of random bytes';
   if (requests() > 0) return 'an operation under way';
   const before = [...base];
   if (closed) before.splice(before.indexOf('pipe'), closed); // the channel
@@ -135,6 +139,24 @@ function renewStock(calls, call, ...places) {
   });
 }
 
+// watchStocks notices when more random bytes are drawn at a time than a key has: packages that make ids (uuid,
+// nanoid) draw a stock, and each child would make the same ids of it.
+let stocked = false;
+const aKey = 64; // bytes
+
+function watchStocks(size, ...places) {
+  for (const [object, name] of places) {
+    const original = object[name];
+    object[name] = like(original, function (...args) {
+      stocked ||= size(...args) > aKey;
+      return apply(original, this, args);
+    });
+  }
+}
+
+watchStocks((size) => size, [crypto, 'randomBytes']);
+watchStocks((into, from, size) => (typeof size === 'number' ? size : into?.byteLength), [crypto, 'randomFill'], [crypto, 'randomFillSync']);
+watchStocks((into) => into?.byteLength, [Object.getPrototypeOf(crypto.webcrypto), 'getRandomValues']);
 renewMathRandom();
 const { randomInt, randomUUID, webcrypto } = crypto;
 renewStock(1024, () => randomInt(2), [crypto, 'randomInt']);
