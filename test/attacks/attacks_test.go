@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,9 +188,10 @@ func TestLimits(t *testing.T) {
 	asEveryone(t, func(t *testing.T, uid int) {
 		site, _ := siteCopy(t, uid)
 		w := start(t, uid, site)
-		for what, want := range map[string]string{
-			"tmp": `blocked: E`, "inodes": `blocked: ENOSPC`, "files": `blocked: EMFILE`, "threads": "blocked: ",
-			"memory": "ran out of memory", "heap": "ran out of memory", "spin": "timed out", "never": "timed out", "log": "flooded",
+		for what, want := range map[string]string{ // regular expressions
+			"tmp": `blocked: E`, "inodes": `blocked: ENOSPC`, "files": `blocked: EMFILE`,
+			"threads": "blocked: |was ended by SIGTRAP", // V8's way, if a thread is missing in the midst of its start
+			"memory":  "ran out of memory", "heap": "ran out of memory", "spin": "timed out", "never": "timed out", "log": "flooded",
 			"response": "too large", "exit": "status 7", "abort": "was ended by", "reject": "nobody catches me", "throwLater": "late",
 		} {
 			t.Run(what, func(t *testing.T) {
@@ -198,7 +200,7 @@ func TestLimits(t *testing.T) {
 					name = "patience"
 				}
 				r := w.invoke(t, name, map[string]string{"what": what})
-				if strings.Contains(r.Payload, "OPEN") || !strings.Contains(strings.ToLower(r.Payload), strings.ToLower(want)) {
+				if strings.Contains(r.Payload, "OPEN") || !regexp.MustCompile("(?i)"+want).MatchString(r.Payload) {
 					t.Errorf("%d %s, want %q", r.Status, r.Payload, want)
 				}
 				if r := w.invoke(t, name, map[string]string{"what": "calm"}); r.Body["calm"] != "calm" {
