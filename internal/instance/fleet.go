@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/internal/egress"
@@ -43,6 +44,8 @@ type Fleet struct {
 	live       sync.WaitGroup // goroutines
 	unfit      sync.Once      // to say that a bundle can't be linked
 	unforkable sync.Once      // to say that this machine can't keep forked processes apart
+
+	callers atomic.Int32 // whose invocation waits for its turn or for its answer
 
 	mu        sync.Mutex
 	pools     []*Pool
@@ -78,6 +81,9 @@ func NewFleet(o FleetOptions) *Fleet {
 	f.live.Go(f.watch)
 	return f
 }
+
+// busy tells whether several callers wait for something.
+func (f *Fleet) busy() bool { return f.callers.Load() > 1 }
 
 // Close ends the blanks. The pools must be closed before.
 func (f *Fleet) Close() {

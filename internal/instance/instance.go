@@ -147,7 +147,7 @@ func (in *instance) connect() error {
 		return err
 	}
 	var err error
-	if in.conn, err = runtime.Dial(in.channel, runtime.ConnOptions{OnReport: in.denials.reported}); err != nil {
+	if in.conn, err = runtime.Dial(in.channel, runtime.ConnOptions{OnReport: in.denials.reported, Busy: in.cfg.Fleet.busy}); err != nil {
 		return err
 	}
 	in.egress.OnRefusal(in.refused)

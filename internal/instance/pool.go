@@ -109,6 +109,8 @@ func (p *Pool) Limits() weir.Limits { return p.limits }
 // function can't be loaded), NoWall (no sandbox), Busy (the function has as many instances and callers
 // as it may, or had until the invocation's time was over), Unavailable (the server has).
 func (p *Pool) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, Info, error) {
+	p.cfg.Fleet.callers.Add(1)
+	defer p.cfg.Fleet.callers.Add(-1)
 	in, cold, err := p.take(ctx)
 	if err != nil {
 		return weir.Result{}, Info{Cold: cold}, err

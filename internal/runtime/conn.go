@@ -25,6 +25,7 @@ import (
 // ConnOptions says what to do with what is not an answer.
 type ConnOptions struct {
 	OnReport func(Report) // takes the shim's reports, one at a time
+	Busy     func() bool  // tells whether this program has more to do than to wait for an answer; nil: it never has
 }
 
 // Report is a file or program that the walls refused, a watched variable that was read, or compiled code
@@ -44,6 +45,7 @@ type Conn struct {
 	raw       syscall.RawConn
 	send      sync.Mutex // held while a frame is written
 	report    func(Report)
+	busy      func() bool
 	grace     time.Duration // what a cancelled invocation may take to be over
 	maxStream int64         // bytes of an answer in pieces
 	dirty     atomic.Bool   // something but the shim wrote to the channel, or it has ended
@@ -78,8 +80,11 @@ func Dial(f *os.File, o ConnOptions) (*Conn, error) {
 		nc.Close()
 		return nil, err
 	}
-	c := &Conn{conn: uc, raw: raw, buf: make([]byte, 64<<10), report: o.OnReport,
+	c := &Conn{conn: uc, raw: raw, buf: make([]byte, 64<<10), report: o.OnReport, busy: o.Busy,
 		grace: cancelGrace, calls: map[uint32]*call{}}
+	if c.busy == nil {
+		c.busy = func() bool { return false }
+	}
 	c.scan.limit = loadLimit
 	rand.Read(c.scan.secret[:])
 	return c, nil

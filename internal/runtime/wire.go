@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -106,16 +105,13 @@ func request(kind byte, seq uint32, payload ...[]byte) []byte {
 // Who is in a hurry waits for an answer, and not only for the end of what outlasts it. Nothing is given, and no
 // error, to who is to look whether there is still something to wait for.
 func (c *Conn) fetch(deadline time.Time, hurry bool) (int, error) {
-	if hurry {
-		defer waiting.Add(-1)
-		if waiting.Add(1) == 1 {
-			n, err := c.poll(pollTime)
-			if err == nil && n == 0 {
-				err = io.EOF
-			}
-			if err != unix.EAGAIN {
-				return n, err
-			}
+	if hurry && !c.busy() {
+		n, err := c.poll(pollTime)
+		if err == nil && n == 0 {
+			err = io.EOF
+		}
+		if err != unix.EAGAIN {
+			return n, err
 		}
 	}
 	for {
@@ -140,12 +136,9 @@ func (c *Conn) fetch(deadline time.Time, hurry bool) (int, error) {
 // maxStrayReads bounds what Clean takes, in reads of 64 KB at most.
 const maxStrayReads = 4
 
-// waiting counts who waits for an answer, in all of this process.
-var waiting atomic.Int32
-
-// pollTime is how long the only one who waits asks again and again. A short invocation is over by
-// then, and to be put to sleep and woken up would cost as much as the invocation itself. Whoever
-// waits beside others sleeps, as there is other work for the processor.
+// pollTime is how long an answer is asked for again and again if there is nothing else to do. A short invocation
+// is over by then, and to be put to sleep and woken up would cost as much as the invocation itself; but whoever
+// else has work needs the processor.
 const pollTime = 60 * time.Microsecond
 
 // poll reads what has arrived or arrives within a time; else the error is EAGAIN. (RawConn.Control, unlike
@@ -153,7 +146,7 @@ const pollTime = 60 * time.Microsecond
 func (c *Conn) poll(within time.Duration) (n int, err error) {
 	if ctl := c.raw.Control(func(fd uintptr) {
 		start := time.Now()
-		for n, err = receive(fd, c.buf); err == unix.EAGAIN && time.Since(start) < within; {
+		for n, err = receive(fd, c.buf); err == unix.EAGAIN && time.Since(start) < within && !c.busy(); {
 			n, err = receive(fd, c.buf)
 		}
 	}); ctl != nil {
