@@ -25,7 +25,18 @@ func (p *Pool) started(took time.Duration) {
 
 // eager tells whether waiting would be in vain: no instance will ever become free. The caller holds the
 // fleet's lock.
-func (p *Pool) eager() bool { return p.running == 0 || p.how.Isolation == weir.PerRequest }
+func (p *Pool) eager() bool {
+	if p.how.Isolation == weir.PerRequest {
+		return true
+	}
+	hopes := p.running - len(p.all) // that are being started
+	for in := range p.all {
+		if !in.retired && !in.dead.Load() {
+			hopes++
+		}
+	}
+	return hopes == 0
+}
 
 // due tells whether another instance may be started for a caller who has waited since then. The caller holds
 // the fleet's lock.

@@ -178,7 +178,7 @@ func TestConcurrency(t *testing.T) {
 }
 
 // TestSpoiltInstanceGetsNothingMore: what wrote to its channel gets no other invocation, though it is never
-// idle; those that it has come to their end.
+// idle, and nobody waits for it; those that it has come to their end.
 func TestSpoiltInstanceGetsNothingMore(t *testing.T) {
 	const spoils = `const fs = require('fs');
 exports.handler = (e) => new Promise((r) => { if (e.spoil) fs.writeSync(3, 'x'.repeat(100)); setTimeout(r, e.ms ?? 0, 1); });
@@ -188,13 +188,21 @@ exports.handler = (e) => new Promise((r) => { if (e.spoil) fs.writeSync(3, 'x'.r
 	_, first := call(t, p, "{}")
 	var callers sync.WaitGroup
 	defer callers.Wait()
-	callers.Go(func() { call(t, p, `{"ms":2000}`) })
+	callers.Go(func() { call(t, p, `{"ms":5000}`) })
 	w.until("it is served", func() bool { return len(p.open) == 1 && p.open[0].active == 1 })
 	if _, info := call(t, p, `{"spoil":true}`); info.Instance != first.Instance {
 		t.Fatalf("%+v, then %+v", first, info)
 	}
+	w.fleet.mu.Lock()
+	p.patience = time.Hour
+	w.fleet.mu.Unlock()
 	if _, info := call(t, p, "{}"); info.Instance == first.Instance {
 		t.Error("it was given another invocation")
+	}
+	w.fleet.mu.Lock()
+	defer w.fleet.mu.Unlock()
+	if p.running != 2 {
+		t.Error("a caller waited for its end")
 	}
 }
 
