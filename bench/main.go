@@ -26,21 +26,19 @@ import (
 
 // bench is a run.
 type bench struct {
-	bin     string        // the weir binary
-	cache   string        // what was installed
-	lock    *os.File      // held while this is running
-	dir     string        // of this run only; on the file system of the cache
-	state   string        // Weir's state directory: where the user of its sandboxes may look, too
-	scripts string        // this program's own scripts
-	node    string        // the Node.js that all run on
-	bwrap   string        // bubblewrap
-	rounds  int           // of what is measured in turns
-	span    time.Duration // how long a load lasts
-	starts  int           // cold starts of each contender
+	bin      string        // the weir binary
+	cache    string        // what was installed
+	lock     *os.File      // held while this is running
+	dir      string        // of this run only; on the file system of the cache
+	state    string        // Weir's state directory: where the user of its sandboxes may look, too
+	scripts  string        // this program's own scripts
+	node     string        // the Node.js that all run on
+	bwrap    string        // bubblewrap
+	rounds   int           // of what is measured in turns
+	span     time.Duration // how long a load lasts
+	starts   int           // cold starts of each contender
+	deployed int           // functions of the server that has many
 }
-
-// deployed is how many functions the server of many has.
-const deployed = 1000
 
 func main() {
 	weir := flag.String("weir", "bin/weir", "the weir binary")
@@ -51,9 +49,9 @@ func main() {
 	docs := flag.String("docs", "", "folder with benchmarks.md: its results and chart are replaced")
 	cache := flag.String("cache", cacheDir(), "where peers and packages are installed")
 	flag.Parse()
-	b := &bench{rounds: 5, span: time.Second, starts: 15}
+	b := &bench{rounds: 5, span: time.Second, starts: 15, deployed: 1000}
 	if *quick {
-		b.rounds, b.span, b.starts = 3, 250*time.Millisecond, 4
+		b.rounds, b.span, b.starts, b.deployed = 3, 250*time.Millisecond, 4, 100
 		if *handlers == "" {
 			*handlers = "stripe"
 		}
@@ -63,7 +61,7 @@ func main() {
 	r := report.Report{Machine: b.machine()}
 	b.say("%s", r.Machine)
 	r.Tables = b.measure(list(*only), list(*handlers))
-	r.Bounds = bounds(r.Tables)
+	r.Bounds = bounds(r.Tables, b.deployed)
 	check(write(r, *asJSON, *docs))
 	check(errors.Join(os.RemoveAll(b.dir), os.RemoveAll(b.state)))
 }

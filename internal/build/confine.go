@@ -29,12 +29,17 @@ func listed(s *site.Site, scratch string) []string {
 }
 
 // confine takes from the calling thread, and what it starts, the right to list other folders than these
-// (landlock(7)). Where Landlock can't be had, and no function runs, it leaves it.
+// (landlock(7)). It leaves it where the kernel has no Landlock, or the container forbids it: there no function runs,
+// and the error that says so has the remedy.
 func confine(folders []string) error {
 	attr := unix.LandlockRulesetAttr{Handled_access_fs: unix.LANDLOCK_ACCESS_FS_READ_DIR}
 	rules, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr.Handled_access_fs), 0)
-	if errno != 0 {
+	switch errno {
+	case 0:
+	case unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM:
 		return nil
+	default:
+		return os.NewSyscallError("landlock_create_ruleset", errno)
 	}
 	defer unix.Close(int(rules))
 	for _, name := range folders {

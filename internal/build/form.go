@@ -34,7 +34,7 @@ func writeFunctions(ctx context.Context, o Options, dir string, built []output) 
 	written := make([]contentFunction, len(built))
 	errs := make([]error, len(built))
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	slots := make(chan struct{}, runtime.NumCPU()) // not GOMAXPROCS: what is tried runs in processes of its own
 	for i := range built {
 		if built[i].err != nil {
 			continue

@@ -359,12 +359,5 @@ func TestCloseWhileAZygoteStarts(t *testing.T) {
 		func(cfg *Config) { cfg.loadTime = time.Hour })
 	call(t, p, "{}")
 	<-loading
-	closed := make(chan struct{})
-	go func() { p.Close(); close(closed) }()
-	select {
-	case <-closed:
-	case <-time.After(time.Minute):
-		w.fleet.o.Launcher.Close() // else all would wait for the import
-		t.Fatal("it waits for the import")
-	}
+	w.closeAtOnce(p)
 }

@@ -122,6 +122,19 @@ func TestCrashLoopBacksOff(t *testing.T) {
 	}
 }
 
+// closeAtOnce closes a pool in which an import never ends.
+func (w *world) closeAtOnce(p *Pool) {
+	w.t.Helper()
+	closed := make(chan struct{})
+	go func() { p.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		w.fleet.o.Launcher.Close() // else all would wait for the import
+		w.t.Fatal("it waits for the import")
+	}
+}
+
 // TestCloseWhileStarting: an import that never ends holds nobody up, and nothing is left; who waits for it is told.
 func TestCloseWhileStarting(t *testing.T) {
 	w := newWorld(t, FleetOptions{})
@@ -137,14 +150,7 @@ func TestCloseWhileStarting(t *testing.T) {
 		waits <- err
 	}()
 	w.until("a caller waits", func() bool { return p.running == 2 })
-	closed := make(chan struct{})
-	go func() { p.Close(); close(closed) }()
-	select {
-	case <-closed:
-	case <-time.After(time.Minute):
-		w.fleet.o.Launcher.Close() // else all would wait for the import
-		t.Fatal("it waits for the import")
-	}
+	w.closeAtOnce(p)
 	if err := <-waits; weir.ErrorCode(err) != weir.Unavailable {
 		t.Errorf("the caller got %v", err)
 	}
