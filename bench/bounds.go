@@ -12,8 +12,7 @@ import (
 // take a hundred times as much.
 const metadata = 50
 
-// deployed is how many functions the server of many had.
-func bounds(tables []report.Table, deployed int) []report.Bound {
+func bounds(tables []report.Table) []report.Bound {
 	var out []report.Bound
 	for _, t := range tables {
 		title, handler, _ := strings.Cut(t.Title, ", ")
@@ -44,7 +43,7 @@ func bounds(tables []report.Table, deployed int) []report.Bound {
 				t.Hold("https keep-alive request, p50, to direct", calling.name, direct, keepAlive, 1.6, false),
 				t.Hold("100 MB over https, to direct", calling.name, direct, download, 0.7, true))
 		case fleetTitle:
-			out = append(out, idle(t, deployed)...)
+			out = append(out, idle(t)...)
 		}
 	}
 	return out
@@ -71,7 +70,7 @@ func value(t report.Table, name, row, column string, b report.Bound) report.Boun
 }
 
 // idle are the bounds of functions without a process: the rows are those of one function and of many.
-func idle(t report.Table, deployed int) []report.Bound {
+func idle(t report.Table) []report.Bound {
 	memory := report.Bound{Name: "memory of a deployed function without a process", Limit: metadata, Unit: " KB"}
 	processes := report.Bound{Name: "processes of deployed functions that nobody has called", Limit: 0}
 	one, all := t.Rows[0], t.Rows[len(t.Rows)-1]

@@ -26,32 +26,34 @@ import (
 
 // bench is a run.
 type bench struct {
-	bin      string        // the weir binary
-	cache    string        // what was installed
-	lock     *os.File      // held while this is running
-	dir      string        // of this run only; on the file system of the cache
-	state    string        // Weir's state directory: where the user of its sandboxes may look, too
-	scripts  string        // this program's own scripts
-	node     string        // the Node.js that all run on
-	bwrap    string        // bubblewrap
-	rounds   int           // of what is measured in turns
-	span     time.Duration // how long a load lasts
-	starts   int           // cold starts of each contender
-	deployed int           // functions of the server that has many
+	bin     string        // the weir binary
+	cache   string        // what was installed
+	lock    *os.File      // held while this is running
+	dir     string        // of this run only; on the file system of the cache
+	state   string        // Weir's state directory: where the user of its sandboxes may look, too
+	scripts string        // this program's own scripts
+	node    string        // the Node.js that all run on
+	bwrap   string        // bubblewrap
+	rounds  int           // of what is measured in turns
+	span    time.Duration // how long a load lasts
+	starts  int           // cold starts of each contender
 }
+
+// deployed is how many functions the server of many has.
+const deployed = 1000
 
 func main() {
 	weir := flag.String("weir", "bin/weir", "the weir binary")
 	only := flag.String("only", "", "comma-separated: warm, cold, code, fresh, memory, fleet, egress")
 	handlers := flag.String("handlers", "", "comma-separated: trivial, stripe, heavy")
-	quick := flag.Bool("quick", false, "a first look in less than three minutes")
+	quick := flag.Bool("quick", false, "a first look in some six minutes")
 	asJSON := flag.Bool("json", false, "print JSON, with every round")
 	docs := flag.String("docs", "", "folder with benchmarks.md: its results and chart are replaced")
 	cache := flag.String("cache", cacheDir(), "where peers and packages are installed")
 	flag.Parse()
-	b := &bench{rounds: 5, span: time.Second, starts: 15, deployed: 1000}
+	b := &bench{rounds: 5, span: time.Second, starts: 15}
 	if *quick {
-		b.rounds, b.span, b.starts, b.deployed = 3, 250*time.Millisecond, 4, 100
+		b.rounds, b.span, b.starts = 3, 250*time.Millisecond, 4
 		if *handlers == "" {
 			*handlers = "stripe"
 		}
@@ -61,7 +63,7 @@ func main() {
 	r := report.Report{Machine: b.machine()}
 	b.say("%s", r.Machine)
 	r.Tables = b.measure(list(*only), list(*handlers))
-	r.Bounds = bounds(r.Tables, b.deployed)
+	r.Bounds = bounds(r.Tables)
 	check(write(r, *asJSON, *docs))
 	check(errors.Join(os.RemoveAll(b.dir), os.RemoveAll(b.state)))
 }

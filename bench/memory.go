@@ -135,7 +135,7 @@ func memoryOf(pids []int) ([][]float64, error) {
 func (b *bench) fleet() report.Table {
 	t := report.Table{Title: fleetTitle, Base: fleetRow(1), Columns: []report.Column{
 		{Name: startCol, Unit: "s"}, {Name: serverCol, Unit: "MB"}, {Name: childrenCol}}}
-	for _, n := range []int{1, b.deployed} {
+	for _, n := range []int{1, deployed} {
 		functions := map[string]string{}
 		for i := range n {
 			functions[fmt.Sprintf("f%04d", i)] = source("trivial")
