@@ -20,6 +20,10 @@ func Status(c weir.Code) int {
 		return http.StatusBadRequest
 	case weir.NotFound:
 		return http.StatusNotFound
+	case weir.Conflict:
+		return http.StatusConflict
+	case weir.Unknown:
+		return http.StatusUnauthorized
 	case weir.Denied:
 		return http.StatusForbidden
 	case weir.TooLarge:

@@ -41,7 +41,9 @@ var Kinds = []string{"http", "ws", "tcp", "udp", "dns", "tls", "read", "write", 
 type Decision struct {
 	Time     time.Time `json:"time"`
 	Verdict  Verdict   `json:"decision"`
-	Mode     string    `json:"mode,omitempty"` // Monitor: what enforcement would have decided; it was let through
+	Mode     string    `json:"mode,omitempty"`   // Monitor: what enforcement would have decided; it was let through
+	Site     string    `json:"site,omitempty"`   // id, on a server
+	Deploy   string    `json:"deploy,omitempty"` // likewise
 	Function string    `json:"function"`
 	Instance string    `json:"instance"`
 	Request  string    `json:"request,omitempty"`  // id of the invocation in flight, if one was
@@ -92,6 +94,8 @@ func (d *Decision) texts() [7]*string {
 // Invocation is one call of a function and how it ended.
 type Invocation struct {
 	Time     time.Time `json:"time"` // start
+	Site     string    `json:"site,omitempty"`
+	Deploy   string    `json:"deploy,omitempty"`
 	Function string    `json:"function"`
 	Instance string    `json:"instance,omitempty"`
 	Request  string    `json:"request"`
@@ -159,4 +163,15 @@ type Resumed struct {
 type Recorder interface {
 	Decided(Decision)
 	Invoked(Invocation)
+}
+
+// Change is one change that somebody made on a server.
+type Change struct {
+	Time   time.Time         `json:"time"`
+	Author string            `json:"author"`           // name of the token
+	From   string            `json:"from,omitempty"`   // address of the client
+	Action string            `json:"action"`           // what was done: "deploy.publish", "env.set", "deploy.approve" …
+	Site   string            `json:"site,omitempty"`   // id
+	Deploy string            `json:"deploy,omitempty"` // id
+	Detail map[string]string `json:"detail,omitempty"` // what else matters; never a secret
 }

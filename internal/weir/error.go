@@ -17,7 +17,9 @@ const (
 	Internal    Code = "internal"    // a fault of Weir's own
 	Invalid     Code = "invalid"     // bad input: a file, a flag, a request
 	NotFound    Code = "not_found"   // no such function, file or site
-	Denied      Code = "denied"      // a policy or a wall said no
+	Conflict    Code = "conflict"    // it was changed by somebody else in the meantime, or is there already
+	Unknown     Code = "unknown"     // who asks is not known: no token, or none that counts
+	Denied      Code = "denied"      // a policy, a wall or a missing right said no
 	NoWall      Code = "no_wall"     // a wall cannot be raised, so nothing is run
 	TimedOut    Code = "timed_out"   // a limit of time was reached
 	TooLarge    Code = "too_large"   // a limit of size was reached

@@ -27,10 +27,21 @@ const PackDir = ".weir"
 type FunctionConfig struct {
 	Form Form `json:",omitempty"` // how the handler looks to be called; "": it can't be told
 	// Paths are patterns (see internal/route) of the paths that the function answers for, instead of its default URL.
-	Paths         []string `json:",omitempty"`
-	ExcludedPaths []string `json:",omitempty"` // patterns of paths that it doesn't answer for, whatever Paths say
-	Methods       []string `json:",omitempty"` // nil: all
-	PreferStatic  bool     `json:",omitempty"` // a file of the same path comes first
+	Paths         []string   `json:",omitempty"`
+	ExcludedPaths []string   `json:",omitempty"` // patterns of paths that it doesn't answer for, whatever Paths say
+	Methods       []string   `json:",omitempty"` // nil: all
+	PreferStatic  bool       `json:",omitempty"` // a file of the same path comes first
+	Background    bool       `json:",omitempty"` // callers get 202 at once, and no answer
+	Schedule      string     `json:",omitempty"` // five fields of cron in UTC, or @hourly and its kin; "" for none
+	RateLimit     *RateLimit `json:",omitempty"`
+}
+
+// RateLimit bounds how often a function is called (Netlify's "rateLimit" in a function's config).
+type RateLimit struct {
+	Window int      // seconds
+	Limit  int      // requests in each window
+	By     []string // "ip", "domain": what is counted apart; empty: "domain"
+	To     string   `json:",omitempty"` // the path that requests beyond it are rewritten to; "": they get 429
 }
 
 // Bundlers are the values of Netlify's node_bundler.

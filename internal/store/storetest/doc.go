@@ -1,0 +1,2 @@
+// Package storetest holds every implementation of a store to its contract.
+package storetest
