@@ -79,7 +79,7 @@ var house = map[string]struct {
 		why: "public HTTP reaches functions only through its Invoker: no way round invoke and its records"},
 	"internal/store":           {own: []string{"internal/weir"}, why: "a contract knows no implementation"},
 	"internal/store/storetest": {own: []string{"internal/weir", "internal/store"}, why: "one suite for every implementation"},
-	"internal/store/natsstore": {own: []string{"internal/weir", "internal/store"}, third: []string{"github.com/nats-io/nats-server", "github.com/nats-io/nats.go"},
+	"internal/store/natsstore": {own: []string{"internal/weir", "internal/store"}, third: []string{"github.com/nats-io/nats-server", "github.com/nats-io/nats.go", "github.com/nats-io/nuid"},
 		why: "NATS is known here and nowhere else"},
 	"internal/routing": {own: []string{"internal/weir"}, third: []string{"github.com/pelletier/go-toml/v2"},
 		why: "what a rule makes of a request is a function of both"},
