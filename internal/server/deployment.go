@@ -188,7 +188,7 @@ func (d *Dev) pool(f build.Function, eng *policy.Engine, node runtime.Node, shar
 		Shared:   shared,
 		Own:      own,
 		Fleet:    d.fleet,
-		Egress:   d.egress.Function(name, eng),
+		Egress:   d.egress.Function(name, eng, d.recorder),
 		Recorder: d.recorder,
 		Log:      d.opts.Log,
 		Logger:   d.opts.Logger,

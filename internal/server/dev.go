@@ -94,7 +94,6 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		Resolve:      o.Resolve,
 		UpstreamCAs:  o.UpstreamCA,
 		AllowPrivate: true, // a developer's own machine: a rule that names the host is enough
-		Recorder:     d.recorder,
 		Logger:       o.Logger,
 	}); err != nil {
 		return nil, err
