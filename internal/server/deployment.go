@@ -75,7 +75,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 	}
 	d.warn(append(warnings, blindSpots(d.launcher.Walls(), engines)...))
 	nodes, err := d.nodesOf(ctx, artifact, engines, major)
-	if err != nil {
+	if err != nil && d.current == nil { // else the build that is there goes on serving
 		dep.close()
 		return nil, err
 	}
@@ -90,10 +90,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 
 // serve prepares every function of a deployment.
 func (d *Dev) serve(dep *deployment, engines map[string]*policy.Engine, nodes map[string]runtime.Node, own []string, env map[string]string) {
-	var shared []string
-	for _, eng := range engines {
-		shared = append(shared, eng.Grants(policy.Write)...)
-	}
+	c := common{env: env, platform: d.platform(), shared: sharedGrants(engines), own: own, recorder: d.recorder, log: d.opts.Log}
 	for _, f := range dep.artifact.Functions {
 		name := f.Bundle.Function
 		if f.Err != nil {
@@ -106,7 +103,7 @@ func (d *Dev) serve(dep *deployment, engines map[string]*policy.Engine, nodes ma
 		if f.Why != "" && d.opts.Only == "" {
 			d.opts.Logger.Info("the function runs from a bundle, not from a pack", "function", name, "why", f.Why)
 		}
-		dep.backends[name] = backend{d.pool(f, engines[name], nodes[name], shared, own, env)}
+		dep.backends[name] = backend{d.pool(f, engines[name], nodes[name], c)}
 	}
 }
 
@@ -173,28 +170,6 @@ func (dep *deployment) close() {
 	if dep != nil {
 		dep.artifact.Close()
 	}
-}
-
-// pool prepares the instances of one function.
-func (d *Dev) pool(f build.Function, eng *policy.Engine, node runtime.Node, shared, own []string, env map[string]string) *instance.Pool {
-	name := f.Bundle.Function
-	return instance.NewPool(instance.Config{
-		Function: name,
-		Bundle:   f.Bundle,
-		Engine:   eng,
-		Env:      env,
-		Platform: d.platform(),
-		Node:     node,
-		Shared:   shared,
-		Own:      own,
-		Fleet:    d.fleet,
-		Egress:   d.egress.Function(name, eng, d.recorder),
-		Recorder: d.recorder,
-		Log:      d.opts.Log,
-		Logger:   d.opts.Logger,
-		Queue:    d.opts.MaxQueue,
-		CodeDir:  filepath.Join(d.opts.StateDir, "code"),
-	})
 }
 
 // compile makes each function's policy ready to decide, in monitor mode if it is to be learned. All faults
