@@ -109,6 +109,10 @@ func (c *Cache) touch(f *os.File) {
 func (c *Cache) fetch(ctx context.Context, sha256 string) error {
 	c.mu.Lock()
 	f, running := c.fetching[sha256]
+	if _, err := os.Stat(c.path(sha256)); err == nil && !running { // somebody has, since the caller looked
+		c.mu.Unlock()
+		return nil
+	}
 	if !running {
 		f = &fetched{done: make(chan struct{})}
 		c.fetching[sha256] = f
