@@ -80,13 +80,13 @@ func (m *mounts) acquire(ctx context.Context, d weir.Deploy) (*mount, error) {
 			m.mu.Unlock()
 			return nil, s.err
 		}
-		s, err := m.begin(d)
+		loaded, err := m.begin(d)
 		m.mu.Unlock()
 		if err != nil {
 			return nil, err
 		}
 		select {
-		case <-s:
+		case <-loaded:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
