@@ -100,7 +100,7 @@ func TestCeilingKeepsPrivateAddressesAway(t *testing.T) {
 		return []netip.Addr{netip.MustParseAddr("10.0.0.5")}, nil
 	}
 	eng := compile(t, "tcp db.internal:5432", "tcp other.internal:5432", "tcp *.wild.internal:5432", "GET http://169.254.169.254/**", "udp db.internal:8125")
-	f := e.Function("pay", eng.Within(private("db.internal:5432", "*.wild.internal:5432")))
+	f := e.Function("pay", eng.Within(private("db.internal:5432", "*.wild.internal:5432")), nil)
 	for host, want := range map[string]bool{"db.internal": true, "other.internal": false, "x.wild.internal": false, "169.254.169.254": false, "10.0.0.5": false} {
 		if _, err := f.addresses(context.Background(), host, 5432, f.engine.Names(host, 5432)); (err == nil) != want {
 			t.Errorf("%s: %v", host, err)

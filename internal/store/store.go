@@ -95,6 +95,8 @@ type Blobs interface {
 	Delete(ctx context.Context, sha256 string) error
 	// List gives all to each, until one of them gives an error.
 	List(ctx context.Context, each func(Blob) error) error
+	// Tidy removes what is left of writes that never came to their end and had their last byte before a time.
+	Tidy(ctx context.Context, before time.Time) error
 }
 
 // Bounds say what a stream may take; what is over is removed, the oldest first. Zero: no bound.
