@@ -139,7 +139,7 @@ func Large(t *testing.T, here store.Store) {
 	before := heap()
 	most := uint64(0)
 	measure := func(n int64) {
-		if n%(8<<20) == 0 {
+		if n%(16<<20) == 0 {
 			most = max(most, heap())
 		}
 	}

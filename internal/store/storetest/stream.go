@@ -144,7 +144,7 @@ func testBounds(t *testing.T, here, _ store.Store) {
 		t.Errorf("64 KB of pieces of 8 KB: %d", len(all))
 	}
 
-	s = stream(t, here, "age", store.Bounds{Age: time.Second})
+	s = stream(t, here, "age", store.Bounds{Age: 150 * time.Millisecond})
 	must(s.Append(ctx, "a", "", nil))(t)
 	for deadline := time.Now().Add(patience); len(must(s.Read(ctx, "", 0, 1))(t)) > 0; {
 		if time.Now().After(deadline) {
