@@ -147,6 +147,19 @@ func (p *platform) deploy(site weir.Site, by deploys.Author, c content, o deploy
 	return d
 }
 
+// shows waits until the production URL of a site is a deploy's.
+func (p *platform) shows(host string, d weir.Deploy) {
+	p.t.Helper()
+	waitFor(p.t, func() bool {
+		site, _, err := p.hosts.find(host)
+		if err != nil {
+			return false
+		}
+		shown, err := p.published.of(p.t.Context(), site)
+		return err == nil && shown.ID == d.ID
+	})
+}
+
 // get asks for a path of a host.
 func (p *platform) get(host, path string) (int, string) {
 	p.t.Helper()
@@ -183,6 +196,7 @@ func TestDeployIsServedBehindWalls(t *testing.T) {
 		t.Errorf("before a deploy: %d %s", status, body)
 	}
 	d := p.deploy(site, owner, content{functions: map[string]string{"pay": thief}}, deploys.BeginOptions{})
+	p.shows("shop.localhost", d)
 	for _, host := range []string{"shop.localhost", d.ID + "--shop.localhost"} {
 		if status, body := p.get(host, "/.netlify/functions/pay"); status != 200 || body != "denied EWEIR" {
 			t.Errorf("%s: %d %s", host, status, body)
