@@ -80,6 +80,17 @@ func newPlatform(t *testing.T, change ...func(*ServeOptions)) *platform {
 	return p
 }
 
+// site makes a site and waits until the server knows it.
+func (p *platform) site(name string) weir.Site {
+	p.t.Helper()
+	site, err := p.deploys.CreateSite(p.t.Context(), owner, name)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	waitFor(p.t, func() bool { _, known := p.hosts.site(site.ID); return known })
+	return site
+}
+
 // content is what a deploy consists of.
 type content struct {
 	files     map[string]string
@@ -188,10 +199,7 @@ const thief = `exports.handler = async () => {
 
 func TestDeployIsServedBehindWalls(t *testing.T) {
 	p := newPlatform(t)
-	site, err := p.deploys.CreateSite(t.Context(), owner, "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	site := p.site("shop")
 	if status, body := p.get("shop.localhost", "/"); status != 404 || !strings.Contains(body, "nothing is published") {
 		t.Errorf("before a deploy: %d %s", status, body)
 	}
