@@ -265,6 +265,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"node's":           {plain("", "NODE_OPTIONS", "--require=/tmp/x"), weir.Invalid},
 		"the loader's":     {plain("", "LD_PRELOAD", "x"), weir.Invalid},
 		"weir's":           {plain("", "WEIR_X", "x"), weir.Invalid},
+		"at run time":      {Variable{Key: "LD_PRELOAD", Scopes: []string{"builds", "runtime"}, Values: []Value{{All, "", "x"}}}, weir.Invalid},
 		"no value":         {Variable{Key: "A"}, weir.Invalid},
 		"NUL":              {plain("", "A", "a\x00b"), weir.Invalid},
 		"no UTF-8":         {plain("", "A", "\xff"), weir.Invalid},
@@ -284,6 +285,13 @@ func TestWhatIsRefused(t *testing.T) {
 		}
 	}
 	must(t, s.Set(ctx, anna, plain("s1", "NODE_ENV", big)))
+	must(t, s.Set(ctx, anna, plain("s1", "AWS_LAMBDA_JS_RUNTIME", "nodejs22.x")))
+	must(t, s.Set(ctx, anna, Variable{Site: "s1", Key: "NODE_OPTIONS", Scopes: []string{"builds"}, Values: []Value{{All, "", "--max-old-space-size=4096"}}}))
+	if env, err := s.Resolve(ctx, Query{Site: "s1", Scope: "functions"}); err != nil || env["NODE_OPTIONS"] != "" || env["AWS_LAMBDA_JS_RUNTIME"] == "" {
+		t.Error("what is meant for builds reaches functions:", env["NODE_OPTIONS"], err)
+	}
+	must(t, s.Delete(ctx, anna, "s1", "AWS_LAMBDA_JS_RUNTIME"))
+	must(t, s.Delete(ctx, anna, "s1", "NODE_OPTIONS"))
 	must(t, s.Set(ctx, anna, plain("s1", "x_414", "x"))) // looks like an encoded name
 
 	kv, err := w.KV(ctx, bucket)
@@ -295,7 +303,7 @@ func TestWhatIsRefused(t *testing.T) {
 	want(t, s.Set(ctx, anna, plain("s1", "ONE_MORE", "x")), weir.TooLarge)
 	must(t, s.Set(ctx, anna, plain("s1", "NODE_ENV", "test")))
 	must(t, s.Set(ctx, anna, plain("s2", "ONE_MORE", "x")))
-	if len(w.changes) != 4 {
+	if len(w.changes) != 8 {
 		t.Errorf("%d changes in the journal", len(w.changes))
 	}
 }

@@ -5,6 +5,7 @@ package environ
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -54,13 +55,32 @@ const (
 	maxValues    = 100
 )
 
-// checkKey refuses what is no name of a variable (POSIX.1-2024, base definitions, 8.1), and what policies refuse:
-// names that steer a process.
+// isName is the form of a variable's name (POSIX.1-2024, base definitions, 8.1).
+var isName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// checkKey refuses what is no name of a variable, and repeats none of it: people write the value there, too.
 func checkKey(key string) error {
-	if len(key) > maxKey {
-		return invalid(fmt.Sprintf("the name of a variable has at most %d bytes", maxKey), "give it a shorter name")
+	if len(key) > maxKey || !isName.MatchString(key) {
+		return invalid("that is not the name of a variable", fmt.Sprintf("a name has letters, digits and _, no digit in front, and at most %d bytes", maxKey))
 	}
-	return policy.Check(policy.Rule{Kind: policy.Env, Pattern: key})
+	return nil
+}
+
+// inert are reserved names that steer no process: both say which version of Node.js is wanted, where a site is built
+// and where its functions run. Policies refuse them like the others, so no function sees them.
+var inert = []string{"NODE_VERSION", "AWS_LAMBDA_JS_RUNTIME"}
+
+// checkReserved refuses for functions the names that their policies refuse, because they steer a process. For a
+// build they do no more than what is built.
+func (v *Variable) checkReserved() error {
+	if slices.Contains(inert, v.Key) || !slices.Contains(v.Scopes, "functions") && !slices.Contains(v.Scopes, "runtime") {
+		return nil
+	}
+	if policy.Check(policy.Rule{Kind: policy.Env, Pattern: v.Key}) != nil {
+		return &weir.Error{Code: weir.Invalid, Message: v.Key + " is reserved: it steers the process of a function or is set by the platform",
+			Remedy: "give it another name, or only the scopes builds and post_processing if it is meant for the build"}
+	}
+	return nil
 }
 
 // checkValue refuses what no process can get, and writes the branch in lower case, as Netlify's clients do.
@@ -94,6 +114,9 @@ func (v *Variable) check() error {
 		if !slices.Contains(Scopes, s) {
 			return invalid(fmt.Sprintf("%s: there is no scope %.40q", v.Key, s), "scopes are "+strings.Join(Scopes, ", "))
 		}
+	}
+	if err := v.checkReserved(); err != nil {
+		return err
 	}
 	if len(v.Values) > maxValues {
 		return &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("%s has more than %d values", v.Key, maxValues), Remedy: "leave out those of branches that are gone"}
