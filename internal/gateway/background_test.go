@@ -52,6 +52,20 @@ func TestBackground(t *testing.T) {
 	}
 }
 
+// TestNobodyPosesAsNetlify: the headers by which Netlify itself calls a function never come from outside.
+func TestNobodyPosesAsNetlify(t *testing.T) {
+	for _, config := range []weir.FunctionConfig{{}, {Background: true}, {Schedule: "@daily"}} {
+		f := giving(`{"statusCode":200}`)
+		ask(f, request("POST", "/.netlify/functions/fn", "", "X-Netlify-Event: user_login", "X-Nf-Event: login", "X-Nf-Geo: me"), func(o *Options) {
+			o.Configs, o.TrySchedules = map[string]weir.FunctionConfig{"fn": config}, true
+			o.Accept = func(ctx context.Context, inv weir.Invocation) error { _, err := f.Invoke(ctx, inv); return err }
+		})
+		if event := strings.ToLower(string(f.got[0].Event)); strings.Contains(event, "login") || strings.Contains(event, "x-nf-geo") {
+			t.Errorf("%+v: %s", config, event)
+		}
+	}
+}
+
 func TestScheduled(t *testing.T) {
 	serveIt := func(f *functions, config weir.FunctionConfig, try bool) *http.Response {
 		return ask(f, request("GET", "/.netlify/functions/fn?a=1", "", "X-NF-Event: other", "User-Agent: me"), func(o *Options) {

@@ -129,12 +129,11 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched, i
 		g.fail(w, id, name, err)
 		return
 	}
-	event.route, event.params = m.pattern, m.params
 	if size := int64(len(event.body)); size > limits.Request {
 		g.fail(w, id, name, requestTooLarge(name, limits.Request))
 		return
 	}
-	inv := weir.Invocation{ID: id, Function: name, Event: event.json(), ClientContext: g.clientContext(r)}
+	inv := g.invocation(r, m, id, event)
 	if flowing != nil {
 		inv.Body = flowing
 	}
@@ -166,6 +165,19 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched, i
 	if err != nil {
 		g.fail(w, id, name, err)
 	}
+}
+
+// invocation completes an event, and makes its invocation.
+func (g *gateway) invocation(r *http.Request, m *matched, id string, e *event) weir.Invocation {
+	inv := weir.Invocation{ID: id, Function: m.name, ClientContext: g.clientContext(r)}
+	e.route, e.params = m.pattern, m.params
+	if inv.ClientContext != nil {
+		if info, err := identityInfo(inv.ClientContext); err == nil {
+			e.headers["x-nf-identity-info"] = []string{info}
+		}
+	}
+	inv.Event = e.json()
+	return inv
 }
 
 func (g *gateway) clientContext(r *http.Request) []byte {
