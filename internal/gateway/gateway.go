@@ -35,11 +35,15 @@ type Invoker interface {
 type Options struct {
 	Publish   string // folder of static files; "": none
 	Functions Invoker
-	Configs   map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
-	AllowHost func(host string) bool         // tells whether a Host header names this server
-	Headers   map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
-	Verifier  *IdentityVerifier              // nil: no token of a caller counts
-	Logger    *slog.Logger
+	// Accept takes what background functions are called with; nil: they can't be called.
+	Accept Accepter
+	// TrySchedules runs a scheduled function whenever its URL is asked for. Otherwise it has none.
+	TrySchedules bool
+	Configs      map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
+	AllowHost    func(host string) bool         // tells whether a Host header names this server
+	Headers      map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
+	Verifier     *IdentityVerifier              // nil: no token of a caller counts
+	Logger       *slog.Logger
 
 	patience time.Duration // with slow clients; 0: the constant of that name
 }
@@ -79,7 +83,7 @@ func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case m != nil && m.preferStatic && g.static.serves(w, r):
 	case m != nil:
-		g.function(w, r, m)
+		g.call(w, r, m)
 	case len(allowed) > 0:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		g.refuse(w, http.StatusMethodNotAllowed, "", "no function has the method "+printable(r.Method)+" at "+printable(r.URL.Path), "")
@@ -91,10 +95,23 @@ func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// function serves a request for a function.
-func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
-	name, id := m.name, ulid.Make().String()
+// call gives a request to a function, by its kind.
+func (g *gateway) call(w http.ResponseWriter, r *http.Request, m *matched) {
+	id := ulid.Make().String()
 	w.Header()["X-Nf-Request-Id"] = []string{id} // canonical already
+	switch c := g.Configs[m.name]; {
+	case c.Schedule != "":
+		g.scheduled(w, r, m, id)
+	case c.Background:
+		g.background(w, r, m, id)
+	default:
+		g.function(w, r, m, id)
+	}
+}
+
+// function serves a request for a function that answers.
+func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched, id string) {
+	name := m.name
 	limits, err := g.Functions.Lookup(name)
 	if err != nil {
 		g.fail(w, id, name, err)
@@ -112,12 +129,11 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 		g.fail(w, id, name, err)
 		return
 	}
-	event.route, event.params = m.pattern, m.params
 	if size := int64(len(event.body)); size > limits.Request {
 		g.fail(w, id, name, requestTooLarge(name, limits.Request))
 		return
 	}
-	inv := weir.Invocation{ID: id, Function: name, Event: event.json(), ClientContext: g.clientContext(r)}
+	inv := g.invocation(r, m, id, event)
 	if flowing != nil {
 		inv.Body = flowing
 	}
@@ -149,6 +165,19 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 	if err != nil {
 		g.fail(w, id, name, err)
 	}
+}
+
+// invocation completes an event, and makes its invocation.
+func (g *gateway) invocation(r *http.Request, m *matched, id string, e *event) weir.Invocation {
+	inv := weir.Invocation{ID: id, Function: m.name, ClientContext: g.clientContext(r)}
+	e.route, e.params = m.pattern, m.params
+	if inv.ClientContext != nil {
+		if info, err := identityInfo(inv.ClientContext); err == nil {
+			e.headers["x-nf-identity-info"] = []string{info}
+		}
+	}
+	inv.Event = e.json()
+	return inv
 }
 
 func (g *gateway) clientContext(r *http.Request) []byte {
