@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"github.com/weir-run/weir/internal/build"
+	"github.com/weir-run/weir/internal/environ"
 	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/invoke"
@@ -58,7 +59,10 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
-	env := map[string]string{}
+	env, err := s.variables.Resolve(ctx, environ.Query{Site: d.Site, Deploy: d.ID, Context: d.Context, Branch: d.Alias, Scope: "functions", Secrets: !heldBack(d)})
+	if err != nil {
+		return nil, err
+	}
 	dispatcher, recorder, err := s.start(ctx, of, d, artifact, engines, env)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/egress"
+	"github.com/weir-run/weir/internal/environ"
 	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/policy/tomlpolicy"
 	"github.com/weir-run/weir/internal/record"
@@ -78,6 +79,7 @@ type Server struct {
 	recorder  record.Recorder
 	journal   *access.Journal
 	access    *access.Service
+	variables *environ.Service
 	deploys   *deploys.Service
 	hosts     *hosts
 	mounts    *mounts
@@ -141,13 +143,16 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	if s.access, err = access.New(ctx, s.store, s.journal, time.Now); err != nil {
 		return err
 	}
-	first := filepath.Join(s.o.StateDir, "owner.token")
+	first := filepath.Join(s.o.StateDir, access.OwnerFile)
 	made, err := s.access.First(ctx, first)
 	if err != nil {
 		return err
 	}
 	if made {
 		s.FirstToken = first
+	}
+	if s.variables, err = environ.Open(ctx, environ.Options{Store: s.store, Changes: s.journal, StateDir: s.o.StateDir, KeyFile: s.o.EnvKeyFile}); err != nil {
+		return err
 	}
 	s.recorder = s.o.Recorder
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain, Logger: s.o.Logger})
@@ -168,6 +173,7 @@ func (s *Server) begin(ctx context.Context) error {
 	known := make(chan struct{})
 	s.hosts = newHosts(s.urls.domain, s.siteChanged, s.o.Logger)
 	s.running.Go(func() { s.hosts.watch(s.ctx, kv, sync.OnceFunc(func() { close(known) })) })
+	s.running.Go(func() { s.watchVariables(s.ctx) })
 	s.running.Go(func() { s.deploys.Run(s.ctx) })
 	s.running.Go(func() { s.mounts.sweep(s.ctx) })
 	select {
@@ -183,6 +189,41 @@ func (s *Server) siteChanged(before, after weir.Site) {
 	s.published.changed(before, after)
 	if before.ID != "" && after.ID != "" && s.urls.site(before) != s.urls.site(after) {
 		s.mounts.renew(after.ID) // functions are told the URL
+	}
+}
+
+// watchVariables has deploys run with the variables that their sites have now.
+func (s *Server) watchVariables(ctx context.Context) {
+	again := false
+	for {
+		err := s.variables.Watch(ctx, func() {
+			if again { // what changed in between nobody has told
+				s.renewAll()
+			}
+		}, func(site string) error {
+			if site == "" {
+				s.renewAll()
+			} else {
+				s.mounts.renew(site)
+			}
+			return nil
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		again = true
+		s.o.Logger.Warn("variables can't be watched, functions go on with those that they have", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchAgain):
+		}
+	}
+}
+
+func (s *Server) renewAll() {
+	for _, site := range s.hosts.all() {
+		s.mounts.renew(site.ID)
 	}
 }
 
