@@ -118,7 +118,12 @@ func listen(addr string) (net.Listener, error) {
 }
 
 // Addr is the address that the server listens on.
-func (d *Dev) Addr() string { return d.listener.Addr().String() }
+func (d *Dev) Addr() string {
+	if d.listener == nil { // it is only built
+		return "localhost"
+	}
+	return d.listener.Addr().String()
+}
 
 // Functions gives the names of the site's functions, in order.
 func (d *Dev) Functions() []string { return d.current.names() }
