@@ -345,10 +345,13 @@ func TestReview(t *testing.T) {
 	if out := get[wire.Deploy](t, w, "approver", "POST", "/weir/deploys/"+d.ID+"/reject", ""); out.Weir.Review != "rejected" {
 		t.Errorf("%+v", out.Weir)
 	}
-	if rec := w.ask("viewer", "GET", "/weir/deploys/"+d.ID+"/diff", ""); !strings.Contains(rec.Body.String(), `"gained":1`) {
+	if rec := w.ask("viewer", "GET", "/weir/deploys/"+d.ID+"/diff", ""); !strings.Contains(rec.Body.String(), `"gained": 1`) {
 		t.Errorf("the difference: %s", rec.Body)
 	}
 	if rec := w.ask("viewer", "GET", "/weir/deploys/"+d.ID+"/diff", "", "Accept", "text/markdown"); !strings.HasPrefix(rec.Body.String(), "### Weir: 1 privilege") {
+		t.Errorf("the difference: %s", rec.Body)
+	}
+	if rec := w.ask("viewer", "GET", "/weir/deploys/"+d.ID+"/diff", "", "Accept", "text/plain"); !strings.Contains(rec.Body.String(), "+ http GET https://a.example/") {
 		t.Errorf("the difference: %s", rec.Body)
 	}
 	if rec := w.ask("approver", "PUT", "/weir/sites/shop/policy", `{"text":"mode = \"enforce\""}`); rec.Code != 204 || w.policy == "" {

@@ -15,7 +15,7 @@ import (
 var reviewRoutes = []route{
 	{method: "POST", path: "/weir/deploys/{deploy_id}/approve", id: "approveDeploy", about: "agree to what a held deploy may do", right: access.Approve, scope: ofDeploy, in: wire.Review{}, out: wire.Deploy{}, do: (*call).approve},
 	{method: "POST", path: "/weir/deploys/{deploy_id}/reject", id: "rejectDeploy", about: "refuse what a held deploy may do", right: access.Approve, scope: ofDeploy, in: wire.Review{}, out: wire.Deploy{}, do: (*call).reject},
-	{method: "GET", path: "/weir/deploys/{deploy_id}/diff", id: "diffDeploy", about: "what a deploy may do that was not approved before, as JSON; Markdown if it is accepted", right: access.Read, scope: ofDeploy, out: json.RawMessage{}, do: (*call).diff},
+	{method: "GET", path: "/weir/deploys/{deploy_id}/diff", id: "diffDeploy", about: "what a deploy may do that was not approved before, as JSON, or as Markdown or plain text if that is accepted", right: access.Read, scope: ofDeploy, out: json.RawMessage{}, do: (*call).diff},
 	{method: "GET", path: "/weir/sites/{site_id}/policy", id: "getSitePolicy", about: "the policy that is set for a site on the server", right: access.Read, scope: ofSite, out: wire.Policy{}, do: (*call).policy},
 	{method: "PUT", path: "/weir/sites/{site_id}/policy", id: "setSitePolicy", about: "set the policy of a site, in place of that of its deploys", right: access.SetPolicy, scope: ofSite, in: wire.Policy{}, do: (*call).setPolicy},
 }
@@ -61,16 +61,17 @@ func (c *call) diff() (any, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	if !strings.Contains(c.r.Header.Get("Accept"), "text/markdown") {
-		if err := result.JSON(&b); err != nil {
-			return nil, err
-		}
-		return json.RawMessage(b.Bytes()), nil
+	write, mediaType := result.JSON, "application/json"
+	switch accepted := c.r.Header.Get("Accept"); {
+	case strings.Contains(accepted, "text/markdown"):
+		write, mediaType = result.Markdown, "text/markdown; charset=utf-8"
+	case strings.Contains(accepted, "text/plain"):
+		write, mediaType = result.Text, "text/plain; charset=utf-8"
 	}
-	if err := result.Markdown(&b); err != nil {
+	if err := write(&b); err != nil {
 		return nil, err
 	}
-	c.w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
+	c.w.Header().Set("Content-Type", mediaType)
 	c.w.WriteHeader(http.StatusOK)
 	b.WriteTo(c.w)
 	return streamed, nil
