@@ -12,6 +12,9 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
+// OwnerFile is the name of the file, in the state directory, that First writes to.
+const OwnerFile = "owner.token"
+
 // First makes an owner's token if there is none that counts, and tells whether it did: on the first start, and after
 // the last owner's token was lost and revoked or has expired. The secret goes into a file at path, in place of any
 // that is there and readable by the server's user only, before it counts.

@@ -23,6 +23,10 @@ type Engine struct {
 	globs    []int                 // … whose host has other wildcards (Intrinsic): indices in urls
 	services services
 	files    map[Kind]*fileRules // Read, Write, Exec, Env
+
+	bounds  []Bound  // who must agree (see Within)
+	bounded *Policy  // policy with what the bounds leave of its settings; nil without bounds
+	ceiling *ceiling // what makes the policy a ceiling; nil if it is none
 }
 
 // hostRules are the url rules of one host, as indices in Engine.urls.
@@ -73,10 +77,14 @@ func Compile(p *Policy) (*Engine, error) {
 
 // add compiles one rule.
 func (e *Engine) add(i int, r *Rule) error {
-	err := e.parse(i, r)
+	return placed(e.parse(i, r), r.Pos)
+}
+
+// placed puts the position of a rule into what is wrong with it.
+func placed(err error, pos weir.Position) error {
 	var bad *weir.Error
 	if errors.As(err, &bad) {
-		bad.Pos = r.Pos
+		bad.Pos = pos
 	}
 	return err
 }
@@ -191,21 +199,45 @@ func (e *Engine) indexURLs() {
 	}
 }
 
-// Policy gives the policy that was compiled.
-func (e *Engine) Policy() *Policy { return e.policy }
+// Policy gives the policy that was compiled, within bounds with what they leave of its settings.
+func (e *Engine) Policy() *Policy {
+	if e.bounded != nil {
+		return e.bounded
+	}
+	return e.policy
+}
 
-// Grants gives the canonical patterns of the rules of kind k (Read, Write, Exec or Env) in the order
-// of the policy, without doubles. Read leaves out /var/task and /tmp, which can be read anyway.
+// Grants gives the canonical patterns of the rules of kind k (Read, Write or Exec; for Env see Variables) in the
+// order of the policy, without doubles, as far as the bounds go. Read leaves out /var/task and /tmp, which can be
+// read anyway.
 func (e *Engine) Grants(k Kind) []string {
+	grants, _ := e.within(k)
+	return grants
+}
+
+// own gives the grants of the policy by itself.
+func (e *Engine) own(k Kind) []string {
 	if fs := e.files[k]; fs != nil {
 		return append([]string(nil), fs.grant...)
 	}
 	return nil
 }
 
-// Decide tells whether the policy allows r, and by which rule; of several, the first that stands in
-// the policy. It is pure, allocates nothing and is safe for concurrent use.
+// Decide tells whether the policy and all bounds allow r, and by which rule of the policy; of several, the first
+// that stands in it. It is pure, allocates nothing and is safe for concurrent use.
 func (e *Engine) Decide(r *Request) Decision {
+	d := e.decide(r)
+	if len(e.bounds) > 0 {
+		d = e.bound(r, d)
+	}
+	return d
+}
+
+// decide asks the policy by itself.
+func (e *Engine) decide(r *Request) Decision {
+	if e.opens(r.Kind) {
+		return Decision{Allow: true, Rule: -1, Nearest: -1}
+	}
 	d := Decision{Rule: -1, Nearest: -1, Reason: NoRule}
 	switch r.Kind {
 	case HTTP, WS:

@@ -21,6 +21,9 @@ const defaultFunctions = "netlify/functions"
 // extensions are the files that can be functions; the first one wins where several share a name.
 var extensions = []string{".js", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", Archive}
 
+// BackgroundSuffix ends the name of a background function.
+const BackgroundSuffix = "-background"
+
 // Archive is the extension of a function that is built already.
 const Archive = ".zip"
 

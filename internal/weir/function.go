@@ -4,6 +4,8 @@ package weir
 
 import (
 	"cmp"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -42,6 +44,30 @@ type RateLimit struct {
 	Limit  int      // requests in each window
 	By     []string // "ip", "domain": what is counted apart; empty: "domain"
 	To     string   `json:",omitempty"` // the path that requests beyond it are rewritten to; "": they get 429
+}
+
+// The bounds of a RateLimit, as Netlify has them.
+const (
+	MaxRateWindow = 180       // seconds
+	MaxRateLimit  = 1_000_000 // requests
+)
+
+// Check tells what is wrong with a rate limit, in one line: nil for nothing.
+func (r *RateLimit) Check() error {
+	switch {
+	case r.Window < 1 || r.Window > MaxRateWindow:
+		return fmt.Errorf("a rate limit's window has from 1 to %d seconds, not %d", MaxRateWindow, r.Window)
+	case r.Limit < 1 || r.Limit > MaxRateLimit:
+		return fmt.Errorf("a rate limit allows from 1 to %d requests, not %d", MaxRateLimit, r.Limit)
+	case r.To != "" && !strings.HasPrefix(r.To, "/"):
+		return fmt.Errorf("a rate limit leads to a path with a / in front, not to %.80q", r.To)
+	}
+	for _, by := range r.By {
+		if by != "ip" && by != "domain" {
+			return fmt.Errorf("a rate limit counts by ip or domain, not by %.40q", by)
+		}
+	}
+	return nil
 }
 
 // Bundlers are the values of Netlify's node_bundler.

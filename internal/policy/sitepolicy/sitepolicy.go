@@ -166,7 +166,7 @@ func load(s *site.Site, f site.Function, file *File, env map[string]string) (fn 
 	fn = Function{Name: f.Name}
 	var own *policy.Policy
 	if f.Main != "" {
-		b, err := Bootstrap(s, f, env)
+		b, err := Bootstrap(f.Main, s.Rel(f.Main), env)
 		if err != nil {
 			fn.Err = err
 			return fn, nil
