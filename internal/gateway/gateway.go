@@ -180,11 +180,8 @@ func (g *gateway) logThrown(id, name string, e *weir.FunctionError) {
 
 // fail answers with an error of Weir's own.
 func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
-	status := Status(weir.ErrorCode(err))
-	g.logRefusal(status, name, id, err)
-	message, remedy := messageOf(err)
-	mayRetry(w, err)
-	problem(w, status, message, remedy)
+	g.logRefusal(Status(weir.ErrorCode(err)), name, id, err)
+	Fail(w, err)
 }
 
 // refuse answers a request that is none for a function.

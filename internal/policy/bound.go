@@ -43,7 +43,7 @@ func (e *Engine) Within(bounds ...Bound) *Engine {
 // lower lowers the settings of a policy to those of the engine's.
 func (e *Engine) lower(p *Policy) {
 	by := e.Policy()
-	if by.Mode == Enforce {
+	if by.Mode != Monitor {
 		p.Mode = Enforce
 	}
 	p.Addons = p.Addons && by.Addons

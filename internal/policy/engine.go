@@ -51,14 +51,14 @@ func Check(r Rule) error {
 }
 
 // Compile checks and indexes a policy, which must not change afterwards. nil is the policy that
-// allows nothing. Each error is a *weir.Error at the position of a rule: a bad pattern, or one
-// host:port as both http (or ws) and tcp; several are joined.
+// allows nothing. Each error is a *weir.Error at the position of a rule: a bad pattern, one host:port as both http
+// (or ws) and tcp, or a setting that no front end gives; several are joined.
 func Compile(p *Policy) (*Engine, error) {
 	if p == nil {
 		p = &Policy{}
 	}
 	e := &Engine{policy: p}
-	var errs []error
+	errs := checkSettings(p)
 	for i := range p.Rules {
 		if err := e.add(i, &p.Rules[i]); err != nil {
 			errs = append(errs, err)
@@ -73,6 +73,29 @@ func Compile(p *Policy) (*Engine, error) {
 		return nil, errs[0]
 	}
 	return nil, errors.Join(errs...)
+}
+
+// checkSettings refuses what no front end gives: a policy may come from a store that others can write.
+func checkSettings(p *Policy) (errs []error) {
+	refuse := func(setting string) {
+		err := invalid("deploy the site anew", "the policy of %s has a %s that does not exist", clip(p.Function), setting)
+		err.Pos = p.At(setting)
+		errs = append(errs, err)
+	}
+	l, r := p.Limits, p.Running
+	if p.Mode > Monitor {
+		refuse("mode")
+	}
+	if min(int64(l.Timeout), l.Memory, l.Tmp, int64(l.Processes), int64(l.Files), l.Request, l.Response, l.Log) < 0 || l.CPU < 0 || l.CPU != l.CPU {
+		refuse("limit")
+	}
+	if min(r.Node, r.Concurrency, r.KeepWarm) < 0 {
+		refuse("count of instances")
+	}
+	if r.Isolation != "" && r.Isolation != weir.PerInstance && r.Isolation != weir.PerRequest {
+		refuse("isolation")
+	}
+	return errs
 }
 
 // add compiles one rule.

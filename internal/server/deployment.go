@@ -3,6 +3,7 @@ package server
 // From a site's source to functions that can be invoked.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -63,7 +64,7 @@ func (d *Dev) build(ctx context.Context) (*built, error) {
 		return nil, err
 	}
 	var odd []string
-	b.major, odd = jsRuntime(s, b.env)
+	b.major, odd = jsRuntime(cmp.Or(b.env[site.JSRuntimeVariable], s.JSRuntime))
 	o := build.Options{StateDir: d.opts.StateDir, Env: buildEnv(b.env), Policy: b.policies.Of}
 	if d.trials != nil {
 		o.Smoke = d.trials.smoke(b.env, d.ownFiles(s), b.major)

@@ -84,6 +84,25 @@ func Compare(before, after map[string]*policy.Policy) (Result, error) {
 	return r, nil
 }
 
+// CompareWithin compares as Compare does what a ceiling leaves of both: what nobody may have is no gain. ceiling
+// gives that of a function; its errors are given back.
+func CompareWithin(before, after map[string]*policy.Policy, ceiling func(function string) (*policy.Ceiling, error)) (Result, error) {
+	var cut [2]map[string]*policy.Policy
+	for i, policies := range []map[string]*policy.Policy{before, after} {
+		cut[i] = map[string]*policy.Policy{}
+		for name, p := range policies {
+			c, err := ceiling(name)
+			if err != nil {
+				return Result{}, err
+			}
+			if cut[i][name], _, err = policy.Cut(p, c); err != nil {
+				return Result{}, err
+			}
+		}
+	}
+	return Compare(cut[0], cut[1])
+}
+
 // side is one of the two policies of a function.
 type side struct {
 	policy   *policy.Policy
