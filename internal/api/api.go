@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/weir-run/weir/internal/access"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -228,8 +229,8 @@ func noSuch(what, id string) error {
 }
 
 // author is who is said to have made a change.
-func (c *call) author() Author {
-	return Author{Name: c.who.Name, From: c.who.From, CanApprove: c.who.May(access.Approve, c.site.ID)}
+func (c *call) author() deploys.Author {
+	return deploys.Author{Name: c.who.Name, From: c.who.From, CanApprove: c.who.May(access.Approve, c.site.ID)}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

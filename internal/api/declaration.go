@@ -6,18 +6,19 @@ import (
 	"slices"
 
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/weir"
 )
 
 // declaration reads a declaration. Errors: weir.Invalid, for what can't be kept.
-func declaration(in wire.Declaration) (Declaration, error) {
-	d := Declaration{Files: in.Files, Functions: map[string]DeclaredFunction{}, Async: in.Async}
+func declaration(in wire.Declaration) (deploys.Declaration, error) {
+	d := deploys.Declaration{Files: in.Files, Functions: map[string]deploys.DeclaredFunction{}, Async: in.Async}
 	for name, sum := range in.Functions {
 		config, err := functionConfig(name, in.FunctionsConfig[name])
 		if err != nil {
 			return d, err
 		}
-		d.Functions[name] = DeclaredFunction{SHA256: sum, Config: config}
+		d.Functions[name] = deploys.DeclaredFunction{SHA256: sum, Config: config}
 	}
 	for _, s := range in.FunctionSchedules {
 		f, ok := d.Functions[s.Name]

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -19,7 +20,7 @@ func (c *call) createDeploy() (any, error) {
 	if title := c.r.URL.Query().Get("title"); title != "" {
 		in.Title = title
 	}
-	d, err := c.Deploys.Begin(c.r.Context(), c.author(), c.site.ID, BeginOptions{
+	d, err := c.Deploys.Begin(c.r.Context(), c.author(), c.site.ID, deploys.BeginOptions{
 		Draft: in.Draft != nil && *in.Draft, Alias: in.Branch, Title: in.Title, Source: in.Source})
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func (c *call) getDeploy() (any, error) {
 
 func (c *call) deploys() (any, error) {
 	q := c.r.URL.Query()
-	all, err := c.Deploys.Deploys(c.r.Context(), c.site.ID, Filter{State: weir.DeployState(q.Get("state")), Review: weir.Review(q.Get("review")), Alias: q.Get("branch")})
+	all, err := c.Deploys.Deploys(c.r.Context(), c.site.ID, deploys.Filter{State: weir.DeployState(q.Get("state")), Review: weir.Review(q.Get("review")), Alias: q.Get("branch")})
 	if err != nil {
 		return nil, err
 	}
@@ -101,27 +102,38 @@ func (c *call) deleteDeploy() (any, error) {
 }
 
 func (c *call) restore() (any, error) {
-	return c.answer(c.Deploys.Restore(c.r.Context(), c.author(), c.deploy.ID))
+	_, err := c.Deploys.Publish(c.r.Context(), c.author(), c.deploy.ID)
+	return c.changed(err)
 }
 
 func (c *call) rollback() (any, error) {
-	return c.answer(c.Deploys.Rollback(c.r.Context(), c.author(), c.site.ID))
+	site, err := c.Deploys.Rollback(c.r.Context(), c.author(), c.site.ID)
+	c.deploy.ID = site.Published
+	return c.changed(err)
 }
 
 // lock keeps what is published, or publishes the deploy that is named first.
 func (c *call) lock() (any, error) {
 	if c.site.Published != c.deploy.ID {
-		if _, err := c.Deploys.Restore(c.r.Context(), c.author(), c.deploy.ID); err != nil {
+		if _, err := c.Deploys.Publish(c.r.Context(), c.author(), c.deploy.ID); err != nil {
 			return nil, err
 		}
 	}
 	_, err := c.Sites.Lock(c.r.Context(), c.author(), c.site.ID)
-	return c.answer(c.deploy, err)
+	return c.changed(err)
 }
 
 func (c *call) unlock() (any, error) {
 	_, err := c.Sites.Unlock(c.r.Context(), c.author(), c.site.ID)
-	return c.answer(c.deploy, err)
+	return c.changed(err)
+}
+
+// changed tells of the call's deploy as it is now.
+func (c *call) changed(err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return c.answer(c.Deploys.Deploy(c.r.Context(), c.deploy.ID))
 }
 
 // answer tells of a deploy that was changed, and the site with it.
@@ -136,7 +148,7 @@ func (c *call) answer(d weir.Deploy, err error) (any, error) {
 }
 
 // require says what is to be uploaded.
-func require(d *wire.Deploy, m Missing) {
+func require(d *wire.Deploy, m deploys.Missing) {
 	if m.Files != nil {
 		d.Required = m.Files
 	}

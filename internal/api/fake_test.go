@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/internal/access"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/policy/diff"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -26,25 +27,25 @@ type fake struct {
 	mu       sync.Mutex
 	sites    map[string]weir.Site
 	deploys  map[string]weir.Deploy
-	declared map[string]Declaration
+	declared map[string]deploys.Declaration
 	got      map[string]map[string]bool // digests by deploy
 	uploads  []string
-	authors  []Author
+	authors  []deploys.Author
 	policy   string
 	notes    []string
 }
 
 func newFake() *fake {
-	return &fake{sites: map[string]weir.Site{}, deploys: map[string]weir.Deploy{}, declared: map[string]Declaration{}, got: map[string]map[string]bool{}}
+	return &fake{sites: map[string]weir.Site{}, deploys: map[string]weir.Deploy{}, declared: map[string]deploys.Declaration{}, got: map[string]map[string]bool{}}
 }
 
 func notFound(what string) error {
 	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what}
 }
 
-func (f *fake) by(a Author) { f.authors = append(f.authors, a) }
+func (f *fake) by(a deploys.Author) { f.authors = append(f.authors, a) }
 
-func (f *fake) CreateSite(_ context.Context, by Author, name string) (weir.Site, error) {
+func (f *fake) CreateSite(_ context.Context, by deploys.Author, name string) (weir.Site, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.by(by)
@@ -76,7 +77,7 @@ func (f *fake) Sites(context.Context) ([]weir.Site, error) {
 	return slices.Collect(maps.Values(f.sites)), nil
 }
 
-func (f *fake) UpdateSite(_ context.Context, by Author, id string, c SiteChange) (weir.Site, error) {
+func (f *fake) UpdateSite(_ context.Context, by deploys.Author, id string, c deploys.SiteChange) (weir.Site, error) {
 	f.by(by)
 	s := f.sites[id]
 	if c.Name != nil {
@@ -92,21 +93,23 @@ func (f *fake) UpdateSite(_ context.Context, by Author, id string, c SiteChange)
 	return s, nil
 }
 
-func (f *fake) DeleteSite(_ context.Context, by Author, id string) error {
+func (f *fake) DeleteSite(_ context.Context, by deploys.Author, id string) error {
 	f.by(by)
 	delete(f.sites, id)
 	return nil
 }
 
-func (f *fake) SitePolicy(context.Context, string) (string, error) { return f.policy, nil }
+func (f *fake) SitePolicy(context.Context, string) (deploys.SitePolicy, error) {
+	return deploys.SitePolicy{Text: f.policy}, nil
+}
 
-func (f *fake) SetPolicy(_ context.Context, by Author, _, text string) error {
+func (f *fake) SetPolicy(_ context.Context, by deploys.Author, _, text string) error {
 	f.by(by)
 	f.policy = text
 	return nil
 }
 
-func (f *fake) Begin(_ context.Context, by Author, site string, o BeginOptions) (weir.Deploy, error) {
+func (f *fake) Begin(_ context.Context, by deploys.Author, site string, o deploys.BeginOptions) (weir.Deploy, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.by(by)
@@ -116,7 +119,7 @@ func (f *fake) Begin(_ context.Context, by Author, site string, o BeginOptions) 
 	return d, nil
 }
 
-func (f *fake) Declare(ctx context.Context, by Author, id string, d Declaration) (Missing, weir.Deploy, error) {
+func (f *fake) Declare(ctx context.Context, by deploys.Author, id string, d deploys.Declaration) (deploys.Missing, weir.Deploy, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.by(by)
@@ -128,7 +131,7 @@ func (f *fake) Declare(ctx context.Context, by Author, id string, d Declaration)
 	return f.missing(id), deploy, nil
 }
 
-func (f *fake) missing(id string) (m Missing) {
+func (f *fake) missing(id string) (m deploys.Missing) {
 	for _, sum := range f.declared[id].Files {
 		if !f.got[id][sum] {
 			m.Files = append(m.Files, sum)
@@ -142,7 +145,9 @@ func (f *fake) missing(id string) (m Missing) {
 	return m
 }
 
-func (f *fake) Missing(_ context.Context, id string) (Missing, error) { return f.missing(id), nil }
+func (f *fake) Missing(_ context.Context, id string) (deploys.Missing, error) {
+	return f.missing(id), nil
+}
 
 func (f *fake) take(id, what, sum string) {
 	f.mu.Lock()
@@ -164,7 +169,7 @@ func (f *fake) take(id, what, sum string) {
 	}
 }
 
-func (f *fake) UploadFile(_ context.Context, by Author, id, path string, body io.Reader) error {
+func (f *fake) UploadFile(_ context.Context, by deploys.Author, id, path string, body io.Reader) error {
 	h := sha1.New()
 	if _, err := io.Copy(h, body); err != nil {
 		return err
@@ -177,16 +182,16 @@ func (f *fake) UploadFile(_ context.Context, by Author, id, path string, body io
 	return nil
 }
 
-func (f *fake) UploadFunction(_ context.Context, by Author, id, name string, u FunctionUpload, body io.Reader) error {
+func (f *fake) UploadFunction(_ context.Context, by deploys.Author, id, name string, u deploys.FunctionUpload, body io.Reader) error {
 	h := sha256.New()
 	if _, err := io.Copy(h, body); err != nil {
 		return err
 	}
-	f.take(id, fmt.Sprintf("%s %s %s %v", name, u.Runtime, u.Mode, u.Timeout), hex.EncodeToString(h.Sum(nil)))
+	f.take(id, fmt.Sprintf("%s %s %v", name, u.Runtime, u.Background), hex.EncodeToString(h.Sum(nil)))
 	return nil
 }
 
-func (f *fake) Cancel(_ context.Context, by Author, id string) (weir.Deploy, error) {
+func (f *fake) Cancel(_ context.Context, by deploys.Author, id string) (weir.Deploy, error) {
 	f.by(by)
 	d := f.deploys[id]
 	d.State, d.Error = weir.DeployFailed, "canceled"
@@ -204,7 +209,7 @@ func (f *fake) Deploy(_ context.Context, id string) (weir.Deploy, error) {
 	return d, nil
 }
 
-func (f *fake) Deploys(_ context.Context, site string, o Filter) (all []weir.Deploy, _ error) {
+func (f *fake) Deploys(_ context.Context, site string, o deploys.Filter) (all []weir.Deploy, _ error) {
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(f.deploys))) {
 		if d := f.deploys[id]; d.Site == site && (o.State == "" || o.State == d.State) {
 			all = append(all, d)
@@ -221,44 +226,48 @@ func (f *fake) Manifest(_ context.Context, id string) (weir.Manifest, error) {
 	return m, nil
 }
 
-func (f *fake) publish(by Author, id string) (weir.Deploy, error) {
+func (f *fake) publish(by deploys.Author, id string) (weir.Site, error) {
 	f.by(by)
 	d := f.deploys[id]
 	s := f.sites[d.Site]
 	s.Published = id
 	f.sites[s.ID] = s
-	return d, nil
+	return s, nil
 }
 
-func (f *fake) Restore(_ context.Context, by Author, id string) (weir.Deploy, error) {
+func (f *fake) Restage(_ context.Context, by deploys.Author, id string) (weir.Deploy, error) {
+	return f.deploys[id], nil
+}
+
+func (f *fake) Publish(_ context.Context, by deploys.Author, id string) (weir.Site, error) {
 	return f.publish(by, id)
 }
 
-func (f *fake) Rollback(ctx context.Context, by Author, site string) (weir.Deploy, error) {
-	all, _ := f.Deploys(ctx, site, Filter{})
+func (f *fake) Rollback(ctx context.Context, by deploys.Author, site string) (weir.Site, error) {
+	all, _ := f.Deploys(ctx, site, deploys.Filter{})
 	if len(all) < 2 {
-		return weir.Deploy{}, &weir.Error{Code: weir.Conflict, Message: "there is no deploy to go back to"}
+		return weir.Site{}, &weir.Error{Code: weir.Conflict, Message: "there is no deploy to go back to"}
 	}
 	return f.publish(by, all[1].ID)
 }
 
-func (f *fake) Lock(ctx context.Context, by Author, id string) (weir.Site, error) {
+func (f *fake) Lock(ctx context.Context, by deploys.Author, id string) (weir.Site, error) {
 	locked := true
-	return f.UpdateSite(ctx, by, id, SiteChange{Locked: &locked})
+	return f.UpdateSite(ctx, by, id, deploys.SiteChange{Locked: &locked})
 }
 
-func (f *fake) Unlock(ctx context.Context, by Author, id string) (weir.Site, error) {
+func (f *fake) Unlock(ctx context.Context, by deploys.Author, id string) (weir.Site, error) {
 	locked := false
-	return f.UpdateSite(ctx, by, id, SiteChange{Locked: &locked})
+	return f.UpdateSite(ctx, by, id, deploys.SiteChange{Locked: &locked})
 }
 
-func (f *fake) DeleteDeploy(_ context.Context, by Author, id string) error {
+func (f *fake) DeleteDeploy(_ context.Context, by deploys.Author, id string) error {
 	f.by(by)
 	delete(f.deploys, id)
 	return nil
 }
 
-func (f *fake) review(by Author, id, note string, r weir.Review) (weir.Deploy, error) {
+func (f *fake) review(by deploys.Author, id, note string, r weir.Review) (weir.Deploy, error) {
 	f.by(by)
 	f.notes = append(f.notes, note)
 	d := f.deploys[id]
@@ -267,11 +276,11 @@ func (f *fake) review(by Author, id, note string, r weir.Review) (weir.Deploy, e
 	return d, nil
 }
 
-func (f *fake) Approve(_ context.Context, by Author, id, note string) (weir.Deploy, error) {
+func (f *fake) Approve(_ context.Context, by deploys.Author, id, note string) (weir.Deploy, error) {
 	return f.review(by, id, note, weir.ReviewApproved)
 }
 
-func (f *fake) Reject(_ context.Context, by Author, id, note string) (weir.Deploy, error) {
+func (f *fake) Reject(_ context.Context, by deploys.Author, id, note string) (weir.Deploy, error) {
 	return f.review(by, id, note, weir.ReviewRejected)
 }
 
@@ -364,5 +373,10 @@ func (v *vars) Delete(_ context.Context, _ Author, site, key string) error {
 
 func (v *vars) SetDeployVariables(_ context.Context, _ Author, _ string, all []Variable) error {
 	v.deploy = all
+	return nil
+}
+
+func (v *vars) RemoveSite(_ context.Context, site string) error {
+	maps.DeleteFunc(v.all, func(_ string, x Variable) bool { return x.Site == site })
 	return nil
 }

@@ -16,6 +16,7 @@ var reviewRoutes = []route{
 	{method: "POST", path: "/weir/deploys/{deploy_id}/approve", id: "approveDeploy", about: "agree to what a held deploy may do", right: access.Approve, scope: ofDeploy, in: wire.Review{}, out: wire.Deploy{}, do: (*call).approve},
 	{method: "POST", path: "/weir/deploys/{deploy_id}/reject", id: "rejectDeploy", about: "refuse what a held deploy may do", right: access.Approve, scope: ofDeploy, in: wire.Review{}, out: wire.Deploy{}, do: (*call).reject},
 	{method: "GET", path: "/weir/deploys/{deploy_id}/diff", id: "diffDeploy", about: "what a deploy may do that was not approved before, as JSON, or as Markdown or plain text if that is accepted", right: access.Read, scope: ofDeploy, out: json.RawMessage{}, do: (*call).diff},
+	{method: "POST", path: "/weir/deploys/{deploy_id}/restage", id: "restageDeploy", about: "begin a deploy with the same content, for which today's policy and ceiling count", right: access.Deploy, scope: ofDeploy, out: wire.Deploy{}, do: (*call).restage},
 	{method: "GET", path: "/weir/sites/{site_id}/policy", id: "getSitePolicy", about: "the policy that is set for a site on the server", right: access.Read, scope: ofSite, out: wire.Policy{}, do: (*call).policy},
 	{method: "PUT", path: "/weir/sites/{site_id}/policy", id: "setSitePolicy", about: "set the policy of a site, in place of that of its deploys", right: access.SetPolicy, scope: ofSite, in: wire.Policy{}, do: (*call).setPolicy},
 }
@@ -55,6 +56,10 @@ func (c *call) reject() (any, error) {
 	return c.answer(c.Deploys.Reject(c.r.Context(), c.author(), c.deploy.ID, in.Note))
 }
 
+func (c *call) restage() (any, error) {
+	return c.answer(c.Deploys.Restage(c.r.Context(), c.author(), c.deploy.ID))
+}
+
 func (c *call) diff() (any, error) {
 	result, err := c.Deploys.Diff(c.r.Context(), c.deploy.ID)
 	if err != nil {
@@ -78,11 +83,11 @@ func (c *call) diff() (any, error) {
 }
 
 func (c *call) policy() (any, error) {
-	text, err := c.Sites.SitePolicy(c.r.Context(), c.site.ID)
+	p, err := c.Sites.SitePolicy(c.r.Context(), c.site.ID)
 	if err != nil {
 		return nil, err
 	}
-	return wire.Policy{Text: text}, nil
+	return wire.Policy{Text: p.Text, Author: p.Author, Updated: p.Updated}, nil
 }
 
 func (c *call) setPolicy() (any, error) {

@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/weir-run/weir/internal/access"
+	"github.com/weir-run/weir/internal/deploys"
 )
 
 // TestNobodyMayWithoutTheRight makes every call as everybody: what needs a right is refused to whoever has not got it.
 func TestNobodyMayWithoutTheRight(t *testing.T) {
 	for _, r := range newWorld(t).api.routes {
 		w := newWorld(t)
-		d, _ := w.Begin(t.Context(), Author{}, w.site.ID, BeginOptions{})
+		d, _ := w.Begin(t.Context(), deploys.Author{}, w.site.ID, deploys.BeginOptions{})
 		path := strings.NewReplacer("{site_id}", w.site.ID, "{deploy_id}", d.ID, "{account_id}", "default", "{account_slug}", "default").Replace(r.path)
 		path = regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "x")
 		if r.scope == ofQuery {

@@ -8,94 +8,48 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/internal/access"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/policy/diff"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// Author is who makes a change.
-type Author struct {
-	Name, From string
-	CanApprove bool
-}
-
-// BeginOptions are what is known of a deploy when it begins.
-type BeginOptions struct {
-	Draft                         bool
-	Alias, Title, Source, Context string
-}
-
-// DeclaredFunction is a function of a declaration.
-type DeclaredFunction struct {
-	SHA256 string
-	Config weir.FunctionConfig
-}
-
-// Declaration is all that a deploy consists of.
-type Declaration struct {
-	Files     map[string]string
-	Functions map[string]DeclaredFunction
-	Async     bool
-}
-
-// Missing is what a deploy lacks.
-type Missing struct{ Files, Functions []string }
-
-// Filter says which deploys are looked for. A zero field is any.
-type Filter struct {
-	State  weir.DeployState
-	Review weir.Review
-	Alias  string
-}
-
-// FunctionUpload is what comes with a function's archive.
-type FunctionUpload struct {
-	Runtime, Mode string
-	Timeout       time.Duration
-}
-
-// SiteChange changes a site; what is nil stays.
-type SiteChange struct {
-	Name    *string
-	Domains *[]string
-	Locked  *bool
-}
-
 // Sites are the sites of the server and what is set for each.
 type Sites interface {
-	CreateSite(ctx context.Context, by Author, name string) (weir.Site, error)
+	CreateSite(ctx context.Context, by deploys.Author, name string) (weir.Site, error)
 	Site(ctx context.Context, idOrNameOrDomain string) (weir.Site, error)
 	Sites(ctx context.Context) ([]weir.Site, error)
-	UpdateSite(ctx context.Context, by Author, id string, change SiteChange) (weir.Site, error)
-	DeleteSite(ctx context.Context, by Author, id string) error
-	Lock(ctx context.Context, by Author, id string) (weir.Site, error)
-	Unlock(ctx context.Context, by Author, id string) (weir.Site, error)
-	SitePolicy(ctx context.Context, id string) (string, error)
-	SetPolicy(ctx context.Context, by Author, id, text string) error
+	UpdateSite(ctx context.Context, by deploys.Author, id string, change deploys.SiteChange) (weir.Site, error)
+	Lock(ctx context.Context, by deploys.Author, id string) (weir.Site, error)
+	Unlock(ctx context.Context, by deploys.Author, id string) (weir.Site, error)
+	DeleteSite(ctx context.Context, by deploys.Author, id string) error
+	SitePolicy(ctx context.Context, id string) (deploys.SitePolicy, error)
+	SetPolicy(ctx context.Context, by deploys.Author, id, text string) error
 }
 
 // Deploys are the deploys of sites.
 type Deploys interface {
-	Begin(ctx context.Context, by Author, siteID string, o BeginOptions) (weir.Deploy, error)
-	Declare(ctx context.Context, by Author, id string, d Declaration) (Missing, weir.Deploy, error)
-	Missing(ctx context.Context, id string) (Missing, error)
-	UploadFile(ctx context.Context, by Author, id, path string, body io.Reader) error
-	UploadFunction(ctx context.Context, by Author, id, name string, u FunctionUpload, body io.Reader) error
-	Cancel(ctx context.Context, by Author, id string) (weir.Deploy, error)
+	Begin(ctx context.Context, by deploys.Author, siteID string, o deploys.BeginOptions) (weir.Deploy, error)
+	Declare(ctx context.Context, by deploys.Author, id string, d deploys.Declaration) (deploys.Missing, weir.Deploy, error)
+	Missing(ctx context.Context, id string) (deploys.Missing, error)
+	UploadFile(ctx context.Context, by deploys.Author, id, path string, body io.Reader) error
+	UploadFunction(ctx context.Context, by deploys.Author, id, name string, u deploys.FunctionUpload, body io.Reader) error
+	Cancel(ctx context.Context, by deploys.Author, id string) (weir.Deploy, error)
 	Deploy(ctx context.Context, id string) (weir.Deploy, error)
-	Deploys(ctx context.Context, siteID string, f Filter) ([]weir.Deploy, error) // the last begun first
+	Deploys(ctx context.Context, siteID string, f deploys.Filter) ([]weir.Deploy, error) // the last begun first
 	Manifest(ctx context.Context, id string) (weir.Manifest, error)
-	Restore(ctx context.Context, by Author, id string) (weir.Deploy, error)
-	Rollback(ctx context.Context, by Author, siteID string) (weir.Deploy, error)
-	DeleteDeploy(ctx context.Context, by Author, id string) error
-	Approve(ctx context.Context, by Author, id, note string) (weir.Deploy, error)
-	Reject(ctx context.Context, by Author, id, note string) (weir.Deploy, error)
+	Publish(ctx context.Context, by deploys.Author, id string) (weir.Site, error)
+	Rollback(ctx context.Context, by deploys.Author, siteID string) (weir.Site, error)
+	Restage(ctx context.Context, by deploys.Author, id string) (weir.Deploy, error)
+	DeleteDeploy(ctx context.Context, by deploys.Author, id string) error
+	Approve(ctx context.Context, by deploys.Author, id, note string) (weir.Deploy, error)
+	Reject(ctx context.Context, by deploys.Author, id, note string) (weir.Deploy, error)
 	Diff(ctx context.Context, id string) (diff.Result, error)
 }
 
-// Journal is the record of all changes.
+// Journal is the record of all changes. Who makes a change appends to it; here it is read.
 type Journal interface {
-	Append(ctx context.Context, c record.Change) error
+	Read(ctx context.Context, f access.Filter) ([]record.Change, error)
 }
 
 // Access knows who calls.
@@ -119,6 +73,9 @@ type Variable struct {
 // Value is its value in one context.
 type Value struct{ Context, Branch, Value string }
 
+// Author is who changes a variable.
+type Author struct{ Name, From string }
+
 // Environ keeps variables. The values of secrets are "" in what it gives.
 type Environ interface {
 	List(ctx context.Context, site string) ([]Variable, error)
@@ -127,6 +84,7 @@ type Environ interface {
 	SetValue(ctx context.Context, by Author, site, key string, v Value) error
 	DeleteValue(ctx context.Context, by Author, site, key string, v Value) error
 	Delete(ctx context.Context, by Author, site, key string) error
+	RemoveSite(ctx context.Context, id string) error // all variables of a site that is no more
 	SetDeployVariables(ctx context.Context, by Author, deployID string, vars []Variable) error
 }
 

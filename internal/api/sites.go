@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -115,7 +116,7 @@ func (c *call) updateSite() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	change := SiteChange{Name: in.Name, Locked: in.Locked}
+	change := deploys.SiteChange{Name: in.Name, Locked: in.Locked}
 	if in.CustomDomain != nil || in.DomainAliases != nil {
 		domains := newDomains(c.site.Domains, in)
 		change.Domains = &domains
@@ -148,7 +149,10 @@ func newDomains(have []string, in wire.SiteChange) []string {
 }
 
 func (c *call) deleteSite() (any, error) {
-	return nil, c.Sites.DeleteSite(c.r.Context(), c.author(), c.site.ID)
+	if err := c.Sites.DeleteSite(c.r.Context(), c.author(), c.site.ID); err != nil {
+		return nil, err
+	}
+	return nil, c.Environ.RemoveSite(c.r.Context(), c.site.ID)
 }
 
 // fullSite is the site with its published deploy.

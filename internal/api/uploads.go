@@ -5,10 +5,9 @@ package api
 import (
 	"errors"
 	"io"
-	"strconv"
-	"time"
 
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -23,25 +22,16 @@ func (c *call) uploadFile() (any, error) {
 	return wire.Uploaded{ID: "/" + path, Path: "/" + path}, nil
 }
 
+// uploadFunction takes no timeout from the client, unlike Netlify: how long a function may run is for its policy.
 func (c *call) uploadFunction() (any, error) {
 	q := c.r.URL.Query()
-	u := FunctionUpload{Runtime: q.Get("runtime"), Mode: q.Get("invocation_mode")}
-	if text := q.Get("timeout"); text != "" {
-		seconds, err := strconv.Atoi(text)
-		if err != nil || seconds < 0 || seconds > maxTimeout {
-			return nil, &weir.Error{Code: weir.Invalid, Message: "timeout is a number of seconds up to " + strconv.Itoa(maxTimeout)}
-		}
-		u.Timeout = time.Duration(seconds) * time.Second // 0, as Netlify's Go client sends: the default
-	}
 	name := c.r.PathValue("name")
+	u := deploys.FunctionUpload{Runtime: q.Get("runtime"), Background: q.Get("invocation_mode") == "background"}
 	if err := c.Deploys.UploadFunction(c.r.Context(), c.author(), c.deploy.ID, name, u, c.upload()); err != nil {
 		return nil, err
 	}
 	return wire.Uploaded{ID: name, Path: name}, nil
 }
-
-// maxTimeout is the longest that a background function may run, in seconds.
-const maxTimeout = 15 * 60
 
 // upload is the request's body. One that ends early is the client's fault.
 func (c *call) upload() io.Reader { return body{c.r.Body} }

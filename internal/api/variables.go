@@ -85,7 +85,7 @@ func (c *call) setVariable(in wire.Variable) (wire.Variable, error) {
 		}
 		v.Values = append(v.Values, value(w))
 	}
-	if err := c.Environ.Set(c.r.Context(), c.author(), v); err != nil {
+	if err := c.Environ.Set(c.r.Context(), c.setter(), v); err != nil {
 		return wire.Variable{}, err
 	}
 	v, err := c.Environ.Get(c.r.Context(), c.site.ID, in.Key)
@@ -106,7 +106,7 @@ func (c *call) setValue() (any, error) {
 	}
 	key := c.r.PathValue("key")
 	if in.Context != devServer {
-		if err := c.Environ.SetValue(c.r.Context(), c.author(), c.site.ID, key, value(in)); err != nil {
+		if err := c.Environ.SetValue(c.r.Context(), c.setter(), c.site.ID, key, value(in)); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +121,7 @@ func (c *call) deleteVariable() (any, error) {
 	if err := c.checkAccount(); err != nil {
 		return nil, err
 	}
-	return nil, c.Environ.Delete(c.r.Context(), c.author(), c.site.ID, c.r.PathValue("key"))
+	return nil, c.Environ.Delete(c.r.Context(), c.setter(), c.site.ID, c.r.PathValue("key"))
 }
 
 // deleteValue removes the value with an id that wireVariable has given.
@@ -133,7 +133,7 @@ func (c *call) deleteValue() (any, error) {
 	if branch, ok := strings.CutPrefix(v.Context, branchPrefix); ok {
 		v = Value{Context: branchContext, Branch: branch}
 	}
-	return nil, c.Environ.DeleteValue(c.r.Context(), c.author(), c.site.ID, c.r.PathValue("key"), v)
+	return nil, c.Environ.DeleteValue(c.r.Context(), c.setter(), c.site.ID, c.r.PathValue("key"), v)
 }
 
 func (c *call) setDeployVariables(in []wire.DeployVariable) error {
@@ -141,7 +141,7 @@ func (c *call) setDeployVariables(in []wire.DeployVariable) error {
 	for _, v := range in {
 		vars = append(vars, Variable{Site: c.site.ID, Key: v.Key, Secret: v.Secret, Scopes: scopesOf(v.Scopes), Values: []Value{{Context: "all", Value: v.Value}}})
 	}
-	return c.Environ.SetDeployVariables(c.r.Context(), c.author(), c.deploy.ID, vars)
+	return c.Environ.SetDeployVariables(c.r.Context(), c.setter(), c.deploy.ID, vars)
 }
 
 // branchContext is the context of one branch, branchPrefix what its id begins with.
@@ -192,3 +192,5 @@ func (c *call) wireVariable(v Variable) wire.Variable {
 	})
 	return out
 }
+
+func (c *call) setter() Author { return Author{Name: c.who.Name, From: c.who.From} }

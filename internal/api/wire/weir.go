@@ -35,7 +35,9 @@ type Review struct {
 
 // Policy is the policy of a site that is set on the server: a weir.toml. "" for none.
 type Policy struct {
-	Text string `json:"text"`
+	Text    string    `json:"text"`
+	Author  string    `json:"author,omitempty"` // name of the token that set it
+	Updated time.Time `json:"updated,omitzero"`
 }
 
 // Token is a token without its secret.
