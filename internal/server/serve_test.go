@@ -80,6 +80,17 @@ func newPlatform(t *testing.T, change ...func(*ServeOptions)) *platform {
 	return p
 }
 
+// site makes a site and waits until the server knows it.
+func (p *platform) site(name string) weir.Site {
+	p.t.Helper()
+	site, err := p.deploys.CreateSite(p.t.Context(), owner, name)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	waitFor(p.t, func() bool { _, known := p.hosts.site(site.ID); return known })
+	return site
+}
+
 // content is what a deploy consists of.
 type content struct {
 	files     map[string]string
@@ -147,6 +158,19 @@ func (p *platform) deploy(site weir.Site, by deploys.Author, c content, o deploy
 	return d
 }
 
+// shows waits until the production URL of a site is a deploy's.
+func (p *platform) shows(host string, d weir.Deploy) {
+	p.t.Helper()
+	waitFor(p.t, func() bool {
+		site, _, err := p.hosts.find(host)
+		if err != nil {
+			return false
+		}
+		shown, err := p.published.of(p.t.Context(), site)
+		return err == nil && shown.ID == d.ID
+	})
+}
+
 // get asks for a path of a host.
 func (p *platform) get(host, path string) (int, string) {
 	p.t.Helper()
@@ -175,14 +199,12 @@ const thief = `exports.handler = async () => {
 
 func TestDeployIsServedBehindWalls(t *testing.T) {
 	p := newPlatform(t)
-	site, err := p.deploys.CreateSite(t.Context(), owner, "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	site := p.site("shop")
 	if status, body := p.get("shop.localhost", "/"); status != 404 || !strings.Contains(body, "nothing is published") {
 		t.Errorf("before a deploy: %d %s", status, body)
 	}
 	d := p.deploy(site, owner, content{functions: map[string]string{"pay": thief}}, deploys.BeginOptions{})
+	p.shows("shop.localhost", d)
 	for _, host := range []string{"shop.localhost", d.ID + "--shop.localhost"} {
 		if status, body := p.get(host, "/.netlify/functions/pay"); status != 200 || body != "denied EWEIR" {
 			t.Errorf("%s: %d %s", host, status, body)
