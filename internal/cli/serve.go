@@ -26,7 +26,7 @@ type serveFlags struct {
 	nats, creds, ceiling, envKey                 string
 	replicas                                     int
 	cache                                        size
-	proxies                                      []string
+	proxies, apiHosts                            []string
 }
 
 func newServe(s *streams) *cobra.Command {
@@ -62,6 +62,7 @@ func (f *serveFlags) register(c *cobra.Command) {
 	fl.StringVar(&f.stateDir, "state-dir", "", "`DIR` of all that is kept (default: /var/lib/weir for root, else below the user's state directory)")
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`ADDR:PORT` for sites")
 	fl.StringVar(&f.apiListen, "api-listen", "127.0.0.1:8081", "`ADDR:PORT` for the API")
+	fl.StringArrayVar(&f.apiHosts, "api-host", nil, "`NAME` by which the API may be called, besides localhost and addresses; may be repeated")
 	fl.BoolVar(&f.insecure, "api-insecure", false, "let the API listen without TLS on an address that others can reach")
 	fl.StringArrayVar(&f.certs, "cert", nil, "PEM `FILE` with a certificate for sites; may be repeated, each with its --key")
 	fl.StringArrayVar(&f.keys, "key", nil, "PEM `FILE` with its key")
@@ -117,7 +118,7 @@ func runServe(ctx context.Context, s *streams, site *siteFlags, f *serveFlags) e
 
 // options gives what these flags say.
 func (f *serveFlags) options(logger *slog.Logger) (o server.ServeOptions, err error) {
-	o = server.ServeOptions{StateDir: f.stateDir, Listen: f.listen, APIListen: f.apiListen, InsecureAPI: f.insecure, RedirectListen: f.redirect, Sites: f.sites,
+	o = server.ServeOptions{StateDir: f.stateDir, Listen: f.listen, APIListen: f.apiListen, APIHosts: f.apiHosts, InsecureAPI: f.insecure, RedirectListen: f.redirect, Sites: f.sites,
 		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), Logger: logger}
 	o.NATS.URL, o.NATS.Creds, o.NATS.Replicas, o.NATS.Sync = f.nats, f.creds, f.replicas, f.sync
 	if o.StateDir, err = serverStateDir(f.stateDir); err != nil {

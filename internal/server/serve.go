@@ -36,6 +36,7 @@ type ServeOptions struct {
 	// or InsecureAPI.
 	APIListen       string
 	InsecureAPI     bool
+	APIHosts        []string      // names by which the API may be called besides localhost and addresses
 	Certificates    []Certificate // for sites; none: HTTP
 	APICertificates []Certificate
 	RedirectListen  string              // address and port at which HTTP is redirected to the sites' HTTPS; "": none
@@ -161,7 +162,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	}
 	s.mounts = newMounts(s.ctx, s.load, s.o.Logger)
 	s.published = &published{ctx: s.ctx, find: s.deploys.Deploy, mounts: s.mounts, logger: s.o.Logger, shown: map[string]*shown{}}
-	return nil
+	return s.openAPI()
 }
 
 // begin has the server do what goes on besides requests, and waits until it knows its sites.
@@ -295,7 +296,7 @@ func (s *Server) listen(context.Context) (err error) {
 	if s.urls, err = parseURLs(o.Sites); err != nil {
 		return err
 	}
-	if s.api, err = open("the API", o.APIListen, "--api-listen", o.APICertificates, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.control.ServeHTTP(w, r) }), o.Logger); err != nil {
+	if s.api, err = open("the API", o.APIListen, "--api-listen", o.APICertificates, http.HandlerFunc(s.controlled), o.Logger); err != nil {
 		return err
 	}
 	if !s.api.addr().IP.IsLoopback() && len(o.APICertificates) == 0 && !o.InsecureAPI {
