@@ -64,6 +64,7 @@ type Dev struct {
 	opts       DevOptions
 	launcher   *sandbox.Launcher
 	egress     *egress.Egress
+	proxy      http.RoundTripper // for rules of the site that lead elsewhere
 	fleet      *instance.Fleet
 	trials     *trials
 	recorder   *record.Redactor
@@ -99,6 +100,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 	}); err != nil {
 		return nil, err
 	}
+	d.proxy = d.egress.Transport(true)
 	if d.trials, err = newTrials(d); err != nil {
 		return nil, err
 	}
@@ -156,7 +158,10 @@ func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	h := gateway.New(gateway.Options{
-		Publish:   dep.artifact.Publish,
+		Files:     files(dep.artifact.Publish),
+		Rules:     dep.made.rules,
+		Lambda:    true,
+		Proxy:     d.proxy,
 		Functions: d.dispatcher,
 		Configs:   dep.configs(),
 		Headers:   headers(),
