@@ -47,12 +47,10 @@ func (g *gateway) backgroundInvocation(w http.ResponseWriter, r *http.Request, m
 	if err != nil {
 		return inv, err
 	}
-	event, err := newEvent(r, body, id, g.Headers)
-	if err != nil {
+	if inv, err = g.invocation(r, m, body, id, limits); err != nil {
 		return inv, err
 	}
-	event.route, event.params = m.pattern, m.params
-	if inv.Event = event.json(); len(inv.Event) > weir.MaxBackgroundEvent {
+	if len(inv.Event) > weir.MaxBackgroundEvent {
 		return inv, backgroundTooLarge(m.name, weir.MaxBackgroundEvent)
 	}
 	return inv, nil
@@ -118,7 +116,7 @@ func (g *gateway) scheduledEvent(r *http.Request, schedule, id string) (event js
 	if err != nil {
 		return nil, "", &weir.Error{Code: weir.Broken, Message: fmt.Sprintf("%.80q is no schedule", schedule), Err: err}
 	}
-	e, err := newEvent(r, nil, id, g.Headers)
+	e, err := newEvent(r, nil, id, g.clientOf(r), g.Headers)
 	if err != nil {
 		return nil, "", err
 	}
