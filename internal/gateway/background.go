@@ -52,9 +52,7 @@ func (g *gateway) backgroundInvocation(w http.ResponseWriter, r *http.Request, m
 		return inv, err
 	}
 	event.route, event.params = m.pattern, m.params
-	if inv.Event = event.json(); len(inv.Event) > weir.MaxBackgroundEvent {
-		return inv, backgroundTooLarge(m.name, weir.MaxBackgroundEvent)
-	}
+	inv.Event = event.json()
 	return inv, nil
 }
 
@@ -64,7 +62,10 @@ func backgroundTooLarge(name string, limit int64) error {
 }
 
 func (g *gateway) accept(ctx context.Context, inv weir.Invocation) error {
-	if g.Accept == nil {
+	switch {
+	case len(inv.Event) > weir.MaxBackgroundEvent:
+		return backgroundTooLarge(inv.Function, weir.MaxBackgroundEvent)
+	case g.Accept == nil:
 		return &weir.Error{Code: weir.Unavailable, Message: "this server runs no background functions"}
 	}
 	return g.Accept(ctx, inv)
