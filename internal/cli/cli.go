@@ -127,7 +127,7 @@ its policy names, whatever any of its dependencies tries.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", RunE: runHelp})
-	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s))
+	root.AddCommand(newDev(s), newServe(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s))
 	for _, c := range root.Commands() {
 		checkArgs(c)
 	}

@@ -266,6 +266,56 @@ func TestExplainSaysWhichBound(t *testing.T) {
 	}
 }
 
+// TestWithinItselfNothingChanges: what was approved before runs as before while the deploy that repeats it is held.
+func TestWithinItselfNothingChanges(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 100 {
+		p := randomPolicy(r)
+		p.Mode, p.Intrinsic = Mode(r.IntN(2)), r.IntN(2) == 0
+		p.Limits.Memory, p.Running.KeepWarm = 256<<20, r.IntN(3)
+		p.Rules = append(p.Rules, Rule{Kind: Read, Pattern: "/srv/*.json", Globs: true}, Rule{Kind: Write, Pattern: "/a/?/**/x*", Globs: true})
+		e, err := Compile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same := e.Within(approved(e))
+		for range 50 {
+			req, url := randomOther(t, r), randomRequest(t, r)
+			for _, req := range []*Request{req, &url} {
+				d, was := same.Decide(req), e.Decide(req)
+				if d.Bound = 0; d != was {
+					t.Fatalf("%+v: %+v, was %+v", req, d, was)
+				}
+			}
+			if host, port := req.Host, req.Port; same.Names(host, port) != e.Names(host, port) || same.NamesUDP(host, port) != e.NamesUDP(host, port) {
+				t.Fatalf("%s:%d is named by one of them", host, port)
+			}
+		}
+		for k := Read; k <= Exec; k++ {
+			if got, was := fmt.Sprint(same.Grants(k), same.Globs(k)), fmt.Sprint(e.Grants(k), e.Globs(k)); !alike(same.Grants(k), e.Grants(k)) || len(same.Globs(k)) != len(e.Globs(k)) {
+				t.Fatalf("%s: %s, was %s", k, got, was)
+			}
+		}
+		names, all := same.Variables()
+		if was, allWas := e.Variables(); !slices.Equal(names, was) || all != allWas {
+			t.Fatalf("variables %v %v, were %v %v", names, all, was, allWas)
+		}
+		if q := same.Policy(); q.Mode != p.Mode || q.Addons != p.Addons || q.Limits != p.Limits.WithDefaults() || q.Running.KeepWarm != p.Running.KeepWarm {
+			t.Fatalf("%+v, was %+v", q, p)
+		}
+	}
+}
+
+// alike tells whether two lists of grants grant the same files.
+func alike(a, b []string) bool {
+	covers := func(a, b []string) bool {
+		return !slices.ContainsFunc(b, func(g string) bool {
+			return !slices.ContainsFunc(a, func(o string) bool { return grantOf(g).in(grantOf(o)) })
+		})
+	}
+	return covers(a, b) && covers(b, a)
+}
+
 // randomPolicy has rules of every kind that are likely to meet those of another.
 func randomPolicy(r *rand.Rand) *Policy {
 	p := &Policy{Source: "x", Addons: r.IntN(2) == 0}

@@ -40,7 +40,11 @@ func Cut(p *Policy, c *Ceiling) (cut *Policy, beyond []*weir.Error, err error) {
 		}
 	}
 	top.lower(&out)
-	return &out, append(beyond, lowered(e.policy, &out, top)...), nil
+	beyond = append(beyond, lowered(e.policy, &out, top)...)
+	slices.SortStableFunc(beyond, func(a, b *weir.Error) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	return &out, beyond, nil
 }
 
 func warning(pos weir.Position, format string, args ...any) *weir.Error {

@@ -95,10 +95,7 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 			x.Nearest = "addons = true"
 		}
 	}
-	switch {
-	case d.Bound > 0:
-		x.Reason += e.bounds[d.Bound-1].says(r, d)
-	case !d.Allow && d.Reason != OverBudget:
+	if !d.Allow && d.Reason != OverBudget && d.Bound == 0 {
 		x.Fix = e.fix(r)
 	}
 	kind := r.Kind
@@ -107,6 +104,11 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	}
 	if s := e.policy.Sections[kind]; s != "" {
 		x.Place = "[functions." + quote(s) + "] in weir.toml, which other functions may share"
+	}
+	if d.Bound > 0 {
+		b := &e.bounds[d.Bound-1]
+		x.Reason += b.says(r, d)
+		x.Place += ", if " + b.Name + " allows it"
 	}
 	return x
 }

@@ -89,7 +89,15 @@ func (s *Server) enginesOf(ctx context.Context, d weir.Deploy, artifact *build.A
 		}
 	}
 	for name, e := range engines {
-		bounds := []policy.Bound{{Engine: s.ceiling, Name: "the organisation's ceiling", Remedy: "ask who may change it"}}
+		top, err := ceilingOf(s.o.Ceiling, name)
+		if err != nil {
+			return nil, err
+		}
+		ceiling, err := policy.CompileCeiling(top)
+		if err != nil {
+			return nil, err
+		}
+		bounds := []policy.Bound{{Engine: ceiling, Name: "the organisation's ceiling", Remedy: "ask who may change it"}}
 		if heldBack(d) {
 			approved, err := policy.Compile(before[name]) // nil allows nothing
 			if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/gateway"
-	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/policy/tomlpolicy"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/store"
 	"github.com/weir-run/weir/internal/store/cache"
@@ -37,13 +37,13 @@ type ServeOptions struct {
 	InsecureAPI     bool
 	Certificates    []Certificate // for sites; none: HTTP
 	APICertificates []Certificate
-	RedirectListen  string            // address and port at which HTTP is redirected to the sites' HTTPS; "": none
-	Sites           string            // "https://*.example.com": where clients find sites; "": at Listen, below localhost
-	NATS            natsstore.Options // URL, Creds, Replicas, Sync; Dir is below StateDir
-	Ceiling         *policy.Ceiling   // nil: policy.DefaultCeiling
-	EnvKeyFile      string            // "": one in StateDir, made if need be
-	CacheSize       int64             // bytes of copies of files; 0: cache.DefaultSize
-	TrustedProxies  []netip.Prefix    // whose X-Forwarded-For is believed
+	RedirectListen  string              // address and port at which HTTP is redirected to the sites' HTTPS; "": none
+	Sites           string              // "https://*.example.com": where clients find sites; "": at Listen, below localhost
+	NATS            natsstore.Options   // URL, Creds, Replicas, Sync; Dir is below StateDir
+	Ceiling         *tomlpolicy.Ceiling // nil: policy.DefaultCeiling
+	EnvKeyFile      string              // "": one in StateDir, made if need be
+	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
+	TrustedProxies  []netip.Prefix      // whose X-Forwarded-For is believed
 	Verifier        *gateway.IdentityVerifier
 
 	NodePath   string
@@ -67,12 +67,14 @@ type Recorder interface {
 
 // Server serves the sites of one store. It is made by NewServer and must be closed.
 type Server struct {
+	// FirstToken is the file with the first owner's token, "" if there was one already.
+	FirstToken string
+
 	*machine
 	o         ServeOptions
 	urls      urls
 	store     store.Store
 	cache     *cache.Cache
-	ceiling   *policy.Engine
 	recorder  record.Recorder
 	journal   *access.Journal
 	access    *access.Service
@@ -109,9 +111,6 @@ func NewServer(ctx context.Context, o ServeOptions) (_ *Server, err error) {
 }
 
 func (s *Server) openMachine(context.Context) (err error) {
-	if s.ceiling, err = policy.CompileCeiling(s.o.Ceiling); err != nil {
-		return err
-	}
 	// A rule leads to a private address only if the ceiling, which bounds every policy, names the host.
 	out := egress.Options{Resolve: s.o.Resolve, UpstreamCAs: s.o.UpstreamCA, AllowPrivate: true}
 	s.machine, err = newMachine(machineOptions{StateDir: s.o.StateDir, NodePath: s.o.NodePath, Egress: out, Logger: s.o.Logger, Progress: s.o.Progress,
@@ -141,6 +140,14 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	}
 	if s.access, err = access.New(ctx, s.store, s.journal, time.Now); err != nil {
 		return err
+	}
+	first := filepath.Join(s.o.StateDir, "owner.token")
+	made, err := s.access.First(ctx, first)
+	if err != nil {
+		return err
+	}
+	if made {
+		s.FirstToken = first
 	}
 	s.recorder = s.o.Recorder
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain, Logger: s.o.Logger})

@@ -15,6 +15,7 @@ import (
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/policy/tomlpolicy"
 	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -33,7 +34,7 @@ const maxText = 4 << 20
 // stage implements deploys.Stage.
 type stage struct {
 	stateDir string
-	ceiling  *policy.Ceiling
+	ceiling  *tomlpolicy.Ceiling // nil: the default one
 }
 
 // Stage reads the functions of a deploy and finds the policy of each.
@@ -61,7 +62,11 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 			if err != nil {
 				return nil, err
 			}
-			cut, beyond, err := policy.Cut(p, s.ceiling)
+			top, err := ceilingOf(s.ceiling, function)
+			if err != nil {
+				return nil, err
+			}
+			cut, beyond, err := policy.Cut(p, top)
 			for _, w := range beyond {
 				out.Warnings = append(out.Warnings, w.Error())
 			}
@@ -86,6 +91,14 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 		out.Warnings = append(out.Warnings, w.Error())
 	}
 	return out, nil
+}
+
+// ceilingOf gives what bounds a function.
+func ceilingOf(c *tomlpolicy.Ceiling, function string) (*policy.Ceiling, error) {
+	if c == nil {
+		return policy.DefaultCeiling(), nil
+	}
+	return c.For(function)
 }
 
 // archives gives the functions of a manifest as the build takes them.

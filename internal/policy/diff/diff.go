@@ -13,6 +13,8 @@
 // without one allowed the same, or one rule with no smaller budget did that no other rule has taken the
 // place of; and what stood behind a rule with a budget must still stand behind it.
 //
+// What a ceiling cuts is cut before (policy.Cut), from each side when it was deployed: what nobody may have is no gain.
+//
 // The mode, native libraries and each limit count by themselves. A function that is new had nothing
 // before, and the default limits.
 package diff
@@ -82,25 +84,6 @@ func Compare(before, after map[string]*policy.Policy) (Result, error) {
 		r.Changes = append(r.Changes, changes...)
 	}
 	return r, nil
-}
-
-// CompareWithin compares as Compare does what a ceiling leaves of both: what nobody may have is no gain. ceiling
-// gives that of a function; its errors are given back.
-func CompareWithin(before, after map[string]*policy.Policy, ceiling func(function string) (*policy.Ceiling, error)) (Result, error) {
-	var cut [2]map[string]*policy.Policy
-	for i, policies := range []map[string]*policy.Policy{before, after} {
-		cut[i] = map[string]*policy.Policy{}
-		for name, p := range policies {
-			c, err := ceiling(name)
-			if err != nil {
-				return Result{}, err
-			}
-			if cut[i][name], _, err = policy.Cut(p, c); err != nil {
-				return Result{}, err
-			}
-		}
-	}
-	return Compare(cut[0], cut[1])
 }
 
 // side is one of the two policies of a function.

@@ -10,15 +10,23 @@ import (
 	"github.com/weir-run/weir/internal/policy"
 )
 
+// cut gives what a ceiling leaves of a policy.
+func cut(t *testing.T, lines string, c *policy.Ceiling) map[string]*policy.Policy {
+	t.Helper()
+	p, _, err := policy.Cut(load(t, lines)["f"], c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]*policy.Policy{"f": p}
+}
+
 // TestWhatNobodyMayHaveIsNoGain: both sides are cut by the ceiling before they are compared.
 func TestWhatNobodyMayHaveIsNoGain(t *testing.T) {
-	closed := func(string) (*policy.Ceiling, error) {
-		return &policy.Ceiling{Policy: &policy.Policy{Source: "ceiling.toml", Limits: load(t, section(`limits = { memory = "512MB" }`))["f"].Limits,
-			Rules: []policy.Rule{{Kind: policy.HTTP, Pattern: "GET https://a.example/**"}, {Kind: policy.Read, Pattern: "/srv/**"}}}}, nil
-	}
-	standard := func(string) (*policy.Ceiling, error) { return policy.DefaultCeiling(), nil }
+	closed := &policy.Ceiling{Policy: &policy.Policy{Source: "ceiling.toml", Limits: load(t, section(`limits = { memory = "512MB" }`))["f"].Limits,
+		Rules: []policy.Rule{{Kind: policy.HTTP, Pattern: "GET https://a.example/**"}, {Kind: policy.Read, Pattern: "/srv/**"}}}}
+	standard := policy.DefaultCeiling()
 	for name, c := range map[string]struct {
-		ceiling       func(string) (*policy.Ceiling, error)
+		ceiling       *policy.Ceiling
 		before, after string
 		want          string
 	}{
@@ -31,7 +39,7 @@ func TestWhatNobodyMayHaveIsNoGain(t *testing.T) {
 		"the default ceiling":  {standard, section(``), section(`http = ["GET https://b.example/x"]`, `exec = ["/usr/bin/cal"]`, `mode = "monitor"`, `addons = true`), "+http +addons"},
 		"the same, both times": {standard, section(`exec = ["/usr/bin/cal"]`, `tcp = ["db.internal:5432"]`), section(`exec = ["/usr/bin/cal"]`, `tcp = ["db.internal:5432"]`), ""},
 	} {
-		r, err := CompareWithin(load(t, c.before), load(t, c.after), c.ceiling)
+		r, err := Compare(cut(t, c.before, c.ceiling), cut(t, c.after, c.ceiling))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,16 +47,12 @@ func TestWhatNobodyMayHaveIsNoGain(t *testing.T) {
 			t.Errorf("%s: got %q, want %q (%+v)", name, got, c.want, r.Changes)
 		}
 	}
-	broken := func(string) (*policy.Ceiling, error) { return nil, errors.New("unreadable") }
-	if _, err := CompareWithin(nil, load(t, section(``)), broken); err == nil {
-		t.Error("a ceiling that can't be had is taken for none")
-	}
 }
 
 // TestFunctionsWithoutAPolicyGainNothing: they get nothing, so there is nothing to approve.
 func TestFunctionsWithoutAPolicyGainNothing(t *testing.T) {
-	after := map[string]*policy.Policy{"a": {Function: "a"}, "b": nil}
-	r, err := CompareWithin(nil, after, func(string) (*policy.Ceiling, error) { return nil, nil })
+	after := map[string]*policy.Policy{"a": {Function: "a"}, "b": {}}
+	r, err := Compare(nil, after)
 	if err != nil || r.Gains() != 0 || len(r.Added) != 2 {
 		t.Errorf("%+v %v", r, err)
 	}

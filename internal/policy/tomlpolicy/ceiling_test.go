@@ -2,6 +2,8 @@ package tomlpolicy
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
@@ -156,6 +158,31 @@ func TestBadCeilings(t *testing.T) {
 		if _, err := Parse("weir.toml", []byte(word)); err == nil {
 			t.Errorf("%q is taken in a weir.toml", word)
 		}
+	}
+}
+
+// TestCeilingOfTheDocs: the page about ceilings says what Weir says.
+func TestCeilingOfTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/approval.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []string
+	for _, part := range regexp.MustCompile(`(?m)^\S.*$`).Split(string(page), -1) {
+		if part = strings.ReplaceAll(strings.Trim(part, "\n"), "\n    ", "\n"); strings.HasPrefix(part, "    ") {
+			blocks = append(blocks, part[4:])
+		}
+	}
+	_, beyond, err := policy.Cut(policyOf(t, blocks[1], "charge"), ceilingOf(t, blocks[0], "charge"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, w := range beyond {
+		got += " " + w.Error()
+	}
+	if want := strings.Join(strings.Fields(blocks[2]), " "); strings.TrimSpace(got) != want {
+		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 
