@@ -47,13 +47,7 @@ func (g *gateway) backgroundInvocation(w http.ResponseWriter, r *http.Request, m
 	if err != nil {
 		return inv, err
 	}
-	if inv, err = g.invocation(r, m, body, id, limits); err != nil {
-		return inv, err
-	}
-	if len(inv.Event) > weir.MaxBackgroundEvent {
-		return inv, backgroundTooLarge(m.name, weir.MaxBackgroundEvent)
-	}
-	return inv, nil
+	return g.invocation(r, m, body, id, limits)
 }
 
 func backgroundTooLarge(name string, limit int64) error {
@@ -62,7 +56,10 @@ func backgroundTooLarge(name string, limit int64) error {
 }
 
 func (g *gateway) accept(ctx context.Context, inv weir.Invocation) error {
-	if g.Accept == nil {
+	switch {
+	case len(inv.Event) > weir.MaxBackgroundEvent:
+		return backgroundTooLarge(inv.Function, weir.MaxBackgroundEvent)
+	case g.Accept == nil:
 		return &weir.Error{Code: weir.Unavailable, Message: "this server runs no background functions"}
 	}
 	return g.Accept(ctx, inv)

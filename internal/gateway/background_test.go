@@ -52,6 +52,24 @@ func TestBackground(t *testing.T) {
 	}
 }
 
+// TestAsynchronousInvocations: the Invoke API takes events that nobody waits for, for any function.
+func TestAsynchronousInvocations(t *testing.T) {
+	for event, want := range map[string]int{`{"a":1}`: 202, `"` + strings.Repeat("x", 256<<10) + `"`: 413} {
+		f, taken := giving(`{}`), 0
+		res := ask(f, request("POST", lambdaPath+"fn/invocations", event, "X-Amz-Invocation-Type: Event"), func(o *Options) {
+			o.Accept = func(_ context.Context, inv weir.Invocation) error {
+				if taken++; string(inv.Event) != event {
+					t.Errorf("%.100s", inv.Event)
+				}
+				return nil
+			}
+		})
+		if body := text(t, res); res.StatusCode != want || len(f.got) > 0 || (want == 202) != (taken == 1) || want == 202 && body != "" {
+			t.Errorf("%.20s: %d %s, taken %d times", event, res.StatusCode, body, taken)
+		}
+	}
+}
+
 // TestNobodyPosesAsNetlify: the headers by which Netlify itself calls a function never come from outside.
 func TestNobodyPosesAsNetlify(t *testing.T) {
 	for _, config := range []weir.FunctionConfig{{}, {Background: true}, {Schedule: "@daily"}} {
