@@ -59,7 +59,13 @@ func TestManyClientsTogether(t *testing.T) {
 	for i := range allFailures {
 		s.failed(address(i), "x")
 	}
-	for i := allFailures; i < maxClients+1000; i++ {
+	for i := range maxClients - allFailures {
+		s.clients[clientOf(fmt.Sprintf("2001:db8:0:%x::", i))] = c.at.Add(time.Hour)
+	}
+	for i := range maxGood {
+		s.succeeded(fmt.Sprint("good", i))
+	}
+	for i := allFailures; i < allFailures+200; i++ {
 		if s.refuses(address(i), "x") {
 			t.Fatal("an address that nothing is known of is refused")
 		}

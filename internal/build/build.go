@@ -8,6 +8,7 @@ package build
 // From a site to an artifact: every function by itself, then all of them together.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,6 +162,7 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 	if filepath.Ext(f.Main) == site.Archive {
 		a := archive{file: f.Main, shown: s.Rel(f.Main), dir: filepath.Join(scratch, f.Name), env: env, output: &out}
 		out.err = a.unpack()
+		out.addSettings(f)
 		return out
 	}
 	main := f.Main
@@ -178,6 +180,7 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 	if out.err = out.readConfig(s, &f, main); out.err != nil {
 		return out
 	}
+	out.addSettings(f)
 	included, warnings, err := s.Expand(f.Included)
 	out.warnings = append(out.warnings, warnings...)
 	if err != nil {
@@ -201,6 +204,12 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 		out.pack = packForm{why: err.Error()}
 	}
 	return out
+}
+
+// addSettings adds what the name and netlify.toml say to what the source says, which counts where both speak.
+func (o *output) addSettings(f site.Function) {
+	o.config.Background = o.config.Background || f.Background
+	o.config.Schedule = cmp.Or(o.config.Schedule, f.Schedule)
 }
 
 // broken makes the error of a function that can't be served. Callers of the function may see it, so

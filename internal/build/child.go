@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,8 +55,10 @@ type job struct {
 // functions gives what makes each function of a job.
 func (j *job) functions() (map[string]func() output, error) {
 	make := map[string]func() output{}
+	var left atomic.Int64
+	left.Store(maxDeploy)
 	for _, a := range j.Archives {
-		make[a.Name] = func() output { return a.build(j.Scratch, j.Env) }
+		make[a.Name] = func() output { return a.build(j.Scratch, j.Env, &left) }
 	}
 	if j.Dir == "" {
 		return make, nil

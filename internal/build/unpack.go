@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
@@ -44,7 +45,7 @@ type UnpackOptions struct {
 // Unpack makes the artifact of archives. The same archives, policies and variables give the same artifact, ID
 // included, on every machine; its functions are sorted by name. What is wrong with one archive is that function's Err,
 // a *weir.Error; Unpack itself fails if two functions have one name or one has none that a function can have
-// (weir.Invalid), if a policy can't be had (all such errors are joined), if an archive can't be read or is another
+// (weir.Invalid), if all together have more than 4 GB of files (weir.TooLarge), if a policy can't be had (all such errors are joined), if an archive can't be read or is another
 // than its SHA-256 says, if the artifact can't be written, or if ctx ends. The artifact must be closed.
 func Unpack(ctx context.Context, o UnpackOptions) (*Artifact, error) {
 	archives := slices.SortedFunc(slices.Values(o.Functions), func(a, b Archive) int { return strings.Compare(a.Name, b.Name) })
@@ -57,10 +58,15 @@ func Unpack(ctx context.Context, o UnpackOptions) (*Artifact, error) {
 	}
 	defer done()
 	j := job{Env: sitepolicy.Visible(o.Env), Scratch: scratch}
+	left := int64(maxDeploy)
 	for _, a := range archives {
 		file := filepath.Join(scratch, a.Name+site.Archive)
-		if err := a.spool(ctx, file); err != nil {
+		n, err := a.spool(ctx, file)
+		if err != nil {
 			return nil, fmt.Errorf("reading the archive of %s: %w", a.Name, err)
+		}
+		if left -= n; left < 0 {
+			return nil, errDeployTooLarge
 		}
 		j.Names = append(j.Names, a.Name)
 		j.Archives = append(j.Archives, spooled{Name: a.Name, File: file, Config: a.Config, Packed: a.Packed})
@@ -71,6 +77,9 @@ func Unpack(ctx context.Context, o UnpackOptions) (*Artifact, error) {
 	if err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(built, func(b output) bool { return weir.ErrorCode(b.err) == weir.TooLarge }) {
+		return nil, errDeployTooLarge
+	}
 	if err := givePolicies(built, Options{Policy: o.Policy}); err != nil {
 		return nil, err
 	}
@@ -80,6 +89,9 @@ func Unpack(ctx context.Context, o UnpackOptions) (*Artifact, error) {
 	}
 	return a, nil
 }
+
+var errDeployTooLarge = &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("the functions of the deploy have more than %d GB of files", maxDeploy>>30),
+	Remedy: "take fewer files along with included_files, or fewer packages"}
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)
 
@@ -98,11 +110,11 @@ func checkNames(archives []Archive) error {
 	return nil
 }
 
-// spool copies an archive to a file. Of one that is too large, a byte too many is copied.
-func (a *Archive) spool(ctx context.Context, file string) error {
+// spool copies an archive to a file, and gives its size. Of one that is too large, a byte too many is copied.
+func (a *Archive) spool(ctx context.Context, file string) (int64, error) {
 	from, err := a.Open()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer from.Close()
 	stop := context.AfterFunc(ctx, func() { from.Close() })
@@ -110,12 +122,12 @@ func (a *Archive) spool(ctx context.Context, file string) error {
 	h := sha256.New()
 	limited := &io.LimitedReader{R: from, N: maxBundle + 1}
 	if err := writeFile(file, io.TeeReader(limited, h), false); err != nil {
-		return err
+		return 0, err
 	}
 	if sum := hex.EncodeToString(h.Sum(nil)); limited.N > 0 && sum != a.SHA256 {
-		return fmt.Errorf("its SHA-256 is %s and not %s", sum, a.SHA256)
+		return 0, fmt.Errorf("its SHA-256 is %s and not %s", sum, a.SHA256)
 	}
-	return ctx.Err()
+	return maxBundle + 1 - limited.N, ctx.Err()
 }
 
 // spooled is an archive as the child is told of it.
@@ -126,9 +138,9 @@ type spooled struct {
 }
 
 // build makes the content of the function.
-func (s spooled) build(scratch string, env map[string]string) output {
+func (s spooled) build(scratch string, env map[string]string, left *atomic.Int64) output {
 	out := output{name: s.Name, files: tree{}}
-	a := archive{file: s.File, shown: s.Name + site.Archive, dir: filepath.Join(scratch, s.Name), declared: s.Config, packed: s.Packed, env: env, output: &out}
+	a := archive{file: s.File, shown: s.Name + site.Archive, dir: filepath.Join(scratch, s.Name), declared: s.Config, packed: s.Packed, uploaded: true, left: left, env: env, output: &out}
 	out.err = a.unpack()
 	return out
 }

@@ -45,9 +45,13 @@ module.exports = new IntrinsicLambda()
   .setHandlerFile(__dirname + '/lib/handler.js').run();
 `
 
+func v2Entry(file string) entry {
+	return entry{"___netlify-entry-point.mjs", "import * as bootstrap from './___netlify-bootstrap.mjs';export const handler = bootstrap.getLambdaHandler('./" + file + ".mjs')", nil}
+}
+
 // layouts are archives of each kind, as Netlify's clients upload them.
 func layouts(t *testing.T) []Archive {
-	v2 := pack(t, entry{"___netlify-entry-point.mjs", "import * as bootstrap from './___netlify-bootstrap.mjs';export const handler = bootstrap.getLambdaHandler('./functions/v2.mjs')", nil},
+	v2 := pack(t, v2Entry("functions/v2"),
 		entry{"functions/v2.mjs", "export default () => {}; export const config = { path: '/source', method: 'GET' };", nil})
 	declared := uploaded("declared", v2)
 	declared.Config = weir.FunctionConfig{Form: weir.FormV1, Paths: []string{"/declared"}, Schedule: "@daily"}
@@ -61,6 +65,7 @@ func layouts(t *testing.T) []Archive {
 			entry{"node_modules/.pnpm/a@1/node_modules/a/index.js", "module.exports = 'a and ' + require('b')", nil}, entry{"node_modules/.pnpm/a@1/node_modules/b", "../../b@1/node_modules/b", symlink},
 			entry{"node_modules/.pnpm/b@1/node_modules/b/index.js", "module.exports = 'b'", nil})),
 		uploaded("v2", v2), declared, odd,
+		uploaded("computed", pack(t, v2Entry("computed"), entry{"computed.mjs", "export default () => {}; export const config = { path: process.env.WHERE };", nil})),
 		uploaded("empty", pack(t, entry{"other.js", "", nil})),
 		uploaded("claims", pack(t, entry{"claims.js", "exports.handler = async () => 'as built'", nil}, entry{"evil.js", "exports.handler = async () => 'evil'", nil},
 			entry{formName, `{"Format":1,"Entry":"evil.js","Export":"handler","Form":"bundle","Config":{}}`, nil})),
@@ -84,6 +89,7 @@ func TestUnpack(t *testing.T) {
 		"v2":              {Form: weir.FormV2, Paths: []string{"/source"}, Methods: []string{"GET"}},
 		"declared":        {Form: weir.FormV2, Paths: []string{"/declared"}, Schedule: "@daily"},
 		"claims":          {Form: weir.FormV1},
+		"computed":        {Form: weir.FormV2},
 	} {
 		if f := got[name]; f.Err != nil || !reflect.DeepEqual(f.Bundle.Config, want) {
 			t.Errorf("%s: %+v %v", name, f.Bundle.Config, f.Err)
@@ -102,7 +108,8 @@ func TestUnpack(t *testing.T) {
 	if p := got["boot"].Policy; p == nil || !p.Intrinsic || len(p.Rules) != 1 || p.Rules[0].Pattern != "GET https://a.example/production" || p.Source != "boot.zip/functions/boot/boot.js" {
 		t.Errorf("the bootstrap's policy is %+v", p)
 	}
-	if len(a.Warnings) != 1 || !strings.Contains(a.Warnings[0], "claims.zip: what lies in .weir is left out") {
+	if len(a.Warnings) != 2 || !strings.Contains(a.Warnings[0], "claims.zip: what lies in .weir is left out") ||
+		!strings.Contains(a.Warnings[1], "computed.zip/computed.mjs:1:56: config.path can't be read") {
 		t.Errorf("%q", a.Warnings)
 	}
 	if left := inStore(t, state); len(left) != 1 {
@@ -128,6 +135,11 @@ func TestWhatCannotBeUnpacked(t *testing.T) {
 	torn.Open = func() (io.ReadCloser, error) {
 		return io.NopCloser(io.MultiReader(strings.NewReader("PK"), failing{errors.New("the store broke off")})), nil
 	}
+	var large []Archive
+	for i := range 17 {
+		name := "f" + strings.Repeat("x", i)
+		large = append(large, uploaded(name, sized(pack(t, entry{name + ".js", "", nil}), 249<<20)))
+	}
 	denied := func(string, *policy.Policy) (*policy.Policy, error) { return nil, errors.New("weir.toml is wrong") }
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -143,6 +155,7 @@ func TestWhatCannotBeUnpacked(t *testing.T) {
 		"twice":    {t.Context(), []Archive{good("fn"), good("a"), good("fn")}, nil, `there are two functions "fn"`},
 		"name":     {t.Context(), []Archive{good("../fn")}, nil, "is no name of a function"},
 		"no name":  {t.Context(), []Archive{good("")}, nil, "is no name of a function"},
+		"all":      {t.Context(), large, nil, "more than 4 GB of files"},
 		"policy":   {t.Context(), []Archive{good("fn")}, denied, "weir.toml is wrong"},
 		"ended":    {ended, []Archive{good("fn")}, nil, "context canceled"},
 	} {

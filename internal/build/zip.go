@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -27,6 +28,7 @@ const (
 	// maxRatio is how many bytes may come of one, beyond the first freeBytes.
 	maxRatio  = 200
 	freeBytes = 16 << 20
+	maxDeploy = 4 << 30 // bytes of all archives of a deploy, packed or not
 )
 
 // archive is an archive that is being unpacked.
@@ -36,6 +38,8 @@ type archive struct {
 	dir      string // where its files are put
 	declared weir.FunctionConfig
 	packed   bool              // by Pack
+	uploaded bool              // to a server: whoever built it has read its config, if there is any
+	left     *atomic.Int64     // bytes that all archives of a deploy may still unpack; nil: any number
 	env      map[string]string // what a bootstrap file sees
 	*output
 }
@@ -113,6 +117,9 @@ func (a *archive) check(r *zip.Reader, packed int64) error {
 		if size += min(e.UncompressedSize64, maxBundle+1); size > maxBundle {
 			return a.broken("unpacked it has more than 250 MB")
 		}
+	}
+	if a.left != nil && a.left.Add(-int64(size)) < 0 {
+		return errDeployTooLarge
 	}
 	if size > freeBytes && size/maxRatio > uint64(packed) {
 		return a.broken("it is packed more than %d times: this is no function, but a way to fill a disk", maxRatio)

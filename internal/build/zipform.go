@@ -111,6 +111,10 @@ func (a *archive) readConfig(own string) error {
 		a.config = said.FunctionConfig
 		a.warnings = append(a.warnings, said.Warnings...)
 	}
+	if err != nil && a.uploaded {
+		a.warnings = append(a.warnings, err.Error())
+		return nil
+	}
 	return err
 }
 

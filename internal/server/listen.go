@@ -97,6 +97,7 @@ func (c *certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 type door struct {
 	what     string // for messages: "sites"
 	listener net.Listener
+	secure   bool // by TLS
 	srv      *http.Server
 }
 
@@ -121,13 +122,14 @@ func open(what, addr, flag string, files []Certificate, h http.Handler, logger *
 		l.Close()
 		return nil, err
 	}
+	d.secure = true
 	d.srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get}
 	return d, nil
 }
 
 // scheme is the scheme of URLs that lead here.
 func (d *door) scheme() string {
-	if d.srv.TLSConfig != nil {
+	if d.secure {
 		return "https"
 	}
 	return "http"
@@ -138,7 +140,7 @@ func (d *door) addr() *net.TCPAddr { return d.listener.Addr().(*net.TCPAddr) }
 // serve answers until the door is closed.
 func (d *door) serve() error {
 	var err error
-	if d.srv.TLSConfig != nil {
+	if d.secure {
 		err = d.srv.ServeTLS(d.listener, "", "")
 	} else {
 		err = d.srv.Serve(d.listener)

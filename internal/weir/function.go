@@ -59,8 +59,8 @@ func (r *RateLimit) Check() error {
 		return fmt.Errorf("a rate limit's window has from 1 to %d seconds, not %d", MaxRateWindow, r.Window)
 	case r.Limit < 1 || r.Limit > MaxRateLimit:
 		return fmt.Errorf("a rate limit allows from 1 to %d requests, not %d", MaxRateLimit, r.Limit)
-	case r.To != "" && !strings.HasPrefix(r.To, "/"):
-		return fmt.Errorf("a rate limit leads to a path with a / in front, not to %.80q", r.To)
+	case r.To != "" && (!strings.HasPrefix(r.To, "/") || strings.HasPrefix(r.To, "//")):
+		return fmt.Errorf("a rate limit leads to a path with one / in front, not to %.80q", r.To)
 	}
 	for _, by := range r.By {
 		if by != "ip" && by != "domain" {
@@ -101,6 +101,27 @@ func DefaultLimits() Limits {
 		Log:       1 << 20,
 	}
 }
+
+// What Netlify gives functions that nobody waits for, where no limit says otherwise.
+const (
+	BackgroundTimeout = 15 * time.Minute
+	ScheduledTimeout  = 30 * time.Second
+)
+
+// Limits fills every zero field of limits: the time-out by the kind of function, all else from DefaultLimits.
+func (c FunctionConfig) Limits(l Limits) Limits {
+	switch {
+	case l.Timeout != 0:
+	case c.Background:
+		l.Timeout = BackgroundTimeout
+	case c.Schedule != "":
+		l.Timeout = ScheduledTimeout
+	}
+	return l.WithDefaults()
+}
+
+// MaxBackgroundEvent bounds the event of a background function, in bytes, as Netlify does.
+const MaxBackgroundEvent = 256 << 10
 
 // WithDefaults fills every zero field from DefaultLimits.
 func (l Limits) WithDefaults() Limits {

@@ -43,10 +43,10 @@ func Read(src []byte, file string) (Config, error) {
 		return Config{}, nil
 	}
 	c := Config{FunctionConfig: weir.FunctionConfig{Form: m.form()}}
-	if c.Form != weir.FormV2 {
-		return c, nil
-	}
 	r := &reader{module: m}
+	if c.Form != weir.FormV2 {
+		return c, c.takeScheduled(r)
+	}
 	config, err := r.config()
 	if err != nil || config == nil {
 		return c, err
@@ -86,21 +86,22 @@ func (c *Config) take(r *reader, config *object) error {
 	if c.PreferStatic, err = r.flag(config, "preferStatic"); err != nil {
 		return err
 	}
-	if background, err := r.flag(config, "background"); err != nil {
+	if c.Background, err = r.flag(config, "background"); err != nil {
 		return err
-	} else if background {
-		return invalid(r.pos(config.members["background"]), "background functions aren't supported by this version yet").
-			with("take background out of its config to serve it as an ordinary function")
+	}
+	if err := c.takeSchedule(texts); err != nil {
+		return err
+	}
+	if c.RateLimit, err = r.rateLimit(config); err != nil {
+		return err
 	}
 	if err := c.takeBuild(texts); err != nil {
 		return err
 	}
 	for name, why := range map[string]string{
-		"schedule":  "nothing calls the function by its schedule in this version yet",
-		"rateLimit": "no rate is limited by this version yet",
-		"timeout":   "set limits.timeout in weir.toml instead",
-		"memory":    "set limits.memory in weir.toml instead",
-		"vcpu":      "set limits.cpu in weir.toml instead",
+		"timeout": "set limits.timeout in weir.toml instead",
+		"memory":  "set limits.memory in weir.toml instead",
+		"vcpu":    "set limits.cpu in weir.toml instead",
 	} {
 		if m, ok := config.members[name]; ok {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("%s: config.%s has no effect: %s", r.pos(m), name, why))

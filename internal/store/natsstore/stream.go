@@ -100,12 +100,12 @@ func (s *stream) Last(ctx context.Context, filter string, n int) ([]store.Messag
 		return nil, unreachable(err)
 	}
 	first, last := info.State.FirstSeq, info.State.LastSeq
-	for span := uint64(4*n + 64); ; span *= 8 {
+	for span := uint64(n); ; span = 8*span + 64 {
 		from := first
-		if last > span {
-			from = max(first, last-span)
+		if last >= span {
+			from = max(first, last-span+1)
 		}
-		all, err := s.Read(ctx, filter, from, int(span)+1)
+		all, err := s.Read(ctx, filter, from, int(span))
 		if err != nil {
 			return nil, err
 		}
