@@ -45,7 +45,8 @@ type ServeOptions struct {
 	Ceiling         *tomlpolicy.Ceiling // nil: policy.DefaultCeiling
 	EnvKeyFile      string              // "": one in StateDir, made if need be
 	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
-	TrustedProxies  []netip.Prefix      // whose X-Forwarded-For is believed
+	TrustedProxies  []netip.Prefix      // see gateway.Options, as for CountryHeader
+	CountryHeader   string
 	Verifier        *gateway.IdentityVerifier
 
 	NodePath   string
