@@ -16,6 +16,7 @@ import (
 
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/deploys"
+	"github.com/weir-run/weir/internal/environ"
 	"github.com/weir-run/weir/internal/policy/diff"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -317,11 +318,11 @@ func (tokens) Revoke(context.Context, access.Identity, string) (access.Token, er
 
 // vars are variables in memory.
 type vars struct {
-	all    map[string]Variable
-	deploy []Variable
+	all    map[string]environ.Variable
+	deploy []environ.Variable
 }
 
-func (v *vars) List(_ context.Context, site string) (out []Variable, _ error) {
+func (v *vars) List(_ context.Context, site string) (out []environ.Variable, _ error) {
 	for _, k := range slices.Sorted(maps.Keys(v.all)) {
 		if v.all[k].Site == site {
 			out = append(out, v.all[k])
@@ -330,7 +331,7 @@ func (v *vars) List(_ context.Context, site string) (out []Variable, _ error) {
 	return out, nil
 }
 
-func (v *vars) Get(_ context.Context, site, key string) (Variable, error) {
+func (v *vars) Get(_ context.Context, site, key string) (environ.Variable, error) {
 	x, ok := v.all[site+"/"+key]
 	if !ok {
 		return x, notFound("variable " + key)
@@ -338,13 +339,13 @@ func (v *vars) Get(_ context.Context, site, key string) (Variable, error) {
 	return x, nil
 }
 
-func (v *vars) Set(_ context.Context, by Author, x Variable) error {
+func (v *vars) Set(_ context.Context, by environ.Author, x environ.Variable) error {
 	x.Author, x.Updated = by.Name, noon
 	v.all[x.Site+"/"+x.Key] = x
 	return nil
 }
 
-func (v *vars) SetValue(ctx context.Context, by Author, site, key string, value Value) error {
+func (v *vars) SetValue(ctx context.Context, by environ.Author, site, key string, value environ.Value) error {
 	x, err := v.Get(ctx, site, key)
 	if err != nil {
 		return err
@@ -353,7 +354,7 @@ func (v *vars) SetValue(ctx context.Context, by Author, site, key string, value 
 	return v.Set(ctx, by, x)
 }
 
-func (v *vars) DeleteValue(ctx context.Context, by Author, site, key string, value Value) error {
+func (v *vars) DeleteValue(ctx context.Context, by environ.Author, site, key string, value environ.Value) error {
 	x, err := v.Get(ctx, site, key)
 	if err != nil {
 		return err
@@ -362,21 +363,21 @@ func (v *vars) DeleteValue(ctx context.Context, by Author, site, key string, val
 	return v.Set(ctx, by, x)
 }
 
-func without(values []Value, value Value) []Value {
-	return slices.DeleteFunc(slices.Clone(values), func(v Value) bool { return v.Context == value.Context && v.Branch == value.Branch })
+func without(values []environ.Value, value environ.Value) []environ.Value {
+	return slices.DeleteFunc(slices.Clone(values), func(v environ.Value) bool { return v.Context == value.Context && v.Branch == value.Branch })
 }
 
-func (v *vars) Delete(_ context.Context, _ Author, site, key string) error {
+func (v *vars) Delete(_ context.Context, _ environ.Author, site, key string) error {
 	delete(v.all, site+"/"+key)
 	return nil
 }
 
-func (v *vars) SetDeployVariables(_ context.Context, _ Author, _ string, all []Variable) error {
+func (v *vars) SetDeployVariables(_ context.Context, _ environ.Author, _ string, all []environ.Variable) error {
 	v.deploy = all
 	return nil
 }
 
 func (v *vars) RemoveSite(_ context.Context, site string) error {
-	maps.DeleteFunc(v.all, func(_ string, x Variable) bool { return x.Site == site })
+	maps.DeleteFunc(v.all, func(_ string, x environ.Variable) bool { return x.Site == site })
 	return nil
 }

@@ -5,10 +5,10 @@ package api
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/deploys"
+	"github.com/weir-run/weir/internal/environ"
 	"github.com/weir-run/weir/internal/policy/diff"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/weir"
@@ -60,32 +60,16 @@ type Access interface {
 	Revoke(ctx context.Context, by access.Identity, idOrName string) (access.Token, error)
 }
 
-// Variable is a variable of a site, or of the account if Site is "".
-type Variable struct {
-	Site, Key string
-	Values    []Value
-	Scopes    []string
-	Secret    bool
-	Updated   time.Time
-	Author    string
-}
-
-// Value is its value in one context.
-type Value struct{ Context, Branch, Value string }
-
-// Author is who changes a variable.
-type Author struct{ Name, From string }
-
 // Environ keeps variables. The values of secrets are "" in what it gives.
 type Environ interface {
-	List(ctx context.Context, site string) ([]Variable, error)
-	Get(ctx context.Context, site, key string) (Variable, error)
-	Set(ctx context.Context, by Author, v Variable) error
-	SetValue(ctx context.Context, by Author, site, key string, v Value) error
-	DeleteValue(ctx context.Context, by Author, site, key string, v Value) error
-	Delete(ctx context.Context, by Author, site, key string) error
+	List(ctx context.Context, site string) ([]environ.Variable, error)
+	Get(ctx context.Context, site, key string) (environ.Variable, error)
+	Set(ctx context.Context, by environ.Author, v environ.Variable) error
+	SetValue(ctx context.Context, by environ.Author, site, key string, v environ.Value) error
+	DeleteValue(ctx context.Context, by environ.Author, site, key string, v environ.Value) error
+	Delete(ctx context.Context, by environ.Author, site, key string) error
 	RemoveSite(ctx context.Context, id string) error // all variables of a site that is no more
-	SetDeployVariables(ctx context.Context, by Author, deployID string, vars []Variable) error
+	SetDeployVariables(ctx context.Context, by environ.Author, deployID string, vars []environ.Variable) error
 }
 
 // Jobs are background runs and schedules.

@@ -4,12 +4,12 @@ package api
 // whoever may set them.
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/environ"
 )
 
 func (c *call) variables() (any, error) {
@@ -78,7 +78,7 @@ func (c *call) updateVariable() (any, error) {
 }
 
 func (c *call) setVariable(in wire.Variable) (wire.Variable, error) {
-	v := Variable{Site: c.site.ID, Key: in.Key, Secret: in.Secret, Scopes: scopesOf(in.Scopes)}
+	v := environ.Variable{Site: c.site.ID, Key: in.Key, Secret: in.Secret, Scopes: scopesOf(in.Scopes)}
 	for _, w := range in.Values {
 		if w.Context == devServer {
 			continue
@@ -131,26 +131,25 @@ func (c *call) deleteValue() (any, error) {
 	}
 	v := value(wire.Value{Context: c.r.PathValue("id")})
 	if branch, ok := strings.CutPrefix(v.Context, branchPrefix); ok {
-		v = Value{Context: branchContext, Branch: branch}
+		v = environ.Value{Context: environ.Branch, Branch: branch}
 	}
 	return nil, c.Environ.DeleteValue(c.r.Context(), c.setter(), c.site.ID, c.r.PathValue("key"), v)
 }
 
 func (c *call) setDeployVariables(in []wire.DeployVariable) error {
-	var vars []Variable
+	var vars []environ.Variable
 	for _, v := range in {
-		vars = append(vars, Variable{Site: c.site.ID, Key: v.Key, Secret: v.Secret, Scopes: scopesOf(v.Scopes), Values: []Value{{Context: "all", Value: v.Value}}})
+		vars = append(vars, environ.Variable{Site: c.site.ID, Key: v.Key, Secret: v.Secret, Scopes: scopesOf(v.Scopes), Values: []environ.Value{{Context: "all", Value: v.Value}}})
 	}
 	return c.Environ.SetDeployVariables(c.r.Context(), c.setter(), c.deploy.ID, vars)
 }
 
-// branchContext is the context of one branch, branchPrefix what its id begins with.
-const (
-	branchContext = "branch"
-	branchPrefix  = "branch:"
-)
+// branchPrefix is what the id of a value begins with that is for one branch.
+const branchPrefix = environ.Branch + ":"
 
-func value(w wire.Value) Value { return Value{Context: w.Context, Branch: w.Parameter, Value: w.Value} }
+func value(w wire.Value) environ.Value {
+	return environ.Value{Context: w.Context, Branch: w.Parameter, Value: w.Value}
+}
 
 // scopesOf writes scopes as Weir does; none means all.
 func scopesOf(scopes []string) []string {
@@ -161,8 +160,8 @@ func scopesOf(scopes []string) []string {
 	return out
 }
 
-// wireVariable is a variable as it is told. netlify-cli takes the first value that fits, so the general one comes last.
-func (c *call) wireVariable(v Variable) wire.Variable {
+// wireVariable is a variable as it is told. netlify-cli takes the first value that fits: the most specific comes first.
+func (c *call) wireVariable(v environ.Variable) wire.Variable {
 	out := wire.Variable{Key: v.Key, Scopes: v.Scopes, Secret: v.Secret, UpdatedAt: v.Updated, Values: []wire.Value{}}
 	if v.Author != "" {
 		u := c.wireUser(v.Author, v.Author)
@@ -178,19 +177,7 @@ func (c *call) wireVariable(v Variable) wire.Variable {
 		}
 		out.Values = append(out.Values, w)
 	}
-	rank := map[string]int{branchContext: 0, "all": 2}
-	slices.SortStableFunc(out.Values, func(a, b wire.Value) int {
-		ra, known := rank[a.Context]
-		if !known {
-			ra = 1
-		}
-		rb, known := rank[b.Context]
-		if !known {
-			rb = 1
-		}
-		return cmp.Compare(ra, rb)
-	})
 	return out
 }
 
-func (c *call) setter() Author { return Author{Name: c.who.Name, From: c.who.From} }
+func (c *call) setter() environ.Author { return environ.Author{Name: c.who.Name, From: c.who.From} }

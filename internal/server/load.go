@@ -168,12 +168,18 @@ func (s *Server) handler(of weir.Site, d weir.Deploy, m weir.Manifest, functions
 		configs[name] = f.Config
 	}
 	return gateway.New(gateway.Options{
-		Functions: functions,
-		Configs:   configs,
-		AllowHost: func(string) bool { return true }, // it was found by its host
-		Headers:   s.headers(of, d),
-		Verifier:  s.o.Verifier,
-		Logger:    s.o.Logger.With("site", of.Name, "deploy", d.ID),
+		Files:          deployed{m.Files, s.cache},
+		Rules:          rules,
+		Functions:      functions,
+		Configs:        configs,
+		AllowHost:      func(string) bool { return true }, // it was found by its host
+		Headers:        s.headers(of, d),
+		Verifier:       s.o.Verifier,
+		Logger:         s.o.Logger.With("site", of.Name, "deploy", d.ID),
+		Proxy:          s.proxy,
+		TrustedProxies: s.o.TrustedProxies,
+		CountryHeader:  s.o.CountryHeader,
+		Compressed:     s.compressed,
 	})
 }
 

@@ -45,7 +45,8 @@ type ServeOptions struct {
 	Ceiling         *tomlpolicy.Ceiling // nil: policy.DefaultCeiling
 	EnvKeyFile      string              // "": one in StateDir, made if need be
 	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
-	TrustedProxies  []netip.Prefix      // whose X-Forwarded-For is believed
+	TrustedProxies  []netip.Prefix      // see gateway.Options, as for CountryHeader
+	CountryHeader   string
 	Verifier        *gateway.IdentityVerifier
 
 	NodePath   string
@@ -61,6 +62,9 @@ type ServeOptions struct {
 	MaxMemory              int64
 }
 
+// compressedSize bounds the compressed files that are kept in memory, in bytes.
+const compressedSize = 64 << 20
+
 // Recorder takes all that is recorded on a server.
 type Recorder interface {
 	record.Recorder
@@ -73,22 +77,24 @@ type Server struct {
 	FirstToken string
 
 	*machine
-	o         ServeOptions
-	urls      urls
-	store     store.Store
-	cache     *cache.Cache
-	recorder  record.Recorder
-	journal   *access.Journal
-	access    *access.Service
-	variables *environ.Service
-	deploys   *deploys.Service
-	hosts     *hosts
-	mounts    *mounts
-	published *published
-	sites     *door
-	api       *door
-	redirect  *door        // nil: none
-	control   http.Handler // of the API
+	o          ServeOptions
+	urls       urls
+	store      store.Store
+	cache      *cache.Cache
+	recorder   record.Recorder
+	journal    *access.Journal
+	access     *access.Service
+	variables  *environ.Service
+	deploys    *deploys.Service
+	hosts      *hosts
+	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
+	compressed *gateway.Compressed // files of all sites
+	mounts     *mounts
+	published  *published
+	sites      *door
+	api        *door
+	redirect   *door        // nil: none
+	control    http.Handler // of the API
 
 	ctx     context.Context // of what goes on besides requests
 	stop    context.CancelFunc
@@ -116,9 +122,12 @@ func NewServer(ctx context.Context, o ServeOptions) (_ *Server, err error) {
 func (s *Server) openMachine(context.Context) (err error) {
 	// A rule leads to a private address only if the ceiling, which bounds every policy, names the host.
 	out := egress.Options{Resolve: s.o.Resolve, UpstreamCAs: s.o.UpstreamCA, AllowPrivate: true}
-	s.machine, err = newMachine(machineOptions{StateDir: s.o.StateDir, NodePath: s.o.NodePath, Egress: out, Logger: s.o.Logger, Progress: s.o.Progress,
-		Zygotes: s.o.Zygotes, Blanks: s.o.Blanks, MaxInstances: s.o.MaxInstances, MaxQueue: s.o.MaxQueue, MaxMemory: s.o.MaxMemory})
-	return err
+	if s.machine, err = newMachine(machineOptions{StateDir: s.o.StateDir, NodePath: s.o.NodePath, Egress: out, Logger: s.o.Logger, Progress: s.o.Progress,
+		Zygotes: s.o.Zygotes, Blanks: s.o.Blanks, MaxInstances: s.o.MaxInstances, MaxQueue: s.o.MaxQueue, MaxMemory: s.o.MaxMemory}); err != nil {
+		return err
+	}
+	s.proxy, s.compressed = s.egress.Transport(false), gateway.NewCompressed(compressedSize)
+	return nil
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {
