@@ -83,7 +83,7 @@ var house = map[string]struct {
 		why: "NATS is known here and nowhere else"},
 	"internal/routing": {own: []string{"internal/weir"}, third: []string{"github.com/pelletier/go-toml/v2"},
 		why: "what a rule makes of a request is a function of both"},
-	"internal/deploys": {own: []string{"internal/weir", "internal/store", "internal/policy", "internal/policy/diff", "internal/record"}, third: []string{"github.com/oklog/ulid"},
+	"internal/deploys": {own: []string{"internal/weir", "internal/store", "internal/policy", "internal/policy/diff", "internal/record"},
 		why: "the life of a deploy must not depend on how functions are read and run"},
 	"internal/access": {own: []string{"internal/weir", "internal/store", "internal/record"}, third: []string{"github.com/oklog/ulid"},
 		why: "who may do what is decided without knowing what is asked for"},
