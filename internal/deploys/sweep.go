@@ -26,11 +26,11 @@ func (s *Service) sweep(ctx context.Context) error {
 	if err := s.mark(ctx, m); err != nil {
 		return err
 	}
-	var idle []string
+	var idle []store.Blob
 	before := s.now().Add(-s.grace)
 	err := s.blobs.List(ctx, func(b store.Blob) error {
 		if !m.blobs[b.SHA256] && !b.Time.After(before) {
-			idle = append(idle, b.SHA256)
+			idle = append(idle, b)
 		}
 		return nil
 	})
@@ -43,7 +43,7 @@ func (s *Service) sweep(ctx context.Context) error {
 
 // sweepOnce removes as many of the idle blobs as it has time for, unless they are referred to by now, and gives the
 // rest. If another server sweeps, there is no rest.
-func (s *Service) sweepOnce(ctx context.Context, m *marks, idle []string) (rest []string, err error) {
+func (s *Service) sweepOnce(ctx context.Context, m *marks, idle []store.Blob) (rest []store.Blob, err error) {
 	began, revision, err := s.sweeps(ctx)
 	if err != nil || s.running(began) {
 		return nil, err
@@ -73,14 +73,14 @@ func (s *Service) sweepOnce(ctx context.Context, m *marks, idle []string) (rest 
 		return nil, err
 	}
 	s.hook("marked")
-	for i, digest := range idle {
+	for i, b := range idle {
 		if !s.now().Before(st.Until) {
 			return idle[i:], nil
 		}
-		if m.blobs[digest] {
+		if m.blobs[b.SHA256] {
 			continue
 		}
-		if err := s.blobs.Delete(ctx, digest); err != nil && !errors.Is(err, store.ErrConflict) {
+		if err := s.blobs.Delete(ctx, b); err != nil && !errors.Is(err, store.ErrConflict) {
 			return nil, err
 		}
 	}

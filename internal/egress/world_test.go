@@ -176,6 +176,7 @@ type config struct {
 	rules     []string // "METHOD URL", "ws(s)://…", "tcp host:port", "udp host:port" or "dns TYPE name"
 	mode      policy.Mode
 	budget    *policy.Budget // of each rule
+	bounds    []policy.Bound
 	resolve   []string
 	resolvers []netip.AddrPort
 	noResolve bool // don't send *.test to the upstream
@@ -226,7 +227,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		w.egress.lookup = cfg.lookup
 	}
 	tb.Cleanup(w.egress.Close)
-	w.fn = w.egress.Function("pay", compileWith(tb, cfg.mode, cfg.budget, cfg.rules...), w.records)
+	w.fn = w.egress.Function("pay", compileWith(tb, cfg.mode, cfg.budget, cfg.rules...).Within(cfg.bounds...), w.records)
 	tb.Cleanup(w.fn.Close)
 	w.start(cfg.told)
 	return w

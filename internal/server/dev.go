@@ -60,11 +60,13 @@ type DevOptions struct {
 type Dev struct {
 	*machine
 	opts       DevOptions
+	proxy      http.RoundTripper // for rules of the site that lead elsewhere
 	trials     *trials
 	recorder   *record.Redactor
 	violations *violations
 	named      *naming
 	dispatcher *invoke.Dispatcher
+	background *background
 	watcher    *fsnotify.Watcher
 	listener   net.Listener
 	handler    atomic.Pointer[http.Handler] // of the current deployment
@@ -90,10 +92,12 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		d.listener.Close()
 		return nil, err
 	}
+	d.proxy = d.egress.Transport(true)
 	if d.trials, err = newTrials(d); err != nil {
 		return nil, err
 	}
 	d.dispatcher = invoke.NewDispatcher(d.recorder)
+	d.background = newBackground(d.dispatcher, o.Logger)
 	if err = d.newWatcher(); err == nil {
 		_, err = d.Reload(ctx)
 	}
@@ -118,7 +122,12 @@ func listen(addr string) (net.Listener, error) {
 }
 
 // Addr is the address that the server listens on.
-func (d *Dev) Addr() string { return d.listener.Addr().String() }
+func (d *Dev) Addr() string {
+	if d.listener == nil { // it is only built
+		return "localhost"
+	}
+	return d.listener.Addr().String()
+}
 
 // Functions gives the names of the site's functions, in order.
 func (d *Dev) Functions() []string { return d.current.names() }
@@ -142,13 +151,18 @@ func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	h := gateway.New(gateway.Options{
-		Publish:   dep.artifact.Publish,
-		Functions: d.dispatcher,
-		Configs:   dep.configs(),
-		Headers:   headers(),
-		AllowHost: loopbackHost,
-		Verifier:  d.opts.Verifier,
-		Logger:    d.opts.Logger,
+		Files:        files(dep.artifact.Publish),
+		Rules:        dep.made.rules,
+		Lambda:       true,
+		Proxy:        d.proxy,
+		Functions:    d.dispatcher,
+		Accept:       d.background.accept,
+		TrySchedules: true,
+		Configs:      dep.configs(),
+		Headers:      headers(),
+		AllowHost:    loopbackHost,
+		Verifier:     d.opts.Verifier,
+		Logger:       d.opts.Logger,
 	})
 	d.dispatcher.Swap(dep.backends, d.current.close)
 	d.handler.Store(&h)
@@ -216,7 +230,9 @@ func (d *Dev) Close() {
 		d.watcher.Close()
 	}
 	late := time.AfterFunc(closeTime, func() { d.launcher.Close() })
+	d.background.close()
 	d.dispatcher.Close()
+	d.background.running.Wait()
 	late.Stop()
 	d.current.close()
 	d.trials.close()

@@ -56,10 +56,9 @@ func asBroken(err error) error {
 // (@netlify/zip-it-and-ship-it, src/runtimes/node/utils/node_version.ts).
 var firstNumber = regexp.MustCompile(`^\D*(\d+)`)
 
-// jsRuntime gives the major version that the site asks for by the variable AWS_LAMBDA_JS_RUNTIME, as on
-// Netlify, 0 if it asks for none; and a warning if there is no such version.
-func jsRuntime(s *site.Site, env map[string]string) (major int, warnings []string) {
-	value := cmp.Or(env[site.JSRuntimeVariable], s.JSRuntime)
+// jsRuntime gives the major version that a site asks for by the variable AWS_LAMBDA_JS_RUNTIME, as on Netlify, 0 if it
+// asks for none; and a warning if there is no such version.
+func jsRuntime(value string) (major int, warnings []string) {
 	if value == "" {
 		return 0, nil
 	}

@@ -23,9 +23,8 @@ import (
 )
 
 const (
-	chunkSize  = 256 << 10 // bytes of a message
-	maxPending = 16        // messages that are on their way to the store at a time, of all blobs
-	chunks     = "blobchunks"
+	chunkSize = 256 << 10 // bytes of a message
+	window    = 4         // messages of one blob that are on their way to the store at a time
 )
 
 type blobs struct {
@@ -42,8 +41,8 @@ type place struct {
 }
 
 func (s *Store) openBlobs(ctx context.Context) (*blobs, error) {
-	stream, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: chunks, Subjects: []string{chunks + ".>"},
-		Storage: jetstream.FileStorage, Replicas: s.o.Replicas, AllowDirect: true})
+	stream, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: chunksName, Subjects: []string{chunksSubject + ">"},
+		Storage: jetstream.FileStorage, Replicas: s.o.Replicas, AllowDirect: s.direct()})
 	if err != nil {
 		return nil, unreachable(err)
 	}
@@ -52,7 +51,7 @@ func (s *Store) openBlobs(ctx context.Context) (*blobs, error) {
 }
 
 func (b *blobs) Put(ctx context.Context, r io.Reader, want string) (store.Blob, error) {
-	subject := chunks + "." + nuid.Next()
+	subject := chunksSubject + nuid.Next()
 	sum := sha256.New()
 	size, err := b.write(ctx, subject, io.TeeReader(r, sum))
 	digest := hex.EncodeToString(sum.Sum(nil))
@@ -69,31 +68,46 @@ func (b *blobs) Put(ctx context.Context, r io.Reader, want string) (store.Blob, 
 
 // write writes what r gives and waits until all of it is kept.
 func (b *blobs) write(ctx context.Context, subject string, r io.Reader) (size int64, err error) {
+	var chunks [window][]byte
 	var acks []jetstream.PubAckFuture
 	for {
-		chunk := make([]byte, chunkSize)
-		n, err := io.ReadFull(r, chunk)
+		chunk := &chunks[len(acks)]
+		if *chunk == nil {
+			*chunk = make([]byte, chunkSize)
+		}
+		n, end := fill(r, *chunk)
 		if n > 0 {
-			ack, err := b.s.js.PublishAsync(subject, chunk[:n])
+			ack, err := b.s.js.PublishAsync(subject, (*chunk)[:n])
 			if err != nil {
 				return 0, unreachable(err)
 			}
 			acks = append(acks, ack)
 			size += int64(n)
 		}
-		if len(acks) == maxPending || err != nil {
+		if len(acks) == window || end != nil {
 			if err := await(ctx, acks); err != nil {
 				return 0, err
 			}
 			acks = acks[:0]
 		}
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && n > 0:
+		case end == io.EOF:
 			return size, nil
-		case err != nil:
-			return 0, err
+		case end != nil:
+			return 0, end
 		}
 	}
+}
+
+// fill reads until p is full or the reader's error comes. io.ReadFull would make one error of a content that ends and
+// of one that was cut off.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	return n, err
 }
 
 func await(ctx context.Context, acks []jetstream.PubAckFuture) error {
@@ -218,15 +232,17 @@ func (r *reader) damaged(err error) error {
 	return &weir.Error{Code: weir.Internal, Message: "the content with the SHA-256 " + r.digest + " was removed or damaged", Err: err, Remedy: "deploy the site again"}
 }
 
-func (b *blobs) Delete(ctx context.Context, digest string) error {
-	p, rev, err := b.find(ctx, digest)
-	if weir.ErrorCode(err) == weir.NotFound {
+func (b *blobs) Delete(ctx context.Context, seen store.Blob) error {
+	p, rev, err := b.find(ctx, seen.SHA256)
+	switch {
+	case weir.ErrorCode(err) == weir.NotFound:
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case !p.Time.Equal(seen.Time):
+		return store.ErrConflict
 	}
-	if err := b.index.Delete(ctx, digest, rev); err != nil {
+	if err := b.index.Delete(ctx, seen.SHA256, rev); err != nil {
 		return err
 	}
 	return b.purge(ctx, p.Subject)
@@ -255,7 +271,7 @@ func (b *blobs) List(ctx context.Context, each func(store.Blob) error) error {
 
 // Tidy is store.Blobs's: subjects that no digest leads to.
 func (b *blobs) Tidy(ctx context.Context, before time.Time) error {
-	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(chunks+".>"))
+	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(chunksSubject+">"))
 	if err != nil {
 		return unreachable(err)
 	}

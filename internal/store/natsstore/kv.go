@@ -1,11 +1,13 @@
 package natsstore
 
-// Values: a bucket of NATS for each.
+// Values: a bucket of NATS for each of ours.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,21 +18,38 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// markerTTL is how long it stays known that a value was deleted, for those who watch.
-const markerTTL = time.Hour
+// remembered is how long it stays known that a value was deleted, for those who watch and had lost the connection.
+const remembered = time.Hour
 
-type kv struct{ bucket jetstream.KeyValue }
+type kv struct {
+	s      *Store
+	stream jetstream.Stream
+	prefix string // of subjects
+	bucket jetstream.KeyValue
+}
 
 // KV is store.Store's.
 func (s *Store) KV(ctx context.Context, bucket string) (store.KV, error) {
 	return once(s, "bucket", bucket, func() (store.KV, error) {
-		b, err := s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, History: 1, Storage: jetstream.FileStorage,
-			Replicas: s.o.Replicas, LimitMarkerTTL: markerTTL})
-		return kv{b}, err
+		// What NATS makes of a KeyValueConfig, but for AllowDirect: see direct.
+		prefix := bucketSubjects + bucket + "."
+		stream, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+			Name: bucketStream + bucket, Subjects: []string{prefix + ">"}, Storage: jetstream.FileStorage,
+			Replicas: s.o.Replicas, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DenyDelete: true, AllowRollup: true,
+			AllowDirect: s.direct(), AllowMsgTTL: true, SubjectDeleteMarkerTTL: remembered, Duplicates: dedupe,
+		})
+		if err != nil {
+			return nil, err
+		}
+		b, err := s.js.KeyValue(ctx, bucketPrefix+bucket)
+		return &kv{s, stream, prefix, b}, err
 	})
 }
 
-func (k kv) Get(ctx context.Context, key string) (store.Entry, error) {
+func (k *kv) Get(ctx context.Context, key string) (store.Entry, error) {
+	if err := checkKey(key); err != nil {
+		return store.Entry{}, err
+	}
 	e, err := k.bucket.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return store.Entry{}, &weir.Error{Code: weir.NotFound, Message: "there is no " + key}
@@ -45,124 +64,134 @@ func entry(e jetstream.KeyValueEntry) store.Entry {
 	return store.Entry{Key: e.Key(), Value: e.Value(), Revision: e.Revision(), Time: e.Created()}
 }
 
-func (k kv) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	if err := checkSize(key, value); err != nil {
+func (k *kv) Create(ctx context.Context, key string, value []byte) (uint64, error) {
+	return write(key, value, func() (uint64, error) { return k.bucket.Create(ctx, key, value) })
+}
+
+func (k *kv) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	return write(key, value, func() (uint64, error) {
+		if revision == 0 { // NATS would take it for "there is none"
+			return 0, store.ErrConflict
+		}
+		return k.bucket.Update(ctx, key, value, revision)
+	})
+}
+
+func (k *kv) Put(ctx context.Context, key string, value []byte) (uint64, error) {
+	return write(key, value, func() (uint64, error) { return k.bucket.Put(ctx, key, value) })
+}
+
+func write(key string, value []byte, do func() (uint64, error)) (uint64, error) {
+	if err := cmp.Or(checkKey(key), checkSize(key, value, store.MaxValue)); err != nil {
 		return 0, err
 	}
-	rev, err := k.bucket.Create(ctx, key, value)
+	rev, err := do()
 	return rev, changed(err)
 }
 
-func (k kv) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	if err := checkSize(key, value); err != nil {
-		return 0, err
+func (k *kv) Delete(ctx context.Context, key string, revision uint64) error {
+	if err := checkKey(key); err != nil {
+		return err
 	}
-	rev, err := k.bucket.Update(ctx, key, value, revision)
-	return rev, changed(err)
-}
-
-func (k kv) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	if err := checkSize(key, value); err != nil {
-		return 0, err
-	}
-	rev, err := k.bucket.Put(ctx, key, value)
-	return rev, unreachable(err)
-}
-
-func (k kv) Delete(ctx context.Context, key string, revision uint64) error {
-	opts := []jetstream.KVDeleteOpt{jetstream.PurgeTTL(markerTTL)}
+	opts := []jetstream.KVDeleteOpt{jetstream.PurgeTTL(remembered)}
 	if revision != 0 {
 		opts = append(opts, jetstream.LastRevision(revision))
 	}
-	return changed(k.bucket.Purge(ctx, key, opts...))
-}
-
-func checkSize(key string, value []byte) error {
-	if len(value) > store.MaxValue {
-		return &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("%s would have %d bytes, and at most %d fit", key, len(value), store.MaxValue)}
+	err := changed(k.bucket.Purge(ctx, key, opts...))
+	if errors.Is(err, store.ErrConflict) {
+		if _, gone := k.Get(ctx, key); weir.ErrorCode(gone) == weir.NotFound {
+			return nil
+		}
 	}
-	return nil
+	return err
 }
 
 // changed tells a lost compare-and-set from other errors.
 func changed(err error) error {
 	var api *jetstream.APIError
-	if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	lost := errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongLastSequenceConstant)
+	if lost || errors.Is(err, jetstream.ErrKeyExists) {
 		return fmt.Errorf("%w", store.ErrConflict)
 	}
 	return unreachable(err)
 }
 
-func (k kv) List(ctx context.Context, prefix string) ([]store.Entry, error) {
-	var out []store.Entry
-	err := k.watch(ctx, prefix, func(c store.Change) error {
-		if c.Current {
-			return errEnough
-		}
-		out = append(out, c.Entry)
-		return nil
-	}, jetstream.IgnoreDeletes())
-	if !errors.Is(err, errEnough) {
-		return nil, err
-	}
-	slices.SortFunc(out, func(a, b store.Entry) int { return strings.Compare(a.Key, b.Key) })
-	return out, nil
+// wrongLastSequenceConstant is what replicated streams say instead of JSErrCodeStreamWrongLastSequence
+// (JSStreamWrongLastSequenceConstantErr of nats-server).
+const wrongLastSequenceConstant = 10164
+
+func (k *kv) List(ctx context.Context, prefix string) ([]store.Entry, error) {
+	return k.current(ctx, prefix, false)
 }
 
-func (k kv) Keys(ctx context.Context, prefix string) ([]string, error) {
+func (k *kv) Keys(ctx context.Context, prefix string) ([]string, error) {
 	var out []string
-	err := k.watch(ctx, prefix, func(c store.Change) error {
-		if c.Current {
-			return errEnough
+	all, err := k.current(ctx, prefix, true)
+	for _, e := range all {
+		out = append(out, e.Key)
+	}
+	return out, err
+}
+
+// current gives what is there now, sorted by key.
+func (k *kv) current(ctx context.Context, prefix string, keysOnly bool) ([]store.Entry, error) {
+	there := map[string]store.Entry{}
+	enough := errors.New("enough")
+	err := k.watch(ctx, prefix, keysOnly, func(c store.Change) error {
+		switch {
+		case c.Current:
+			return enough
+		case c.Deleted:
+			delete(there, c.Key)
+		default:
+			there[c.Key] = c.Entry
 		}
-		out = append(out, c.Key)
 		return nil
-	}, jetstream.IgnoreDeletes(), jetstream.MetaOnly())
-	if !errors.Is(err, errEnough) {
+	})
+	if err != enough {
 		return nil, err
 	}
-	slices.Sort(out)
-	return out, nil
+	return slices.SortedFunc(maps.Values(there), func(a, b store.Entry) int { return strings.Compare(a.Key, b.Key) }), nil
 }
 
-var errEnough = errors.New("enough")
-
-func (k kv) Watch(ctx context.Context, prefix string, each func(store.Change) error) error {
-	return k.watch(ctx, prefix, each)
+func (k *kv) Watch(ctx context.Context, prefix string, each func(store.Change) error) error {
+	return k.watch(ctx, prefix, false, each)
 }
 
-func (k kv) watch(ctx context.Context, prefix string, each func(store.Change) error, opts ...jetstream.WatchOpt) error {
-	filter := ">"
+func (k *kv) watch(ctx context.Context, prefix string, keysOnly bool, each func(store.Change) error) error {
+	if err := checkPrefix(prefix); err != nil {
+		return err
+	}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{k.prefix + ">"}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: keysOnly}
 	if prefix != "" {
-		filter = prefix + ".>"
+		cfg.FilterSubjects[0] = k.prefix + prefix + ".>"
 	}
-	w, err := k.bucket.Watch(ctx, filter, opts...)
-	if err != nil {
-		return unreachable(err)
-	}
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case e, ok := <-w.Updates():
-			if !ok {
-				return unreachable(cmpErr(ctx.Err(), errors.New("the watch has ended")))
-			}
-			c := store.Change{Current: true}
-			if e != nil {
-				c = store.Change{Entry: entry(e), Deleted: e.Operation() != jetstream.KeyValuePut}
-			}
-			if err := each(c); err != nil {
-				return err
-			}
+	var there, came uint64
+	current := func() error { return each(store.Change{Current: true}) }
+	return k.s.follow(ctx, k.stream, cfg, k.s.missed(), func(n uint64) error {
+		if there = n; n == 0 {
+			return current()
 		}
-	}
+		return nil
+	}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		if err := each(change(strings.TrimPrefix(m.Subject(), k.prefix), m, meta)); err != nil {
+			return err
+		}
+		// Fewer than were there may come, if some of them were replaced in the meantime.
+		if came++; there > 0 && (came == there || meta.NumPending == 0) {
+			there = 0
+			return current()
+		}
+		return nil
+	})
 }
 
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
+// change reads a message of a bucket (NATS ADR-8: an operation, or the reason why a mark of a deletion is there).
+func change(key string, m jetstream.Msg, meta *jetstream.MsgMetadata) store.Change {
+	e := store.Entry{Key: key, Revision: meta.Sequence.Stream, Time: meta.Timestamp}
+	if m.Headers().Get("KV-Operation") != "" || m.Headers().Get(jetstream.MarkerReasonHeader) != "" {
+		return store.Change{Entry: e, Deleted: true}
 	}
-	return b
+	e.Value = m.Data()
+	return store.Change{Entry: e}
 }

@@ -3,13 +3,13 @@ package natsstore
 // Opening: the embedded server, or the connection to another.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"syscall"
 	"time"
@@ -22,8 +22,10 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// startTime is how long the embedded server may take to read what it holds.
-const startTime = time.Minute
+const (
+	startTime = time.Minute      // for the embedded server to read what it holds
+	timeout   = 10 * time.Second // of calls whose context has none
+)
 
 // Options say where the store is. Exactly one of Dir and URL is set.
 type Options struct {
@@ -33,6 +35,8 @@ type Options struct {
 	Replicas int    // copies that a cluster keeps; 0: 1
 	Sync     bool   // what is acknowledged survives a power cut, too: every write waits for the disk
 	Logger   *slog.Logger
+
+	remembered time.Duration // tests set it; 0: remembered
 }
 
 // Store is a store.Store.
@@ -45,7 +49,14 @@ type Store struct {
 	blobs  *blobs
 
 	mu   sync.Mutex
-	made map[string]any // buckets, streams and queues, by kind and name
+	made map[string]any // buckets and streams, by kind and name
+
+	closed  chan struct{}
+	closing sync.Once
+
+	watches sync.Mutex
+	lost    time.Time     // when the connection was, last
+	missing chan struct{} // closed when watches may have missed a change
 }
 
 // Open opens a store. Errors are *weir.Error: Invalid if the folder can't be used or another process uses it,
@@ -54,14 +65,15 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.Replicas = max(1, o.Replicas)
-	s := &Store{o: o, made: map[string]any{}}
+	o.Replicas, o.remembered = max(1, o.Replicas), cmp.Or(o.remembered, remembered)
+	s := &Store{o: o, made: map[string]any{}, closed: make(chan struct{}), missing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.Close()
 		}
 	}()
-	connect := []nats.Option{nats.Name("weir"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond)}
+	connect := []nats.Option{nats.Name("weir"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.DisconnectErrHandler(s.disconnected), nats.ReconnectHandler(s.reconnected)}
 	if o.URL == "" {
 		if err := s.embed(); err != nil {
 			return nil, err
@@ -73,7 +85,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if s.conn, err = nats.Connect(o.URL, connect...); err != nil {
 		return nil, unreachable(err)
 	}
-	if s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncMaxPending(maxPending), jetstream.WithDefaultTimeout(10*time.Second)); err != nil {
+	if s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncTimeout(timeout), jetstream.WithDefaultTimeout(timeout)); err != nil {
 		return nil, unreachable(err)
 	}
 	if s.blobs, err = s.openBlobs(ctx); err != nil {
@@ -111,8 +123,37 @@ func (s *Store) embed() error {
 	return nil
 }
 
-// Close ends the connection, and the embedded server.
-func (s *Store) Close() {
+// direct tells whether any server that has a stream may be asked for its messages: one of several may not have
+// heard yet of what was written.
+func (s *Store) direct() bool { return s.o.Replicas == 1 }
+
+// missed gives what is closed when a deletion may have been forgotten before those who watch heard of it.
+func (s *Store) missed() <-chan struct{} {
+	s.watches.Lock()
+	defer s.watches.Unlock()
+	return s.missing
+}
+
+func (s *Store) disconnected(*nats.Conn, error) {
+	s.watches.Lock()
+	defer s.watches.Unlock()
+	s.lost = time.Now()
+}
+
+func (s *Store) reconnected(*nats.Conn) {
+	s.watches.Lock()
+	defer s.watches.Unlock()
+	if time.Since(s.lost) > s.o.remembered/2 {
+		close(s.missing)
+		s.missing = make(chan struct{})
+	}
+}
+
+// Close is store.Store's. It ends the embedded server, too.
+func (s *Store) Close() { s.closing.Do(s.close) }
+
+func (s *Store) close() {
+	close(s.closed)
 	if s.conn != nil {
 		s.conn.Close()
 	}
@@ -128,8 +169,6 @@ func (s *Store) Close() {
 // Blobs is store.Store's.
 func (s *Store) Blobs() store.Blobs { return s.blobs }
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9]+$`)
-
 // once gives what was made under a kind and name, and makes it at the first time.
 func once[T any](s *Store, kind, name string, make func() (T, error)) (T, error) {
 	s.mu.Lock()
@@ -138,8 +177,8 @@ func once[T any](s *Store, kind, name string, make func() (T, error)) (T, error)
 		return have.(T), nil
 	}
 	var none T
-	if !validName.MatchString(name) {
-		return none, fmt.Errorf("%q is no name for a %s", name, kind)
+	if err := checkName(kind+"'s name", name); err != nil {
+		return none, err
 	}
 	v, err := make()
 	if err != nil {

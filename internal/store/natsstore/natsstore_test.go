@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weir-run/weir/internal/store"
+	"github.com/weir-run/weir/internal/store/storetest"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -37,9 +38,6 @@ func TestWhatIsWrittenIsThereAfterReopening(t *testing.T) {
 	must(t, err)
 	_, err = st.Append(ctx, "a.b", "", []byte("x"))
 	must(t, err)
-	q, err := s.Queue(ctx, "jobs")
-	must(t, err)
-	must(t, q.Add(ctx, "1", []byte("job")))
 	if _, err := Open(ctx, Options{Dir: dir}); weir.ErrorCode(err) != weir.Invalid {
 		t.Error("two at once:", err)
 	}
@@ -59,12 +57,42 @@ func TestWhatIsWrittenIsThereAfterReopening(t *testing.T) {
 	if all, err := st.Last(ctx, "a.*", 5); err != nil || len(all) != 1 || all[0].Subject != "a.b" {
 		t.Error(all, err)
 	}
-	q, _ = s.Queue(ctx, "jobs")
-	task, err := q.Take(ctx)
+}
+
+// TestClosing: what is under way ends, and what comes later is refused.
+func TestClosing(t *testing.T) {
+	s := open(t, t.TempDir())
+	ctx := t.Context()
+	kv, err := s.KV(ctx, "sites")
 	must(t, err)
-	must(t, task.Done(ctx))
-	if n, err := q.Len(ctx); n != 0 || err != nil || string(task.Data()) != "job" {
-		t.Error(n, err)
+	log, err := s.Stream(ctx, "log", store.Bounds{})
+	must(t, err)
+	_, err = log.Append(ctx, "a", "", nil)
+	must(t, err)
+	begun, results := make(chan bool, 2), make(chan error, 2)
+	go func() {
+		results <- kv.Watch(ctx, "", func(store.Change) error { begun <- true; return nil })
+	}()
+	go func() {
+		results <- log.Follow(ctx, "", 1, func(store.Message) error { begun <- true; return nil })
+	}()
+	<-begun
+	<-begun
+	s.Close()
+	s.Close()
+	for range 2 {
+		if err := <-results; weir.ErrorCode(err) != weir.Unavailable {
+			t.Error(err)
+		}
+	}
+	if _, err := kv.Get(ctx, "a"); weir.ErrorCode(err) != weir.Unavailable {
+		t.Error(err)
+	}
+	if _, err := kv.List(ctx, ""); weir.ErrorCode(err) != weir.Unavailable {
+		t.Error(err)
+	}
+	if _, err := s.Blobs().Put(ctx, bytes.NewReader([]byte("x")), ""); weir.ErrorCode(err) != weir.Unavailable {
+		t.Error(err)
 	}
 }
 
@@ -81,4 +109,10 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestEmbedded(t *testing.T) {
+	s := open(t, t.TempDir())
+	storetest.Run(t, s, s)
+	t.Run("a large blob", func(t *testing.T) { storetest.Large(t, s) })
 }
