@@ -85,7 +85,7 @@ var house = map[string]struct {
 	"internal/store/cache": {own: []string{"internal/weir", "internal/store"}, why: "copies are made from any store"},
 	"internal/routing": {own: []string{"internal/weir"}, third: []string{"github.com/pelletier/go-toml/v2"},
 		why: "what a rule makes of a request is a function of both"},
-	"internal/deploys": {own: []string{"internal/weir", "internal/store", "internal/policy", "internal/policy/diff", "internal/record"}, third: []string{"github.com/oklog/ulid"},
+	"internal/deploys": {own: []string{"internal/weir", "internal/store", "internal/policy", "internal/policy/diff", "internal/record"},
 		why: "the life of a deploy must not depend on how functions are read and run"},
 	"internal/access": {own: []string{"internal/weir", "internal/store", "internal/record"}, third: []string{"github.com/oklog/ulid"},
 		why: "who may do what is decided without knowing what is asked for"},
