@@ -89,7 +89,7 @@ var house = map[string]struct {
 		why: "who may do what is decided without knowing what is asked for"},
 	"internal/environ": {own: []string{"internal/weir", "internal/store"}, third: []string{"filippo.io/age"},
 		why: "secrets are opened in one place"},
-	"internal/jobs": {own: []string{"internal/weir", "internal/store", "internal/record"}, third: []string{"github.com/oklog/ulid", "github.com/adhocore/gronx"},
+	"internal/jobs": {own: []string{"internal/weir", "internal/store"}, third: []string{"github.com/oklog/ulid"},
 		why: "it runs functions through an interface of its own"},
 	"internal/logs": {own: []string{"internal/weir", "internal/store", "internal/record"}, why: "it keeps lines, wherever they come from"},
 	"internal/api": {own: []string{"internal/weir", "internal/store", "internal/deploys", "internal/access", "internal/environ", "internal/jobs", "internal/logs", "internal/record", "internal/policy", "internal/policy/diff"}, third: []string{"github.com/oklog/ulid"},
