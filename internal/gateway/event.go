@@ -30,6 +30,10 @@ type event struct {
 // hopByHop are the headers that end at the gateway (RFC 9110, section 7.6.1).
 var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
+// netlifyEvent is the header by which Netlify calls a function's handler of an event (of Identity, of a deploy) instead
+// of the one for requests.
+const netlifyEvent = "x-netlify-event"
+
 // newEvent makes the event of a request whose body has been read. The error is a weir.Invalid.
 func newEvent(r *http.Request, body []byte, id string, c client, more map[string]string) (*event, error) {
 	query, err := parseQuery(r.URL.RawQuery)
@@ -75,7 +79,7 @@ func headersOf(r *http.Request, id string, c client, more map[string]string) map
 	}
 	for name, values := range r.Header {
 		name = strings.ToLower(name)
-		if slices.Contains(drop, name) || strings.HasPrefix(name, "x-nf-") {
+		if slices.Contains(drop, name) || strings.HasPrefix(name, "x-nf-") || name == netlifyEvent {
 			continue
 		}
 		out[name] = values

@@ -39,16 +39,17 @@ type Options struct {
 	Files     Files          // static files; nil: none
 	Rules     *routing.Rules // redirects, rewrites, proxies and headers; nil: none
 	Functions Invoker
-	Configs   map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
-	AllowHost func(host string) bool         // tells whether a Host header names this server
-	Headers   map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
-	Verifier  *IdentityVerifier              // nil: no token of a caller counts
-	Logger    *slog.Logger
+	// Accept takes what background functions are called with; nil: they can't be called.
+	Accept Accepter
+	// TrySchedules runs a scheduled function whenever its URL is asked for. Otherwise it has none.
+	TrySchedules bool
+	Configs      map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
+	AllowHost    func(host string) bool         // tells whether a Host header names this server
+	Headers      map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
+	Verifier     *IdentityVerifier              // nil: no token of a caller counts
+	Logger       *slog.Logger
 	// Lambda serves the AWS Lambda Invoke API: whoever reaches the gateway can call any function with any event.
 	Lambda bool
-	// Accept takes an event for a background function and keeps it until it has run; nil: there are none. Its error
-	// is a *weir.Error.
-	Accept func(context.Context, weir.Invocation) error
 	// Proxy carries requests that rules send to other servers: it decides which addresses may be reached, and follows
 	// no redirects. Nil: such rules are answered by 502.
 	Proxy http.RoundTripper
@@ -105,9 +106,7 @@ func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case m != nil && m.preferStatic && g.file(w, r, r.URL.EscapedPath(), http.StatusOK):
 	case m != nil:
-		if g.admitsCall(w, r, m.name) {
-			g.function(w, r, m)
-		}
+		g.call(w, r, m)
 	case len(allowed) > 0:
 		g.wrongMethod(w, r, allowed)
 	case strings.HasPrefix(r.URL.Path, functionsPath):
@@ -123,10 +122,26 @@ func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request, allowed []
 	g.refuse(w, http.StatusMethodNotAllowed, "", "no function has the method "+printable(r.Method)+" at "+printable(r.URL.Path), "")
 }
 
-// function serves a request for a function.
-func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
-	name, id := m.name, ulid.Make().String()
+// call gives a request to a function, by its kind.
+func (g *gateway) call(w http.ResponseWriter, r *http.Request, m *matched) {
+	if !g.admitsCall(w, r, m.name) {
+		return
+	}
+	id := ulid.Make().String()
 	w.Header()["X-Nf-Request-Id"] = []string{id} // canonical already
+	switch c := g.Configs[m.name]; {
+	case c.Schedule != "":
+		g.scheduled(w, r, m, id)
+	case c.Background:
+		g.background(w, r, m, id)
+	default:
+		g.function(w, r, m, id)
+	}
+}
+
+// function serves a request for a function that answers.
+func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched, id string) {
+	name := m.name
 	limits, err := g.Functions.Lookup(name)
 	if err != nil {
 		g.fail(w, id, name, err)
@@ -142,10 +157,6 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 	if err != nil {
 		flowing.settle(w)
 		g.fail(w, id, name, err)
-		return
-	}
-	if g.Configs[name].Background {
-		g.accept(w, r, inv)
 		return
 	}
 	if flowing != nil {
@@ -184,29 +195,22 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 // invocation makes the call of a function by a request whose body has been read, or flows.
 func (g *gateway) invocation(r *http.Request, m *matched, body []byte, id string, limits weir.Limits) (weir.Invocation, error) {
 	client := g.clientOf(r)
-	event, err := newEvent(r, body, id, client, g.Headers)
+	inv := weir.Invocation{ID: id, Function: m.name, ClientContext: g.clientContext(r, client.scheme)}
+	e, err := newEvent(r, body, id, client, g.Headers)
 	if err != nil {
-		return weir.Invocation{}, err
+		return inv, err
 	}
-	event.route, event.params = m.pattern, m.params
-	if size := int64(len(event.body)); size > limits.Request {
-		return weir.Invocation{}, requestTooLarge(m.name, limits.Request)
+	if size := int64(len(e.body)); size > limits.Request {
+		return inv, requestTooLarge(m.name, limits.Request)
 	}
-	return weir.Invocation{ID: id, Function: m.name, Event: event.json(), ClientContext: g.clientContext(r, client.scheme)}, nil
-}
-
-// accept answers for a background function as soon as its call is kept.
-func (g *gateway) accept(w http.ResponseWriter, r *http.Request, inv weir.Invocation) {
-	err := error(&weir.Error{Code: weir.Unavailable, Message: inv.Function + " is a background function, and this server keeps no calls", Remedy: "deploy it to weir serve"})
-	if g.Accept != nil {
-		err = g.Accept(r.Context(), inv)
+	e.route, e.params = m.pattern, m.params
+	if inv.ClientContext != nil {
+		if info, err := identityInfo(inv.ClientContext); err == nil {
+			e.headers["x-nf-identity-info"] = []string{info}
+		}
 	}
-	if err != nil {
-		g.fail(w, inv.ID, inv.Function, err)
-		return
-	}
-	w.Header().Set("Content-Length", "0")
-	w.WriteHeader(http.StatusAccepted)
+	inv.Event = e.json()
+	return inv, nil
 }
 
 func (g *gateway) clientContext(r *http.Request, scheme string) []byte {
@@ -244,11 +248,8 @@ func (g *gateway) logThrown(id, name string, e *weir.FunctionError) {
 
 // fail answers with an error of Weir's own.
 func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
-	status := Status(weir.ErrorCode(err))
-	g.logRefusal(status, name, id, err)
-	message, remedy := messageOf(err)
-	mayRetry(w, err)
-	problem(w, status, message, remedy)
+	g.logRefusal(Status(weir.ErrorCode(err)), name, id, err)
+	Fail(w, err)
 }
 
 // refuse answers a request that is none for a function.

@@ -78,6 +78,23 @@ func (v *IdentityVerifier) clientContext(token, site string) []byte {
 	return out
 }
 
+// identityInfo gives what functions v2 are told of a verified caller by the header x-nf-identity-info: the same, in
+// another shape, as base64 of JSON.
+func identityInfo(clientContext []byte) (string, error) {
+	var c struct {
+		Identity struct {
+			URL   string `json:"url"`
+			Token string `json:"token"`
+		} `json:"identity"`
+		User json.RawMessage `json:"user"`
+	}
+	if err := json.Unmarshal(clientContext, &c); err != nil {
+		return "", err
+	}
+	info, err := json.Marshal(map[string]any{"url": c.Identity.URL, "token": c.Identity.Token, "user": c.User})
+	return base64.StdEncoding.EncodeToString(info), err
+}
+
 // claims gives what a verified token says, nil for any other.
 func (v *IdentityVerifier) claims(token string) jwt.MapClaims {
 	claims := jwt.MapClaims{}

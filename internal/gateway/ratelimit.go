@@ -110,7 +110,7 @@ func (g *gateway) admitsCall(w http.ResponseWriter, r *http.Request, name string
 	m, _ := g.find(l.rule.To, r.Method)
 	switch {
 	case l.rule.To != "" && m != nil && g.limits[m.name] == nil:
-		g.function(w, r, m)
+		g.call(w, r, m)
 	case l.rule.To != "" && g.file(w, r, l.rule.To, http.StatusOK):
 	default:
 		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))

@@ -74,7 +74,7 @@ func (g *gateway) rewrite(w http.ResponseWriter, r *http.Request, target string,
 		u.RawQuery = query
 		changed := *r
 		changed.URL = &u
-		g.function(w, &changed, m)
+		g.call(w, &changed, m)
 	case len(allowed) > 0:
 		g.wrongMethod(w, r, allowed)
 	case !g.file(w, r, path, status):

@@ -147,6 +147,18 @@ func (c *config) text(key ...string) (string, bool, error) {
 	return s, true, nil
 }
 
+func (c *config) flag(key ...string) (bool, error) {
+	v, err := c.get(key...)
+	if v == nil || err != nil {
+		return false, err
+	}
+	b, ok := v.(bool)
+	if !ok {
+		return false, c.mistyped(v, "true or false, without quotes", key...)
+	}
+	return b, nil
+}
+
 func (c *config) texts(key ...string) ([]string, error) {
 	v, err := c.get(key...)
 	if v == nil || err != nil {

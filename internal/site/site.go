@@ -45,6 +45,9 @@ type Function struct {
 	External []string // external_node_modules: packages that must not be bundled
 	Bundler  string   // node_bundler; "esbuild" if not set
 	Err      error    // not nil: it can't be served, and this says why
+
+	Background bool   // by its name or netlify.toml: callers get no answer
+	Schedule   string // of netlify.toml, see weir.FunctionConfig; "" for none
 }
 
 // Load reads the site in dir. A fault in netlify.toml is a *weir.Error with the position; a fault

@@ -160,7 +160,7 @@ netlify/functions/linked.js -> ../../lib/linked.js
 	want := []string{
 		"both netlify/functions/both/both.js",
 		"netlify/functions/gone.js: this is not a regular file; put the function's file there",
-		"netlify/functions/late-background.js: background functions aren't supported by this version yet; take -background out of its name to serve it as an ordinary function",
+		"late-background netlify/functions/late-background.js",
 		"linked lib/linked.js",
 		"named netlify/functions/named/index.js",
 		"one netlify/functions/one.js",
@@ -186,25 +186,30 @@ included_files = ["all/*"]
 external_node_modules = ["a"]
 [functions."pay-*"]
 node_bundler = "nft"
+schedule = "@daily"
+background = true
 included_files = ["pay/*"]
 [functions.pay-card]
 node_bundler = "zisi"
 external_node_modules = ["b"]
+schedule = "@hourly"
 -- app/dist/index.html --
 -- app/fns/pay-card.js --
 -- app/fns/pay-bank.js --
 -- app/fns/hello.js --
+-- app/fns/hello-background.js --
 `)
 	if s.Base != filepath.Join(s.Dir, "app") || s.Publish != filepath.Join(s.Base, "dist") {
 		t.Errorf("base %s, publish %s", s.Base, s.Publish)
 	}
 	want := []string{
-		"hello esbuild [all/*] [a]",
-		"pay-bank nft [all/* pay/*] [a]",
-		"pay-card zisi [all/* pay/*] [a b]",
+		"hello esbuild [all/*] [a] false ",
+		"hello-background esbuild [all/*] [a] true ",
+		"pay-bank nft [all/* pay/*] [a] true @daily",
+		"pay-card zisi [all/* pay/*] [a b] true @hourly",
 	}
 	for i, f := range s.Functions {
-		if got := fmt.Sprint(f.Name, " ", f.Bundler, " ", f.Included, " ", f.External); got != want[i] {
+		if got := fmt.Sprint(f.Name, " ", f.Bundler, " ", f.Included, " ", f.External, " ", f.Background, " ", f.Schedule); got != want[i] {
 			t.Errorf("got %s, want %s", got, want[i])
 		}
 	}

@@ -1,5 +1,5 @@
 // Package store says what a platform needs of the place where it keeps what it must not lose: values with
-// compare-and-set, content-addressed blobs, streams and a queue. Servers that share a store serve the same sites.
+// compare-and-set, content-addressed blobs and streams. Servers that share a store serve the same sites.
 // It must not know what is kept; what keeps it are the packages below.
 package store
 
@@ -15,16 +15,16 @@ import (
 
 // Store is one place. Its methods are safe for concurrent use, as are those of all that it gives. What a call has
 // acknowledged survives the death of the process. Errors are *weir.Error: Unavailable if the store can't be
-// reached, and what each method names.
+// reached, Invalid for a name, key, subject or filter that is none, and what each method names.
 type Store interface {
 	// KV gives the values of one bucket, which is made if need be. A bucket's name has letters and digits only.
 	KV(ctx context.Context, bucket string) (KV, error)
 	// Blobs gives the blobs.
 	Blobs() Blobs
-	// Stream gives a stream by its name (letters and digits), which is made if need be, with these bounds.
+	// Stream gives a stream by its name (letters and digits), which is made if need be. Its bounds are those that it was
+	// asked for last with, by a process that did so for the first time.
 	Stream(ctx context.Context, name string, bounds Bounds) (Stream, error)
-	// Queue gives a queue by its name (letters and digits), which is made if need be.
-	Queue(ctx context.Context, name string) (Queue, error)
+	// Close ends all calls that are under way, with an error.
 	Close()
 }
 
@@ -39,8 +39,8 @@ type Entry struct {
 	Time     time.Time // when it was written
 }
 
-// KV holds values by keys. A key consists of tokens of letters, digits, "-" and "_", joined by dots; Token makes one
-// of any text. A value has at most MaxValue bytes.
+// KV holds values by keys. A key consists of tokens of letters, digits, "-" and "_", joined by dots, and has at most
+// MaxKey bytes; Token makes a token of any text. A value has at most MaxValue bytes; more is a weir.TooLarge.
 type KV interface {
 	// Get gives the value of a key. Errors: weir.NotFound.
 	Get(ctx context.Context, key string) (Entry, error)
@@ -53,18 +53,23 @@ type KV interface {
 	// Delete removes a value if it has this revision; 0: whatever it has. It is no error if there is none. Errors:
 	// ErrConflict.
 	Delete(ctx context.Context, key string, revision uint64) error
-	// List gives the values below a prefix of whole tokens ("" for all), sorted by key.
+	// List gives the values below a prefix of whole tokens ("" for all; "a" for "a.b", not for "a"), sorted by key.
 	List(ctx context.Context, prefix string) ([]Entry, error)
 	// Keys is List without the values.
 	Keys(ctx context.Context, prefix string) ([]string, error)
-	// Watch gives to each what is there below a prefix, in any order, then one Change with Current set, and then every
-	// change, in order, until ctx ends or each gives an error. A connection that was lost meanwhile loses no change, but
-	// may give one twice or leave out all but the last of a key.
+	// Watch gives to each what is there below a prefix, in any order, then one Change with Current set, and then what
+	// changes, in order, until ctx ends or each gives an error. Of changes of one key that follow each other quickly it may
+	// give the last only. A connection that was lost meanwhile loses no other, but may give one twice. If it was lost for so long that a deletion may have been
+	// forgotten, the error is a weir.Unavailable: watch again, and forget what is not there any more.
 	Watch(ctx context.Context, prefix string, each func(Change) error) error
 }
 
-// MaxValue bounds a value, in bytes.
-const MaxValue = 512 << 10
+// Bounds, in bytes.
+const (
+	MaxKey     = 1000      // of a key or subject
+	MaxValue   = 512 << 10 // of a value
+	MaxMessage = 512 << 10 // of a message
+)
 
 // Change is one change of a value.
 type Change struct {
@@ -91,10 +96,13 @@ type Blobs interface {
 	Open(ctx context.Context, sha256 string) (io.ReadCloser, Blob, error)
 	// Stat tells whether there is one. Errors: weir.NotFound.
 	Stat(ctx context.Context, sha256 string) (Blob, error)
-	// Delete removes one; it is no error if there is none.
-	Delete(ctx context.Context, sha256 string) error
+	// Delete removes one that was seen like this; it is no error if there is none. If it was put again since, by its
+	// Time, it stays, and the error is ErrConflict: so nobody removes what somebody else has just come to rely on.
+	Delete(ctx context.Context, seen Blob) error
 	// List gives all to each, until one of them gives an error.
 	List(ctx context.Context, each func(Blob) error) error
+	// Tidy removes what is left of writes that never came to their end and had their last byte before a time.
+	Tidy(ctx context.Context, before time.Time) error
 }
 
 // Bounds say what a stream may take; what is over is removed, the oldest first. Zero: no bound.
@@ -112,10 +120,11 @@ type Message struct {
 	Data    []byte
 }
 
-// Stream is messages in order. A subject is like a key of KV; a filter is one in which "*" stands for any one token,
-// and ">" at the end for one or more; "" is all.
+// Stream is messages in order, of at most MaxMessage bytes each. A subject is like a key of KV; a filter is one in
+// which "*" stands for any one token, and ">" at the end for one or more; "" is all.
 type Stream interface {
-	// Append adds a message. An id, unless "", that came within the last two minutes is not added again.
+	// Append adds a message. One with an id (not "") that came within the last two minutes is not added again: seq is then
+	// that of the first. Errors: weir.TooLarge.
 	Append(ctx context.Context, subject, id string, data []byte) (seq uint64, err error)
 	// Read gives messages from a sequence number on, in order, at most limit of them.
 	Read(ctx context.Context, filter string, from uint64, limit int) ([]Message, error)
@@ -124,30 +133,4 @@ type Stream interface {
 	// Follow gives every message from a sequence number on (0: only those to come), until ctx ends or each gives an
 	// error.
 	Follow(ctx context.Context, filter string, from uint64, each func(Message) error) error
-}
-
-// Queue hands each task to one server at a time, until somebody is done with it.
-type Queue interface {
-	// Add adds a task. One with the same id (not "") that was added within the last two minutes is not added again.
-	Add(ctx context.Context, id string, data []byte) error
-	// Take waits for a task until ctx ends. A task whose taker does not say for Patience that it still works on it is
-	// given to another.
-	Take(ctx context.Context) (Task, error)
-	// Len gives how many tasks there are, taken ones included.
-	Len(ctx context.Context) (int, error)
-}
-
-// Patience is how long a taken task may be silent.
-const Patience = 30 * time.Second
-
-// Task is a taken task. Exactly one of Done and Later should be called.
-type Task interface {
-	Data() []byte
-	Taken() int // how often it was taken, this time included
-	// Working says that it is still being worked on.
-	Working(ctx context.Context) error
-	// Done removes it.
-	Done(ctx context.Context) error
-	// Later gives it back, to be taken again after a while.
-	Later(ctx context.Context, after time.Duration) error
 }

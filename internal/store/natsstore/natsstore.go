@@ -1,0 +1,208 @@
+package natsstore
+
+// Opening: the embedded server, or the connection to another.
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weir-run/weir/internal/store"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+const (
+	startTime = time.Minute      // for the embedded server to read what it holds
+	timeout   = 10 * time.Second // of calls whose context has none
+)
+
+// Options say where the store is. Exactly one of Dir and URL is set.
+type Options struct {
+	Dir      string // of the embedded server; made if need be, for its owner only
+	URL      string // of another server or cluster: nats://host:port, several with commas; tls:// for TLS
+	Creds    string // file with the credentials for URL, "" for none
+	Replicas int    // copies that a cluster keeps; 0: 1
+	Sync     bool   // what is acknowledged survives a power cut, too: every write waits for the disk
+	Logger   *slog.Logger
+
+	remembered time.Duration // tests set it; 0: remembered
+}
+
+// Store is a store.Store.
+type Store struct {
+	o      Options
+	server *server.Server // nil: elsewhere
+	lock   *os.File       // on Dir
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	blobs  *blobs
+
+	mu   sync.Mutex
+	made map[string]any // buckets and streams, by kind and name
+
+	closed  chan struct{}
+	closing sync.Once
+
+	watches sync.Mutex
+	lost    time.Time     // when the connection was, last
+	missing chan struct{} // closed when watches may have missed a change
+}
+
+// Open opens a store. Errors are *weir.Error: Invalid if the folder can't be used or another process uses it,
+// Unavailable if the server can't be reached.
+func Open(ctx context.Context, o Options) (_ *Store, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Replicas, o.remembered = max(1, o.Replicas), cmp.Or(o.remembered, remembered)
+	s := &Store{o: o, made: map[string]any{}, closed: make(chan struct{}), missing: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	connect := []nats.Option{nats.Name("weir"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.DisconnectErrHandler(s.disconnected), nats.ReconnectHandler(s.reconnected)}
+	if o.URL == "" {
+		if err := s.embed(); err != nil {
+			return nil, err
+		}
+		connect = append(connect, nats.InProcessServer(s.server))
+	} else if o.Creds != "" {
+		connect = append(connect, nats.UserCredentials(o.Creds))
+	}
+	if s.conn, err = nats.Connect(o.URL, connect...); err != nil {
+		return nil, unreachable(err)
+	}
+	if s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncTimeout(timeout), jetstream.WithDefaultTimeout(timeout)); err != nil {
+		return nil, unreachable(err)
+	}
+	if s.blobs, err = s.openBlobs(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// embed starts the server in this process. It listens nowhere.
+func (s *Store) embed() error {
+	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
+		return &weir.Error{Code: weir.Invalid, Message: "the store can't be kept in " + s.o.Dir, Err: err, Remedy: "name a folder that this user may write to"}
+	}
+	lock, err := os.OpenFile(filepath.Join(s.o.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return &weir.Error{Code: weir.Invalid, Message: "the store in " + s.o.Dir + " can't be locked", Err: err}
+	}
+	s.lock = lock
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return &weir.Error{Code: weir.Invalid, Message: "another process uses the store in " + s.o.Dir, Remedy: "stop it, or name another state directory"}
+	}
+	srv, err := server.NewServer(&server.Options{
+		ServerName: "weir", DontListen: true, NoSigs: true, JetStream: true, StoreDir: s.o.Dir,
+		SyncAlways: s.o.Sync, DisableJetStreamBanner: true, MaxPayload: 1 << 20,
+	})
+	if err != nil {
+		return &weir.Error{Code: weir.Invalid, Message: "the store in " + s.o.Dir + " can't be opened", Err: err}
+	}
+	srv.SetLoggerV2(logger{s.o.Logger}, false, false, false)
+	s.server = srv
+	srv.Start()
+	if !srv.ReadyForConnections(startTime) || !srv.JetStreamEnabled() {
+		return &weir.Error{Code: weir.Invalid, Message: "the store in " + s.o.Dir + " can't be read", Remedy: "see the log; is the disk full?"}
+	}
+	return nil
+}
+
+// direct tells whether any server that has a stream may be asked for its messages: one of several may not have
+// heard yet of what was written.
+func (s *Store) direct() bool { return s.o.Replicas == 1 }
+
+// missed gives what is closed when a deletion may have been forgotten before those who watch heard of it.
+func (s *Store) missed() <-chan struct{} {
+	s.watches.Lock()
+	defer s.watches.Unlock()
+	return s.missing
+}
+
+func (s *Store) disconnected(*nats.Conn, error) {
+	s.watches.Lock()
+	defer s.watches.Unlock()
+	s.lost = time.Now()
+}
+
+func (s *Store) reconnected(*nats.Conn) {
+	s.watches.Lock()
+	defer s.watches.Unlock()
+	if time.Since(s.lost) > s.o.remembered/2 {
+		close(s.missing)
+		s.missing = make(chan struct{})
+	}
+}
+
+// Close is store.Store's. It ends the embedded server, too.
+func (s *Store) Close() { s.closing.Do(s.close) }
+
+func (s *Store) close() {
+	close(s.closed)
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	if s.server != nil {
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
+	}
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
+
+// Blobs is store.Store's.
+func (s *Store) Blobs() store.Blobs { return s.blobs }
+
+// once gives what was made under a kind and name, and makes it at the first time.
+func once[T any](s *Store, kind, name string, make func() (T, error)) (T, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have, ok := s.made[kind+name]; ok {
+		return have.(T), nil
+	}
+	var none T
+	if err := checkName(kind+"'s name", name); err != nil {
+		return none, err
+	}
+	v, err := make()
+	if err != nil {
+		return none, unreachable(err)
+	}
+	s.made[kind+name] = v
+	return v, nil
+}
+
+// unreachable wraps what NATS says, unless it is the caller's own doing.
+func unreachable(err error) error {
+	var own *weir.Error
+	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &weir.Error{Code: weir.Unavailable, Message: "the store can't be reached", Err: err, Remedy: "try again; if it stays so, see the server's log"}
+}
+
+// logger gives what the embedded server has to say to slog.
+type logger struct{ to *slog.Logger }
+
+func (l logger) Noticef(f string, a ...any) { l.to.Debug("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Warnf(f string, a ...any)   { l.to.Warn("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Errorf(f string, a ...any)  { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Fatalf(f string, a ...any)  { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Debugf(string, ...any)      {}
+func (l logger) Tracef(string, ...any)      {}

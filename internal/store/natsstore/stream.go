@@ -1,0 +1,133 @@
+package natsstore
+
+// Streams: one of NATS for each of ours.
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weir-run/weir/internal/store"
+)
+
+// dedupe is how long an id is remembered.
+const dedupe = 2 * time.Minute
+
+type stream struct {
+	s      *Store
+	prefix string // of subjects
+	at     jetstream.Stream
+}
+
+// Stream is store.Store's.
+func (s *Store) Stream(ctx context.Context, name string, bounds store.Bounds) (store.Stream, error) {
+	return once(s, "stream", name, func() (store.Stream, error) {
+		remember := dedupe
+		if bounds.Age > 0 { // NATS refuses to remember ids for longer than messages
+			remember = min(dedupe, bounds.Age)
+		}
+		at, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: streamPrefix + name, Subjects: []string{subjectPrefix + name + ".>"},
+			Storage: jetstream.FileStorage, Replicas: s.o.Replicas, AllowDirect: s.direct(), Duplicates: remember,
+			MaxAge: bounds.Age, MaxBytes: orNone(bounds.Bytes), MaxMsgsPerSubject: orNone(bounds.PerSubject), Discard: jetstream.DiscardOld})
+		return &stream{s, subjectPrefix + name + ".", at}, err
+	})
+}
+
+// orNone gives a bound as NATS has it.
+func orNone(n int64) int64 {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func (s *stream) Append(ctx context.Context, subject, id string, data []byte) (uint64, error) {
+	if err := cmp.Or(check(validKey, "subject", subject, "letters, digits, - and _, in parts joined by dots"), checkSize("the message", data, store.MaxMessage)); err != nil {
+		return 0, err
+	}
+	var opts []jetstream.PublishOpt
+	if id != "" {
+		opts = append(opts, jetstream.WithMsgID(id))
+	}
+	ack, err := s.s.js.Publish(ctx, s.prefix+subject, data, opts...)
+	if err != nil {
+		return 0, unreachable(err)
+	}
+	return ack.Sequence, nil
+}
+
+func (s *stream) filter(f string) string {
+	if f == "" {
+		f = ">"
+	}
+	return s.prefix + f
+}
+
+func (s *stream) message(seq uint64, subject string, at time.Time, data []byte) store.Message {
+	return store.Message{Seq: seq, Subject: strings.TrimPrefix(subject, s.prefix), Time: at, Data: data}
+}
+
+func (s *stream) Read(ctx context.Context, filter string, from uint64, limit int) ([]store.Message, error) {
+	if err := checkFilter(filter); err != nil {
+		return nil, err
+	}
+	var out []store.Message
+	for next := max(1, from); len(out) < limit; {
+		m, err := s.at.GetMsg(ctx, next, jetstream.WithGetMsgSubject(s.filter(filter)))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, unreachable(err)
+		}
+		out = append(out, s.message(m.Sequence, m.Subject, m.Time, m.Data))
+		next = m.Sequence + 1
+	}
+	return out, nil
+}
+
+// Last looks at more and more of the stream's end, until there are enough that fit.
+func (s *stream) Last(ctx context.Context, filter string, n int) ([]store.Message, error) {
+	if err := checkFilter(filter); err != nil {
+		return nil, err
+	}
+	info, err := s.at.Info(ctx)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	first, last := info.State.FirstSeq, info.State.LastSeq
+	for span := uint64(n); ; span = 8*span + 64 {
+		from := first
+		if last >= span {
+			from = max(first, last-span+1)
+		}
+		all, err := s.Read(ctx, filter, from, int(span))
+		if err != nil {
+			return nil, err
+		}
+		if len(all) >= n || from == first {
+			return all[max(0, len(all)-n):], nil
+		}
+	}
+}
+
+func (s *stream) Follow(ctx context.Context, filter string, from uint64, each func(store.Message) error) error {
+	if err := checkFilter(filter); err != nil {
+		return err
+	}
+	if from == 0 { // a number, so that nothing is lost with the connection before the first message comes
+		info, err := s.at.Info(ctx)
+		if err != nil {
+			return unreachable(err)
+		}
+		from = info.State.LastSeq + 1
+	}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{s.filter(filter)}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from}
+	return s.s.follow(ctx, s.at, cfg, nil, func(uint64) error { return nil }, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		return each(s.message(meta.Sequence.Stream, m.Subject(), meta.Timestamp, m.Data()))
+	})
+}
