@@ -23,10 +23,10 @@ type serveFlags struct {
 	stateDir, listen, apiListen, redirect, sites string
 	certs, keys, apiCerts, apiKeys               []string
 	insecure, sync                               bool
-	nats, creds, ceiling, envKey                 string
+	nats, creds, ceiling, envKey, country        string
 	replicas                                     int
 	cache                                        size
-	proxies                                      []string
+	proxies, apiHosts                            []string
 }
 
 func newServe(s *streams) *cobra.Command {
@@ -62,6 +62,7 @@ func (f *serveFlags) register(c *cobra.Command) {
 	fl.StringVar(&f.stateDir, "state-dir", "", "`DIR` of all that is kept (default: /var/lib/weir for root, else below the user's state directory)")
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`ADDR:PORT` for sites")
 	fl.StringVar(&f.apiListen, "api-listen", "127.0.0.1:8081", "`ADDR:PORT` for the API")
+	fl.StringArrayVar(&f.apiHosts, "api-host", nil, "`NAME` by which the API may be called, besides localhost and addresses; may be repeated")
 	fl.BoolVar(&f.insecure, "api-insecure", false, "let the API listen without TLS on an address that others can reach")
 	fl.StringArrayVar(&f.certs, "cert", nil, "PEM `FILE` with a certificate for sites; may be repeated, each with its --key")
 	fl.StringArrayVar(&f.keys, "key", nil, "PEM `FILE` with its key")
@@ -77,6 +78,7 @@ func (f *serveFlags) register(c *cobra.Command) {
 	fl.StringVar(&f.envKey, "env-key", "", "`FILE` with the age key that seals variables (default: env.key in the state directory, made if need be)")
 	fl.Var(&f.cache, "cache-size", "`SIZE` of copies of deployed files on this machine (default: 4GB)")
 	fl.Lookup("cache-size").DefValue = ""
+	fl.StringVar(&f.country, "country-header", "", "`NAME` of the header in which these proxies say where a client is, as two letters")
 	fl.StringArrayVar(&f.proxies, "trusted-proxy", nil, "`ADDR/BITS` of proxies in front, whose X-Forwarded-For is believed; may be repeated")
 }
 
@@ -117,8 +119,8 @@ func runServe(ctx context.Context, s *streams, site *siteFlags, f *serveFlags) e
 
 // options gives what these flags say.
 func (f *serveFlags) options(logger *slog.Logger) (o server.ServeOptions, err error) {
-	o = server.ServeOptions{StateDir: f.stateDir, Listen: f.listen, APIListen: f.apiListen, InsecureAPI: f.insecure, RedirectListen: f.redirect, Sites: f.sites,
-		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), Logger: logger}
+	o = server.ServeOptions{StateDir: f.stateDir, Listen: f.listen, APIListen: f.apiListen, APIHosts: f.apiHosts, InsecureAPI: f.insecure, RedirectListen: f.redirect, Sites: f.sites,
+		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), CountryHeader: f.country, Logger: logger}
 	o.NATS.URL, o.NATS.Creds, o.NATS.Replicas, o.NATS.Sync = f.nats, f.creds, f.replicas, f.sync
 	if o.StateDir, err = serverStateDir(f.stateDir); err != nil {
 		return o, err

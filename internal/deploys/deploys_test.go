@@ -85,7 +85,7 @@ func TestAsyncDeclaration(t *testing.T) {
 	files := folder{"functions/f": "f"}
 	declaration := files.declaration()
 	declaration.Async = true
-	for i := range maxFiles - 1 {
+	for i := range 3000 {
 		declaration.Files[fmt.Sprintf("dir%d/file-%d.html", i%100, i)] = sha1of(fmt.Sprint(i % 1000))
 	}
 	d, err := s.Begin(t.Context(), dev, site.ID, BeginOptions{})

@@ -47,13 +47,7 @@ func (g *gateway) backgroundInvocation(w http.ResponseWriter, r *http.Request, m
 	if err != nil {
 		return inv, err
 	}
-	event, err := newEvent(r, body, id, g.Headers)
-	if err != nil {
-		return inv, err
-	}
-	event.route, event.params = m.pattern, m.params
-	inv.Event = event.json()
-	return inv, nil
+	return g.invocation(r, m, body, id, limits)
 }
 
 func backgroundTooLarge(name string, limit int64) error {
@@ -119,7 +113,7 @@ func (g *gateway) scheduledEvent(r *http.Request, schedule, id string) (event js
 	if err != nil {
 		return nil, "", &weir.Error{Code: weir.Broken, Message: fmt.Sprintf("%.80q is no schedule", schedule), Err: err}
 	}
-	e, err := newEvent(r, nil, id, g.Headers)
+	e, err := newEvent(r, nil, id, g.clientOf(r), g.Headers)
 	if err != nil {
 		return nil, "", err
 	}

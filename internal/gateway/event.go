@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"maps"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,7 +35,7 @@ var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy
 const netlifyEvent = "x-netlify-event"
 
 // newEvent makes the event of a request whose body has been read. The error is a weir.Invalid.
-func newEvent(r *http.Request, body []byte, id string, more map[string]string) (*event, error) {
+func newEvent(r *http.Request, body []byte, id string, c client, more map[string]string) (*event, error) {
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
@@ -45,11 +44,11 @@ func newEvent(r *http.Request, body []byte, id string, more map[string]string) (
 		path:     r.URL.EscapedPath(),
 		rawQuery: r.URL.RawQuery,
 		method:   r.Method,
-		headers:  headersOf(r, id, more),
+		headers:  headersOf(r, id, c, more),
 		query:    query,
 		hasBody:  len(body) > 0,
 	}
-	e.rawURL = "http://" + r.Host + e.path
+	e.rawURL = c.scheme + "://" + r.Host + e.path
 	if e.rawQuery != "" {
 		e.rawURL += "?" + e.rawQuery
 	}
@@ -64,7 +63,7 @@ func newEvent(r *http.Request, body []byte, id string, more map[string]string) (
 
 // headersOf gives the request's headers in lower case, with those that Netlify adds and without
 // those that only Netlify may set.
-func headersOf(r *http.Request, id string, more map[string]string) map[string][]string {
+func headersOf(r *http.Request, id string, c client, more map[string]string) map[string][]string {
 	drop := hopByHop
 	for _, v := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
@@ -85,18 +84,14 @@ func headersOf(r *http.Request, id string, more map[string]string) map[string][]
 		}
 		out[name] = values
 	}
-	ip, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		ip = r.RemoteAddr
-	}
 	for name, value := range more {
 		set(name, value)
 	}
 	set("host", r.Host)
-	set("client-ip", ip)
-	out["x-forwarded-for"] = append(slices.Clone(out["x-forwarded-for"]), ip)
-	set("x-forwarded-proto", "http")
-	set("x-nf-client-connection-ip", ip)
+	set("client-ip", c.addr)
+	out["x-forwarded-for"] = append(slices.Clone(out["x-forwarded-for"]), c.peer)
+	set("x-forwarded-proto", c.scheme)
+	set("x-nf-client-connection-ip", c.addr)
 	set("x-nf-request-id", id)
 	return out
 }

@@ -7,13 +7,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -33,7 +36,8 @@ type Invoker interface {
 
 // Options says what a gateway serves.
 type Options struct {
-	Publish   string // folder of static files; "": none
+	Files     Files          // static files; nil: none
+	Rules     *routing.Rules // redirects, rewrites, proxies and headers; nil: none
 	Functions Invoker
 	// Accept takes what background functions are called with; nil: they can't be called.
 	Accept Accepter
@@ -44,20 +48,39 @@ type Options struct {
 	Headers      map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
 	Verifier     *IdentityVerifier              // nil: no token of a caller counts
 	Logger       *slog.Logger
+	// Lambda serves the AWS Lambda Invoke API: whoever reaches the gateway can call any function with any event.
+	Lambda bool
+	// Proxy carries requests that rules send to other servers: it decides which addresses may be reached, and follows
+	// no redirects. Nil: such rules are answered by 502.
+	Proxy http.RoundTripper
+	// TrustedProxies stand in front of this server, and what they say of a client counts: X-Forwarded-For,
+	// X-Forwarded-Proto, and where it is in CountryHeader ("": none).
+	TrustedProxies []netip.Prefix
+	CountryHeader  string
+	Compressed     *Compressed // nil: this gateway keeps its own
 
 	patience time.Duration // with slow clients; 0: the constant of that name
+	clock    func() time.Time
 }
 
 type gateway struct {
 	Options
-	static static
-	routes *routes
+	routes   *routes
+	limits   limiters
+	proxyLog *log.Logger
 }
 
 // New makes the handler of a site.
 func New(o Options) http.Handler {
 	o.patience = cmp.Or(o.patience, patience)
-	return &gateway{Options: o, static: static{o.Publish}, routes: newRoutes(o.Configs)}
+	if o.clock == nil {
+		o.clock = time.Now
+	}
+	if o.Compressed == nil {
+		o.Compressed = NewCompressed(compressedBytes)
+	}
+	return &gateway{Options: o, routes: newRoutes(o.Configs), limits: newLimiters(o.Configs),
+		proxyLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug)}
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -70,33 +93,40 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case strings.HasPrefix(r.URL.Path, lambdaPath), strings.HasPrefix(r.URL.Path, lambdaStreamPath):
+	case g.Lambda && (strings.HasPrefix(r.URL.Path, lambdaPath) || strings.HasPrefix(r.URL.Path, lambdaStreamPath)):
 		g.lambda(w, r)
-	default:
+	case g.admits(w, r):
 		g.site(w, r)
 	}
 }
 
-// site serves functions and static files.
+// site serves functions, and what the site's rules say of all else.
 func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
-	m, allowed := g.find(r)
+	m, allowed := g.find(r.URL.EscapedPath(), r.Method)
 	switch {
-	case m != nil && m.preferStatic && g.static.serves(w, r):
+	case m != nil && m.preferStatic && g.file(w, r, r.URL.EscapedPath(), http.StatusOK):
 	case m != nil:
 		g.call(w, r, m)
 	case len(allowed) > 0:
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		g.refuse(w, http.StatusMethodNotAllowed, "", "no function has the method "+printable(r.Method)+" at "+printable(r.URL.Path), "")
+		g.wrongMethod(w, r, allowed)
 	case strings.HasPrefix(r.URL.Path, functionsPath):
 		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, functionsPath), "/")
 		g.refuse(w, http.StatusNotFound, name, "the function "+printable(name)+" has no default URL", "call it by the path that its config names")
 	default:
-		g.static.ServeHTTP(w, r)
+		g.page(w, r)
 	}
+}
+
+func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request, allowed []string) {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	g.refuse(w, http.StatusMethodNotAllowed, "", "no function has the method "+printable(r.Method)+" at "+printable(r.URL.Path), "")
 }
 
 // call gives a request to a function, by its kind.
 func (g *gateway) call(w http.ResponseWriter, r *http.Request, m *matched) {
+	if !g.admitsCall(w, r, m.name) {
+		return
+	}
 	id := ulid.Make().String()
 	w.Header()["X-Nf-Request-Id"] = []string{id} // canonical already
 	switch c := g.Configs[m.name]; {
@@ -123,17 +153,12 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched, i
 		return
 	}
 	defer flowing.close()
-	event, err := newEvent(r, whole, id, g.Headers)
+	inv, err := g.invocation(r, m, whole, id, limits)
 	if err != nil {
 		flowing.settle(w)
 		g.fail(w, id, name, err)
 		return
 	}
-	if size := int64(len(event.body)); size > limits.Request {
-		g.fail(w, id, name, requestTooLarge(name, limits.Request))
-		return
-	}
-	inv := g.invocation(r, m, id, event)
 	if flowing != nil {
 		inv.Body = flowing
 	}
@@ -167,9 +192,17 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched, i
 	}
 }
 
-// invocation completes an event, and makes its invocation.
-func (g *gateway) invocation(r *http.Request, m *matched, id string, e *event) weir.Invocation {
-	inv := weir.Invocation{ID: id, Function: m.name, ClientContext: g.clientContext(r)}
+// invocation makes the call of a function by a request whose body has been read, or flows.
+func (g *gateway) invocation(r *http.Request, m *matched, body []byte, id string, limits weir.Limits) (weir.Invocation, error) {
+	client := g.clientOf(r)
+	inv := weir.Invocation{ID: id, Function: m.name, ClientContext: g.clientContext(r, client.scheme)}
+	e, err := newEvent(r, body, id, client, g.Headers)
+	if err != nil {
+		return inv, err
+	}
+	if size := int64(len(e.body)); size > limits.Request {
+		return inv, requestTooLarge(m.name, limits.Request)
+	}
 	e.route, e.params = m.pattern, m.params
 	if inv.ClientContext != nil {
 		if info, err := identityInfo(inv.ClientContext); err == nil {
@@ -177,18 +210,24 @@ func (g *gateway) invocation(r *http.Request, m *matched, id string, e *event) w
 		}
 	}
 	inv.Event = e.json()
-	return inv
+	return inv, nil
 }
 
-func (g *gateway) clientContext(r *http.Request) []byte {
-	if g.Verifier == nil {
+func (g *gateway) clientContext(r *http.Request, scheme string) []byte {
+	token := bearer(r)
+	if g.Verifier == nil || token == "" {
 		return nil
 	}
+	return g.Verifier.clientContext(token, scheme+"://"+r.Host)
+}
+
+// bearer gives the token of a request, "" if there is none.
+func bearer(r *http.Request) string {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return nil
+		return ""
 	}
-	return g.Verifier.clientContext(token, "http://"+r.Host)
+	return token
 }
 
 // thrown answers with the error that the handler threw: its type and message, as Netlify does. The

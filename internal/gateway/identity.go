@@ -61,10 +61,8 @@ func NewIdentityVerifier(key []byte) (*IdentityVerifier, error) {
 
 // clientContext gives what Netlify gives for a verified token, nil for any other.
 func (v *IdentityVerifier) clientContext(token, site string) []byte {
-	claims := jwt.MapClaims{}
-	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return v.key, nil },
-		jwt.WithValidMethods([]string{v.method}), jwt.WithExpirationRequired())
-	if err != nil {
+	claims := v.claims(token)
+	if claims == nil {
 		return nil
 	}
 	identity := map[string]any{"url": site + "/.netlify/identity", "token": token}
@@ -95,4 +93,42 @@ func identityInfo(clientContext []byte) (string, error) {
 	}
 	info, err := json.Marshal(map[string]any{"url": c.Identity.URL, "token": c.Identity.Token, "user": c.User})
 	return base64.StdEncoding.EncodeToString(info), err
+}
+
+// claims gives what a verified token says, nil for any other.
+func (v *IdentityVerifier) claims(token string) jwt.MapClaims {
+	claims := jwt.MapClaims{}
+	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return v.key, nil },
+		jwt.WithValidMethods([]string{v.method}), jwt.WithExpirationRequired())
+	if err != nil {
+		return nil
+	}
+	return claims
+}
+
+// roles gives the roles that the first verified token of several says, as Netlify Identity writes them:
+// app_metadata.authorization.roles, or app_metadata.roles. A nil verifier verifies none.
+func (v *IdentityVerifier) roles(tokens ...string) []string {
+	if v == nil {
+		return nil
+	}
+	for _, token := range tokens {
+		claims := v.claims(token)
+		if claims == nil {
+			continue
+		}
+		metadata, _ := claims["app_metadata"].(map[string]any)
+		list, ok := metadata["roles"].([]any)
+		if authorization, _ := metadata["authorization"].(map[string]any); !ok {
+			list, _ = authorization["roles"].([]any)
+		}
+		var roles []string
+		for _, r := range list {
+			if role, ok := r.(string); ok {
+				roles = append(roles, role)
+			}
+		}
+		return roles
+	}
+	return nil
 }

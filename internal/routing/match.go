@@ -189,7 +189,11 @@ func (r *redirect) action(q *Request, to string) Action {
 	if r.kind != Redirect {
 		a.Target, _, _ = strings.Cut(to, "#")
 	}
-	if q.Query != "" && !r.target.query {
+	switch {
+	case q.Query == "":
+	case r.target.query && r.kind == Rewrite:
+		a.Target += "&" + asciiURL(q.Query)
+	case !r.target.query:
 		front, fragment, ok := strings.Cut(a.Target, "#")
 		a.Target = strings.TrimSuffix(front, "?") + "?" + asciiURL(q.Query)
 		if ok {

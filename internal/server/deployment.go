@@ -12,10 +12,12 @@ import (
 	"slices"
 
 	"github.com/weir-run/weir/internal/build"
+	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/invoke"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/site"
@@ -32,6 +34,7 @@ type deployment struct {
 // madeOf is all that a deployment comes from: equal ones serve the same.
 type madeOf struct {
 	artifact, publish string
+	rules             *routing.Rules
 	env               map[string]string
 	policies          map[string]*policy.Policy
 	nodes             map[string]runtime.Node
@@ -102,6 +105,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 		return nil, err
 	}
 	dep.made = whatMade(b.artifact, engines, nodes, b.env)
+	dep.made.rules = b.site.Rules
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()
 		return nil, nil
@@ -244,3 +248,11 @@ func (dep *deployment) configs() map[string]weir.FunctionConfig {
 
 // names gives the functions' names in order.
 func (dep *deployment) names() []string { return slices.Sorted(maps.Keys(dep.backends)) }
+
+// files gives the files of a publish folder, nil if there is none.
+func files(publish string) gateway.Files {
+	if publish == "" {
+		return nil
+	}
+	return gateway.Folder(publish)
+}

@@ -60,6 +60,7 @@ type DevOptions struct {
 type Dev struct {
 	*machine
 	opts       DevOptions
+	proxy      http.RoundTripper // for rules of the site that lead elsewhere
 	trials     *trials
 	recorder   *record.Redactor
 	violations *violations
@@ -91,6 +92,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		d.listener.Close()
 		return nil, err
 	}
+	d.proxy = d.egress.Transport(true)
 	if d.trials, err = newTrials(d); err != nil {
 		return nil, err
 	}
@@ -149,7 +151,10 @@ func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	h := gateway.New(gateway.Options{
-		Publish:      dep.artifact.Publish,
+		Files:        files(dep.artifact.Publish),
+		Rules:        dep.made.rules,
+		Lambda:       true,
+		Proxy:        d.proxy,
 		Functions:    d.dispatcher,
 		Accept:       d.background.accept,
 		TrySchedules: true,

@@ -18,8 +18,8 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// again is how long after a fault the records are watched anew.
-const again = time.Second
+// watchAgain is how long after a fault what is watched is watched anew.
+const watchAgain = time.Second
 
 // hosts knows the sites. It is safe for concurrent use.
 type hosts struct {
@@ -68,7 +68,7 @@ func (h *hosts) watch(ctx context.Context, sites store.KV, ready func()) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(again):
+		case <-time.After(watchAgain):
 		}
 	}
 }

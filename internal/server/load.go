@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"github.com/weir-run/weir/internal/build"
+	"github.com/weir-run/weir/internal/environ"
 	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/invoke"
@@ -58,7 +59,10 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
-	env := map[string]string{}
+	env, err := s.variables.Resolve(ctx, environ.Query{Site: d.Site, Deploy: d.ID, Context: d.Context, Branch: d.Alias, Scope: "functions", Secrets: !heldBack(d)})
+	if err != nil {
+		return nil, err
+	}
 	dispatcher, recorder, err := s.start(ctx, of, d, artifact, engines, env)
 	if err != nil {
 		return nil, err
@@ -164,12 +168,18 @@ func (s *Server) handler(of weir.Site, d weir.Deploy, m weir.Manifest, functions
 		configs[name] = f.Config
 	}
 	return gateway.New(gateway.Options{
-		Functions: functions,
-		Configs:   configs,
-		AllowHost: func(string) bool { return true }, // it was found by its host
-		Headers:   s.headers(of, d),
-		Verifier:  s.o.Verifier,
-		Logger:    s.o.Logger.With("site", of.Name, "deploy", d.ID),
+		Files:          deployed{m.Files, s.cache},
+		Rules:          rules,
+		Functions:      functions,
+		Configs:        configs,
+		AllowHost:      func(string) bool { return true }, // it was found by its host
+		Headers:        s.headers(of, d),
+		Verifier:       s.o.Verifier,
+		Logger:         s.o.Logger.With("site", of.Name, "deploy", d.ID),
+		Proxy:          s.proxy,
+		TrustedProxies: s.o.TrustedProxies,
+		CountryHeader:  s.o.CountryHeader,
+		Compressed:     s.compressed,
 	})
 }
 

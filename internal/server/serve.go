@@ -18,6 +18,7 @@ import (
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/egress"
+	"github.com/weir-run/weir/internal/environ"
 	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/policy/tomlpolicy"
 	"github.com/weir-run/weir/internal/record"
@@ -35,6 +36,7 @@ type ServeOptions struct {
 	// or InsecureAPI.
 	APIListen       string
 	InsecureAPI     bool
+	APIHosts        []string      // names by which the API may be called besides localhost and addresses
 	Certificates    []Certificate // for sites; none: HTTP
 	APICertificates []Certificate
 	RedirectListen  string              // address and port at which HTTP is redirected to the sites' HTTPS; "": none
@@ -43,7 +45,8 @@ type ServeOptions struct {
 	Ceiling         *tomlpolicy.Ceiling // nil: policy.DefaultCeiling
 	EnvKeyFile      string              // "": one in StateDir, made if need be
 	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
-	TrustedProxies  []netip.Prefix      // whose X-Forwarded-For is believed
+	TrustedProxies  []netip.Prefix      // see gateway.Options, as for CountryHeader
+	CountryHeader   string
 	Verifier        *gateway.IdentityVerifier
 
 	NodePath   string
@@ -59,6 +62,9 @@ type ServeOptions struct {
 	MaxMemory              int64
 }
 
+// compressedSize bounds the compressed files that are kept in memory, in bytes.
+const compressedSize = 64 << 20
+
 // Recorder takes all that is recorded on a server.
 type Recorder interface {
 	record.Recorder
@@ -71,21 +77,24 @@ type Server struct {
 	FirstToken string
 
 	*machine
-	o         ServeOptions
-	urls      urls
-	store     store.Store
-	cache     *cache.Cache
-	recorder  record.Recorder
-	journal   *access.Journal
-	access    *access.Service
-	deploys   *deploys.Service
-	hosts     *hosts
-	mounts    *mounts
-	published *published
-	sites     *door
-	api       *door
-	redirect  *door        // nil: none
-	control   http.Handler // of the API
+	o          ServeOptions
+	urls       urls
+	store      store.Store
+	cache      *cache.Cache
+	recorder   record.Recorder
+	journal    *access.Journal
+	access     *access.Service
+	variables  *environ.Service
+	deploys    *deploys.Service
+	hosts      *hosts
+	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
+	compressed *gateway.Compressed // files of all sites
+	mounts     *mounts
+	published  *published
+	sites      *door
+	api        *door
+	redirect   *door        // nil: none
+	control    http.Handler // of the API
 
 	ctx     context.Context // of what goes on besides requests
 	stop    context.CancelFunc
@@ -113,9 +122,12 @@ func NewServer(ctx context.Context, o ServeOptions) (_ *Server, err error) {
 func (s *Server) openMachine(context.Context) (err error) {
 	// A rule leads to a private address only if the ceiling, which bounds every policy, names the host.
 	out := egress.Options{Resolve: s.o.Resolve, UpstreamCAs: s.o.UpstreamCA, AllowPrivate: true}
-	s.machine, err = newMachine(machineOptions{StateDir: s.o.StateDir, NodePath: s.o.NodePath, Egress: out, Logger: s.o.Logger, Progress: s.o.Progress,
-		Zygotes: s.o.Zygotes, Blanks: s.o.Blanks, MaxInstances: s.o.MaxInstances, MaxQueue: s.o.MaxQueue, MaxMemory: s.o.MaxMemory})
-	return err
+	if s.machine, err = newMachine(machineOptions{StateDir: s.o.StateDir, NodePath: s.o.NodePath, Egress: out, Logger: s.o.Logger, Progress: s.o.Progress,
+		Zygotes: s.o.Zygotes, Blanks: s.o.Blanks, MaxInstances: s.o.MaxInstances, MaxQueue: s.o.MaxQueue, MaxMemory: s.o.MaxMemory}); err != nil {
+		return err
+	}
+	s.proxy, s.compressed = s.egress.Transport(false), gateway.NewCompressed(compressedSize)
+	return nil
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {
@@ -141,13 +153,16 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	if s.access, err = access.New(ctx, s.store, s.journal, time.Now); err != nil {
 		return err
 	}
-	first := filepath.Join(s.o.StateDir, "owner.token")
+	first := filepath.Join(s.o.StateDir, access.OwnerFile)
 	made, err := s.access.First(ctx, first)
 	if err != nil {
 		return err
 	}
 	if made {
 		s.FirstToken = first
+	}
+	if s.variables, err = environ.Open(ctx, environ.Options{Store: s.store, Changes: s.journal, StateDir: s.o.StateDir, KeyFile: s.o.EnvKeyFile}); err != nil {
+		return err
 	}
 	s.recorder = s.o.Recorder
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain, Logger: s.o.Logger})
@@ -156,7 +171,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	}
 	s.mounts = newMounts(s.ctx, s.load, s.o.Logger)
 	s.published = &published{ctx: s.ctx, find: s.deploys.Deploy, mounts: s.mounts, logger: s.o.Logger, shown: map[string]*shown{}}
-	return nil
+	return s.openAPI()
 }
 
 // begin has the server do what goes on besides requests, and waits until it knows its sites.
@@ -168,6 +183,7 @@ func (s *Server) begin(ctx context.Context) error {
 	known := make(chan struct{})
 	s.hosts = newHosts(s.urls.domain, s.siteChanged, s.o.Logger)
 	s.running.Go(func() { s.hosts.watch(s.ctx, kv, sync.OnceFunc(func() { close(known) })) })
+	s.running.Go(func() { s.watchVariables(s.ctx) })
 	s.running.Go(func() { s.deploys.Run(s.ctx) })
 	s.running.Go(func() { s.mounts.sweep(s.ctx) })
 	select {
@@ -183,6 +199,41 @@ func (s *Server) siteChanged(before, after weir.Site) {
 	s.published.changed(before, after)
 	if before.ID != "" && after.ID != "" && s.urls.site(before) != s.urls.site(after) {
 		s.mounts.renew(after.ID) // functions are told the URL
+	}
+}
+
+// watchVariables has deploys run with the variables that their sites have now.
+func (s *Server) watchVariables(ctx context.Context) {
+	again := false
+	for {
+		err := s.variables.Watch(ctx, func() {
+			if again { // what changed in between nobody has told
+				s.renewAll()
+			}
+		}, func(site string) error {
+			if site == "" {
+				s.renewAll()
+			} else {
+				s.mounts.renew(site)
+			}
+			return nil
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		again = true
+		s.o.Logger.Warn("variables can't be watched, functions go on with those that they have", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchAgain):
+		}
+	}
+}
+
+func (s *Server) renewAll() {
+	for _, site := range s.hosts.all() {
+		s.mounts.renew(site.ID)
 	}
 }
 
@@ -254,7 +305,7 @@ func (s *Server) listen(context.Context) (err error) {
 	if s.urls, err = parseURLs(o.Sites); err != nil {
 		return err
 	}
-	if s.api, err = open("the API", o.APIListen, "--api-listen", o.APICertificates, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.control.ServeHTTP(w, r) }), o.Logger); err != nil {
+	if s.api, err = open("the API", o.APIListen, "--api-listen", o.APICertificates, http.HandlerFunc(s.controlled), o.Logger); err != nil {
 		return err
 	}
 	if !s.api.addr().IP.IsLoopback() && len(o.APICertificates) == 0 && !o.InsecureAPI {
