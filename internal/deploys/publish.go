@@ -71,12 +71,16 @@ func (s *Service) settle(ctx context.Context, d deployRecord, a Author) error {
 				return err
 			}
 		}
-		if trial := site; !trial.land(d) {
+		trial := site
+		if !trial.land(d) {
 			return s.end(ctx, d)
 		}
 		change := record.Change{Action: "deploy.publish", Site: d.Site, Deploy: d.ID}
-		if d.Draft || d.Alias != "" {
-			change.Action, change.Detail = "deploy.land", map[string]string{"alias": d.Alias}
+		switch {
+		case d.Alias != "":
+			change.Action, change.Detail = "deploy.alias", map[string]string{"alias": d.Alias}
+		case d.Draft || trial.Published != d.ID:
+			change.Action = "site.approved" // it is what others are held against
 		}
 		err = s.journalled(ctx, a, change, func() error {
 			_, err := s.updateSite(ctx, d.Site, func(now *siteRecord) error {
@@ -185,8 +189,12 @@ func (s *Service) mayGoLive(ctx context.Context, a Author, site siteRecord, d de
 	if err != nil {
 		return false, err
 	}
-	if gains = result.Gains() > 0 || d.Review == weir.ReviewHeld; gains && !a.CanApprove {
+	gains = result.Gains() > 0
+	switch {
+	case gains && !a.CanApprove:
 		return false, &weir.Error{Code: weir.Denied, Message: "the deploy " + d.ID + " may do more than what was approved last", Remedy: "have it approved first"}
+	case !gains && d.Review == weir.ReviewHeld: // what it gained was approved with another one
+		_, err = s.judgeAgain(ctx, d)
 	}
-	return gains, nil
+	return gains, err
 }
