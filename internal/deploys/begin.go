@@ -24,7 +24,10 @@ type BeginOptions struct {
 const maxTitle = 1 << 10
 
 // active is a deploy that isn't at its end.
-type active struct{ site, id string }
+type active struct {
+	site, id string
+	found    bool // it isn't known that this server has anything to do for it
+}
 
 func (a active) key() string { return "active." + a.site + "." + a.id }
 
@@ -70,7 +73,7 @@ func (s *Service) begin(ctx context.Context, a Author, siteID string, o BeginOpt
 		Author: a.Name, Created: s.now(), Updated: s.now()}}
 	err = s.journalled(ctx, a, record.Change{Action: "deploy.begin", Site: siteID, Deploy: r.ID}, func() error {
 		// First what leads to it when this server ends, last what makes it known.
-		if _, err := s.uploads.Create(ctx, active{siteID, r.ID}.key(), []byte("{}")); err != nil {
+		if _, err := s.uploads.Create(ctx, active{site: siteID, id: r.ID}.key(), []byte("{}")); err != nil {
 			return err
 		}
 		if _, err := s.deploys.Create(ctx, deployKey(siteID, r.ID), encode(r)); err != nil {
@@ -190,7 +193,7 @@ func (s *Service) fail(ctx context.Context, r deployRecord, owner, why string) (
 		case r.State == weir.DeployReady:
 			return tooLate(*r)
 		}
-		r.State, r.Error, r.Done = weir.DeployFailed, weir.Cut(why, 4<<10), s.now()
+		r.State, r.Error, r.Done = weir.DeployFailed, weir.Cut(why, maxFault), s.now()
 		r.Declared, r.Known = "", ""
 		return nil
 	})
@@ -214,5 +217,5 @@ func (s *Service) end(ctx context.Context, r deployRecord) error {
 			}
 		}
 	}
-	return s.uploads.Delete(ctx, active{r.Site, r.ID}.key(), 0)
+	return s.uploads.Delete(ctx, active{site: r.Site, id: r.ID}.key(), 0)
 }

@@ -107,7 +107,7 @@ type Service struct {
 	gc       store.KV
 	blobs    store.Blobs
 
-	work chan active
+	work chan active // what is to be driven
 
 	mu       sync.Mutex
 	last     int64                // the last deploy id's milliseconds

@@ -400,6 +400,7 @@ func TestEndingBetweenReadyAndPublished(t *testing.T) {
 	if err != nil || reread(t, s, site).Published != "" {
 		t.Fatal(err)
 	}
+	f.advance(idleTime)
 	other := newServer(t, st, f, Options{})
 	other.look(t.Context())
 	other.workOff(t.Context())

@@ -14,10 +14,12 @@ import (
 )
 
 const (
-	lookTime    = 2 * time.Second // how often is looked for deploys that aren't at their end
-	collectTime = time.Hour       // how often deploys are removed
-	uploadTime  = 24 * time.Hour  // in which a deploy has to be whole
-	leftTime    = time.Minute     // a key without its deploy that is older was left
+	lookTime     = 2 * time.Second  // how often is looked for deploys that aren't at their end
+	idleTime     = 10 * time.Second // after which a deploy is believed to have been left by the server that was at it
+	firstCollect = 5 * time.Minute  // after the start
+	collectTime  = time.Hour        // how often deploys are removed
+	uploadTime   = 24 * time.Hour   // in which a deploy has to be whole
+	leftTime     = time.Minute      // a key without its deploy that is older was left
 )
 
 // Run does what is to be done until ctx ends: it stages deploys that are whole, publishes them, goes on with those that
@@ -36,18 +38,25 @@ func (s *Service) Run(ctx context.Context) {
 			}
 		})
 	}
-	look, collect := time.NewTicker(lookTime), time.NewTicker(collectTime)
+	wg.Go(func() {
+		for wait := firstCollect; ctx.Err() == nil; wait = collectTime {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			if err := s.Collect(ctx); err != nil && ctx.Err() == nil {
+				s.o.Logger.Warn("old deploys could not be removed", "error", weir.Printable(err.Error()))
+			}
+		}
+	})
+	look := time.NewTicker(lookTime)
 	defer look.Stop()
-	defer collect.Stop()
 	for ctx.Err() == nil {
 		s.look(ctx)
 		select {
 		case <-ctx.Done():
 		case <-look.C:
-		case <-collect.C:
-			if err := s.Collect(ctx); err != nil && ctx.Err() == nil {
-				s.o.Logger.Warn("old deploys could not be removed", "error", err)
-			}
 		}
 	}
 	wg.Wait()
@@ -56,7 +65,7 @@ func (s *Service) Run(ctx context.Context) {
 // wake has a worker do the next step of a deploy. If all have too much to do, look finds it later.
 func (s *Service) wake(r deployRecord) {
 	select {
-	case s.work <- active{r.Site, r.ID}:
+	case s.work <- active{site: r.Site, id: r.ID}:
 	default:
 	}
 }
@@ -80,7 +89,10 @@ func (s *Service) look(ctx context.Context) {
 	}
 	for _, key := range keys {
 		parts := strings.Split(key, ".")
-		s.wake(deployRecord{Deploy: weir.Deploy{Site: parts[1], ID: parts[2]}})
+		select {
+		case s.work <- active{site: parts[1], id: parts[2], found: true}:
+		default: // later
+		}
 	}
 }
 
@@ -97,7 +109,7 @@ func (s *Service) drive(ctx context.Context, a active) {
 		s.steps(ctx, a)
 		s.mu.Lock()
 		if again = s.driven[a.id] > 1; again {
-			s.driven[a.id] = 1
+			s.driven[a.id], a.found = 1, false
 		} else {
 			delete(s.driven, a.id)
 		}
@@ -112,7 +124,12 @@ func (s *Service) steps(ctx context.Context, a active) {
 		if weir.ErrorCode(err) == weir.NotFound {
 			err = s.dropLeft(ctx, a)
 		} else if err == nil {
+			inPassing := r.State == weir.DeployPreparing || r.State == weir.DeployReady || r.State == weir.DeployFailed
+			if a.found && inPassing && s.now().Sub(r.Updated) < idleTime {
+				return // a server is at it
+			}
 			more, err = s.step(ctx, r)
+			a.found = a.found && !more
 		}
 		if err != nil && !errors.Is(err, store.ErrConflict) && ctx.Err() == nil {
 			s.o.Logger.Warn("a deploy can't go on", "site", a.site, "deploy", a.id, "error", weir.Printable(err.Error()))
@@ -165,7 +182,7 @@ func (s *Service) complete(ctx context.Context, r deployRecord) (more bool, err 
 	if !p.whole() && !p.due(s.now()) {
 		return false, nil
 	}
-	if p, err = s.readReceived(ctx, r); err != nil || !p.whole() {
+	if p, err = s.readReceived(ctx, r, true); err != nil || !p.whole() {
 		return false, err
 	}
 	r, err = s.updateDeploy(ctx, r, func(now *deployRecord) error {

@@ -17,6 +17,9 @@ const (
 	leaseTime   = 30 * time.Second // a server that says nothing for longer has ended
 	retryTime   = 5 * time.Second  // after which is tried again what could not be done
 	maxAttempts = 3                // servers that may end over a deploy
+	maxConfig   = 4 << 20          // bytes of netlify.toml and weir.toml
+	maxWarnings = 100
+	maxFault    = 4 << 10 // bytes of a fault or a warning
 )
 
 // process stages a deploy, if no other server does.
@@ -121,7 +124,7 @@ func told(err error) string {
 
 // makeReady stages a deploy, keeps what came of it, and judges it.
 func (s *Service) makeReady(ctx context.Context, r deployRecord) error {
-	p, err := s.readReceived(ctx, r)
+	p, err := s.readReceived(ctx, r, true)
 	if err != nil {
 		return err
 	}
@@ -148,7 +151,7 @@ func (s *Service) makeReady(ctx context.Context, r deployRecord) error {
 					return err
 				}
 				r.State, r.Done = weir.DeployReady, s.now()
-				r.Manifest, r.Policies = manifest, m.Policies
+				r.Manifest, r.Policies, r.Schedules = manifest, m.Policies, schedules(m)
 				r.Declared, r.Known = "", ""
 				r.Declared, r.Known = "", ""
 				j.apply(s, r)
@@ -184,12 +187,32 @@ func (s *Service) staged(ctx context.Context, r deployRecord, m weir.Manifest) (
 		if !ok {
 			return m, nil, &weir.Error{Code: weir.Internal, Message: fmt.Sprintf("the function %s was not read", name)}
 		}
-		f.Config, f.Fault = found.Config, weir.Cut(found.Fault, 4<<10)
+		f.Config, f.Fault = found.Config, weir.Cut(weir.Printable(found.Fault), maxFault)
 		m.Functions[name] = f
 		if policies[name] = out.Policies[name]; policies[name] == nil {
 			policies[name] = &policy.Policy{Function: name}
 		}
 	}
-	m.Config, m.Policy, m.Warnings = out.Config, out.Policy, out.Warnings
+	if len(out.Config)+len(out.Policy) > maxConfig {
+		return m, nil, &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("netlify.toml and weir.toml have more than %d MB together", maxConfig>>20), Remedy: "make them smaller"}
+	}
+	m.Config, m.Policy = out.Config, out.Policy
+	for _, w := range out.Warnings[:min(len(out.Warnings), maxWarnings)] {
+		m.Warnings = append(m.Warnings, weir.Cut(weir.Printable(w), maxFault))
+	}
 	return m, policies, nil
+}
+
+// schedules gives those of a deploy's functions, by name, nil if it has none.
+func schedules(m weir.Manifest) map[string]string {
+	var out map[string]string
+	for name, f := range m.Functions {
+		if f.Config.Schedule != "" && f.Fault == "" {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[name] = f.Config.Schedule
+		}
+	}
+	return out
 }

@@ -29,8 +29,8 @@ type progress struct {
 	wait      time.Duration                  // after which is looked what other servers have received
 }
 
-// maxProgress bounds how many deploys a server remembers.
-const maxProgress = 32
+// maxRemembered bounds how many files a server remembers, of all deploys.
+const maxRemembered = 200_000
 
 // received gives what is there of a prepared deploy, as this server remembers it.
 func (s *Service) received(ctx context.Context, r deployRecord) (*progress, error) {
@@ -40,11 +40,12 @@ func (s *Service) received(ctx context.Context, r deployRecord) (*progress, erro
 	if p != nil && p.of == r.Declared+r.Known {
 		return p, nil
 	}
-	return s.readReceived(ctx, r)
+	return s.readReceived(ctx, r, false)
 }
 
-// readReceived reads what is there of a prepared deploy, and remembers it.
-func (s *Service) readReceived(ctx context.Context, r deployRecord) (*progress, error) {
+// readReceived reads what is there of a prepared deploy, and remembers it. Unless anew, what somebody else has read
+// meanwhile stays.
+func (s *Service) readReceived(ctx context.Context, r deployRecord, anew bool) (*progress, error) {
 	p := &progress{of: r.Declared + r.Known, read: s.now(), wait: lookTime}
 	began := time.Now()
 	s.mu.Lock()
@@ -84,12 +85,20 @@ func (s *Service) readReceived(ctx context.Context, r deployRecord) (*progress, 
 	p.took = time.Since(began)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if have := s.progress[r.ID]; have != nil && have.of == p.of && !anew {
+		return have, nil
+	}
 	s.progress[r.ID] = p
-	if len(s.progress) > maxProgress {
+	for files := 0; ; files = 0 {
+		for _, p := range s.progress {
+			files += len(p.contents.Files) + 100
+		}
+		if files <= maxRemembered || len(s.progress) == 1 {
+			return p, nil
+		}
 		oldest := slices.MinFunc(slices.Collect(maps.Keys(s.progress)), func(a, b string) int { return s.progress[a].read.Compare(s.progress[b].read) })
 		delete(s.progress, oldest)
 	}
-	return p, nil
 }
 
 // due tells whether to look again what other servers have received: after twice the time for each that this server
@@ -134,14 +143,27 @@ func (m *Missing) of(prefix string) []string {
 	return m.Functions
 }
 
-// add notes what was received for a digest.
+// note notes what was received for a digest.
+func (s *Service) note(id string, p *progress, prefix, sum string, got received) {
+	p.add(prefix, sum, got)
+	s.mu.Lock()
+	now := s.progress[id]
+	s.mu.Unlock()
+	if now != nil && now != p { // it was read anew meanwhile
+		now.add(prefix, sum, got)
+		p = now
+	}
+	p.busy()
+}
+
 func (p *progress) add(prefix, sum string, got received) {
+	_, needed := slices.BinarySearch(p.needs.of(prefix), sum)
+	if !needed || p.has(prefix, sum) { // an earlier declaration named it
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytes += got.Size
-	if _, needed := slices.BinarySearch(p.needs.of(prefix), sum); !needed {
-		return // an earlier declaration named it
-	}
 	if prefix == "file." {
 		p.files[sum] = weir.DeployFile{SHA1: sum, SHA256: got.SHA256, Size: got.Size}
 	} else {

@@ -23,12 +23,12 @@ var errMoved = errors.New("another deploy was approved meanwhile")
 func (r *siteRecord) removing(id string) bool { return slices.Contains(r.Removing, id) }
 
 // publish makes a deploy the published one.
-func (r *siteRecord) publish(id string) {
+func (r *siteRecord) publish(d deployRecord) {
 	previous := append([]string{r.Published}, r.Previous...)
-	previous = slices.DeleteFunc(previous, func(p string) bool { return p == "" || p == id })
+	previous = slices.DeleteFunc(previous, func(p string) bool { return p == "" || p == d.ID })
 	r.Previous = previous[:min(len(previous), maxPrevious)]
-	r.Published = id
-	r.Newest = max(r.Newest, id)
+	r.Published, r.Schedules = d.ID, d.Schedules
+	r.Newest = max(r.Newest, d.ID)
 }
 
 // land does with a site what becomes of it by itself when a deploy is ready or approved, and tells whether that is
@@ -46,7 +46,7 @@ func (r *siteRecord) land(d deployRecord) bool {
 		r.Approved, r.NewestApproved, changed = d.ID, d.ID, true
 	}
 	if live {
-		r.publish(d.ID)
+		r.publish(d)
 		changed = true
 	}
 	if d.Alias != "" && d.ID > r.Aliases[d.Alias] {
@@ -71,12 +71,16 @@ func (s *Service) settle(ctx context.Context, d deployRecord, a Author) error {
 				return err
 			}
 		}
-		if trial := site; !trial.land(d) {
+		trial := site
+		if !trial.land(d) {
 			return s.end(ctx, d)
 		}
 		change := record.Change{Action: "deploy.publish", Site: d.Site, Deploy: d.ID}
-		if d.Draft || d.Alias != "" {
-			change.Action, change.Detail = "deploy.land", map[string]string{"alias": d.Alias}
+		switch {
+		case d.Alias != "":
+			change.Action, change.Detail = "deploy.alias", map[string]string{"alias": d.Alias}
+		case d.Draft || trial.Published != d.ID:
+			change.Action = "site.approved" // it is what others are held against
 		}
 		err = s.journalled(ctx, a, change, func() error {
 			_, err := s.updateSite(ctx, d.Site, func(now *siteRecord) error {
@@ -152,7 +156,7 @@ func (s *Service) goLive(ctx context.Context, a Author, siteID, action string, p
 			continue
 		}
 		err = s.journalled(ctx, a, record.Change{Action: action, Site: siteID, Deploy: d.ID}, func() error {
-			site.publish(d.ID)
+			site.publish(d)
 			if before != nil {
 				site.Previous = before
 			}
@@ -185,8 +189,12 @@ func (s *Service) mayGoLive(ctx context.Context, a Author, site siteRecord, d de
 	if err != nil {
 		return false, err
 	}
-	if gains = result.Gains() > 0 || d.Review == weir.ReviewHeld; gains && !a.CanApprove {
+	gains = result.Gains() > 0
+	switch {
+	case gains && !a.CanApprove:
 		return false, &weir.Error{Code: weir.Denied, Message: "the deploy " + d.ID + " may do more than what was approved last", Remedy: "have it approved first"}
+	case !gains && d.Review == weir.ReviewHeld: // what it gained was approved with another one
+		_, err = s.judgeAgain(ctx, d)
 	}
-	return gains, nil
+	return gains, err
 }

@@ -195,7 +195,11 @@ func (s *Service) Reject(ctx context.Context, a Author, id, note string) (weir.D
 		return r.Deploy, err
 	}
 	notHeld := &weir.Error{Code: weir.Conflict, Message: "the deploy " + r.ID + " is not held", Remedy: "publish another one in its place"}
-	if r.Review != weir.ReviewHeld {
+	site, _, err := s.readSite(ctx, r.Site)
+	if err != nil {
+		return r.Deploy, err
+	}
+	if r.Review != weir.ReviewHeld || site.Approved == id {
 		return r.Deploy, notHeld
 	}
 	err = s.journalled(ctx, a, record.Change{Action: "deploy.reject", Site: r.Site, Deploy: id, Detail: gained(r.Gains, r.Over, note)}, func() error {

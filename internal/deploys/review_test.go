@@ -169,7 +169,7 @@ func TestApprovedMeanwhile(t *testing.T) {
 
 // TestApprovedWhileItWasJudged: between judging and publishing, somebody takes away what a deploy needs.
 func TestApprovedWhileItWasJudged(t *testing.T) {
-	s, _ := newService(t)
+	s, f := newService(t)
 	site := newSite(t, s)
 	wide := with("a.example", "b.example").deploy(t, s, approver, site.ID, BeginOptions{})
 	narrow, narrowMissing := with("a.example").begin(t, s, approver, site.ID, BeginOptions{})
@@ -184,6 +184,7 @@ func TestApprovedWhileItWasJudged(t *testing.T) {
 	}
 	with("a.example").upload(t, approver, narrow, narrowMissing, s)
 	s.workOff(t.Context())
+	f.advance(idleTime)
 	s.look(t.Context())
 	s.workOff(t.Context())
 	if d, now := state(t, s, id), reread(t, s, site); d.Review != weir.ReviewHeld || d.Baseline != narrow || now.Published != narrow {

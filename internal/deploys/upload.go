@@ -100,8 +100,7 @@ func (s *Service) upload(ctx context.Context, a Author, d deployRecord, prefix s
 	if got, err = s.receive(ctx, prefix+d.ID+"."+sum, c, p, got); err != nil {
 		return err
 	}
-	p.add(prefix, sum, got)
-	p.busy()
+	s.note(d.ID, p, prefix, sum, got)
 	return s.wakeIfWhole(ctx, d)
 }
 
