@@ -51,42 +51,6 @@ func ParseFile(name string, data []byte) (*File, error) {
 	return &File{f}, nil
 }
 
-// Ceiling is the ceiling file of an organisation.
-type Ceiling struct{ toml *tomlpolicy.Ceiling } // nil: there is none
-
-// ReadCeiling reads the ceiling file at path, "" for none. Each error is a *weir.Error with the position; several
-// are joined.
-func ReadCeiling(path string) (*Ceiling, error) {
-	if path == "" {
-		return &Ceiling{}, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "the ceiling can't be read", Err: err}
-	}
-	c, err := tomlpolicy.ParseCeiling(path, b)
-	if err != nil {
-		return nil, err
-	}
-	return &Ceiling{c}, nil
-}
-
-// Writable gives what functions may write, of whatever name, site and time (see tomlpolicy.Ceiling).
-func (c *Ceiling) Writable() []string {
-	if c.toml == nil {
-		return nil // but their own /tmp, which no other function sees
-	}
-	return c.toml.Writable()
-}
-
-// Of gives the ceiling of a function. The error is a *weir.Error.
-func (c *Ceiling) Of(function string) (*policy.Ceiling, error) {
-	if c.toml == nil {
-		return policy.DefaultCeiling(), nil
-	}
-	return c.toml.For(function)
-}
-
 // Empty tells that the site has no such file.
 func (f *File) Empty() bool { return f.toml == nil }
 

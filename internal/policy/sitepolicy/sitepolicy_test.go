@@ -97,24 +97,3 @@ func TestFaultsAreErrorsWithAPlace(t *testing.T) {
 		t.Errorf("a folder gives %v", err)
 	}
 }
-
-// TestCeilingOfAFile: a file that was asked for and can't be read is an error, not the default.
-func TestCeilingOfAFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ceiling.toml")
-	if _, err := ReadCeiling(path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("a file that isn't there: %v", err)
-	}
-	if err := os.WriteFile(path, []byte("private = [\"db.internal:5432\"]\n[functions.pay]\nenv = [\"A\"]\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for file, want := range map[string]int{path: 1, "": 0} {
-		c, err := ReadCeiling(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		of, err := c.Of("pay")
-		if err != nil || len(c.Writable()) != want || len(of.Private) != want || len(of.Any) != 6-want {
-			t.Errorf("%q: %+v %v", file, of, err)
-		}
-	}
-}
