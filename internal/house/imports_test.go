@@ -91,7 +91,7 @@ var house = map[string]struct {
 		why: "who may do what is decided without knowing what is asked for"},
 	"internal/environ": {own: []string{"internal/weir", "internal/store", "internal/policy", "internal/record"}, third: []string{"filippo.io/age"},
 		why: "secrets are opened in one place; of policies it knows which names they refuse, and its changes go to the journal"},
-	"internal/jobs": {own: []string{"internal/weir", "internal/cron", "internal/store", "internal/record"}, third: []string{"github.com/oklog/ulid", "github.com/adhocore/gronx"},
+	"internal/jobs": {own: []string{"internal/weir", "internal/cron", "internal/store"}, third: []string{"github.com/oklog/ulid"},
 		why: "it runs functions through an interface of its own"},
 	"internal/logs":     {own: []string{"internal/weir", "internal/store", "internal/record"}, why: "it keeps lines, wherever they come from"},
 	"internal/api/wire": {why: "shapes only: what they stand for is known on either side"},

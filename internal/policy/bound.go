@@ -36,7 +36,16 @@ func (e *Engine) Within(bounds ...Bound) *Engine {
 		out.bounds = append(out.bounds, b.Engine.bounds...) // their budgets count, too
 		b.Engine.lower(&p)
 	}
-	out.bounded = &p
+	out.bounded, out.held = &p, map[Kind]held{}
+	for k := Read; k <= Exec; k++ {
+		h := held{e.own(k), e.ownGlobs(k)}
+		for _, b := range out.bounds {
+			if !b.Engine.opens(k) {
+				h = h.within(held{b.Engine.own(k), b.Engine.ownGlobs(k)})
+			}
+		}
+		out.held[k] = h
+	}
 	return &out
 }
 
@@ -168,74 +177,9 @@ func (e *Engine) Variables() (names []string, all bool) {
 		case all:
 			names, all = its, false
 		default:
-			names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(its, n) })
+			set := setOf(its)
+			names = slices.DeleteFunc(names, func(n string) bool { return !set[n] })
 		}
 	}
 	return names, all
-}
-
-// within gives what is left of the policy's grants and globs within the bounds.
-func (e *Engine) within(k Kind) (grants []string, globs []Glob) {
-	grants, globs = e.own(k), e.ownGlobs(k)
-	for i := range e.bounds {
-		b := e.bounds[i].Engine
-		if b.opens(k) {
-			continue
-		}
-		grants, globs = common(grants, globs, b.own(k), b.ownGlobs(k))
-	}
-	return grants, globs
-}
-
-// common gives what two lists of grants and globs of one kind have in common, as far as the kernel can hold it.
-func common(grants []string, globs []Glob, by []string, byGlobs []Glob) ([]string, []Glob) {
-	var out []string
-	add := func(g string) {
-		if !slices.Contains(out, g) {
-			out = append(out, g)
-		}
-	}
-	for _, g := range grants {
-		f := grantOf(g)
-		for _, b := range by {
-			switch o := grantOf(b); {
-			case f.in(o):
-				add(g)
-			case o.in(f):
-				add(b)
-			}
-		}
-		if !f.deep && slices.ContainsFunc(byGlobs, func(o Glob) bool { return o.Match(f.path) }) {
-			add(g)
-		}
-	}
-	var kept []Glob
-	for _, g := range globs {
-		all := fileRule{path: g.Dir, deep: true}
-		if slices.ContainsFunc(by, func(b string) bool { return all.in(grantOf(b)) }) ||
-			slices.ContainsFunc(byGlobs, func(o Glob) bool { return o.Pattern == g.Pattern }) {
-			kept = append(kept, g)
-			continue
-		}
-		for _, b := range by {
-			if o := grantOf(b); !o.deep && g.Match(o.path) {
-				add(b)
-			}
-		}
-	}
-	return out, kept
-}
-
-// grantOf reads a grant as Grants gives it.
-func grantOf(s string) fileRule {
-	dir := len(s) - len("/**")
-	if dir > 0 && s[dir:] == "/**" {
-		return fileRule{path: s[:dir], deep: true}
-	}
-	return fileRule{path: s}
-}
-
-// in tells whether all that f is about is what o is about.
-func (f fileRule) in(o fileRule) bool {
-	return f == o || o.deep && below(f.path, o.path)
 }

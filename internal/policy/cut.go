@@ -106,6 +106,9 @@ func (r *covered) meetsFile(o *covered) bool {
 	return o.rule.Kind == r.rule.Kind && (r.file.in(o.file) || o.file.in(r.file))
 }
 
+// in tells whether all that f is about is what o is about.
+func (f fileRule) in(o fileRule) bool { return f == o || o.deep && below(f.path, o.path) }
+
 // meetsAt tells whether two rules may have a request at a place in common, queries aside.
 func (r *covered) meetsAt(p place, o *covered, effort *int) bool {
 	if !slices.Contains(o.places, p) || r.url != nil && o.apart(r) {

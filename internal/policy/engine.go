@@ -6,6 +6,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -24,8 +25,9 @@ type Engine struct {
 	services services
 	files    map[Kind]*fileRules // Read, Write, Exec, Env
 
-	bounds  []Bound  // who must agree (see Within)
-	bounded *Policy  // policy with what the bounds leave of its settings; nil without bounds
+	bounds  []Bound // who must agree (see Within)
+	bounded *Policy // policy with what the bounds leave of its settings; nil without bounds
+	held    map[Kind]held
 	ceiling *ceiling // what makes the policy a ceiling; nil if it is none
 }
 
@@ -231,11 +233,13 @@ func (e *Engine) Policy() *Policy {
 }
 
 // Grants gives the canonical patterns of the rules of kind k (Read, Write or Exec; for Env see Variables) in the
-// order of the policy, without doubles, as far as the bounds go. Read leaves out /var/task and /tmp, which can be
-// read anyway.
+// order of the policy, without doubles; within bounds, what all grant. Read leaves out /var/task and /tmp, which can
+// be read anyway.
 func (e *Engine) Grants(k Kind) []string {
-	grants, _ := e.within(k)
-	return grants
+	if e.bounded != nil {
+		return slices.Clone(e.held[k].grants)
+	}
+	return e.own(k)
 }
 
 // own gives the grants of the policy by itself.

@@ -72,8 +72,10 @@ func (g *Glob) Match(name string) bool { return matchPath(g.segments, name) }
 // Globs gives the rules of kind k (Read or Write) that are not held by Grants, as far as the bounds go: what of
 // them a sandbox gets is found on the host when it starts. Without those in places that can be read anyway.
 func (e *Engine) Globs(k Kind) []Glob {
-	_, globs := e.within(k)
-	return globs
+	if e.bounded != nil {
+		return slices.Clone(e.held[k].globs)
+	}
+	return e.ownGlobs(k)
 }
 
 // ownGlobs gives the globs of the policy by itself.

@@ -171,6 +171,7 @@ func (s *Server) handler(of weir.Site, d weir.Deploy, m weir.Manifest, functions
 		Files:          deployed{m.Files, s.cache},
 		Rules:          rules,
 		Functions:      functions,
+		Accept:         s.acceptFor(d),
 		Configs:        configs,
 		AllowHost:      func(string) bool { return true }, // it was found by its host
 		Headers:        s.headers(of, d),

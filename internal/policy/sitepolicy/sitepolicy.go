@@ -72,6 +72,14 @@ func ReadCeiling(path string) (*Ceiling, error) {
 	return &Ceiling{c}, nil
 }
 
+// Writable gives what functions may write, of whatever name, site and time (see tomlpolicy.Ceiling).
+func (c *Ceiling) Writable() []string {
+	if c.toml == nil {
+		return nil // but their own /tmp, which no other function sees
+	}
+	return c.toml.Writable()
+}
+
 // Of gives the ceiling of a function. The error is a *weir.Error.
 func (c *Ceiling) Of(function string) (*policy.Ceiling, error) {
 	if c.toml == nil {

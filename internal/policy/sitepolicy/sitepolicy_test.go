@@ -142,7 +142,7 @@ func TestCeilingOfAFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		of, err := c.Of("pay")
-		if err != nil || len(of.Private) != want || len(of.Any) != 6-want {
+		if err != nil || len(c.Writable()) != want || len(of.Private) != want || len(of.Any) != 6-want {
 			t.Errorf("%q: %+v %v", file, of, err)
 		}
 	}

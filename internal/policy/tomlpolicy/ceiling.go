@@ -13,7 +13,10 @@ import (
 )
 
 // Ceiling is a ceiling file that was read and is valid: there is a ceiling for every function.
-type Ceiling struct{ file *File }
+type Ceiling struct {
+	file     *File
+	writable []string // canonical patterns of what a function may write, whatever its name
+}
 
 // ParseCeiling reads the content of a ceiling file; name is for positions. Errors are as for Parse.
 func ParseCeiling(name string, data []byte) (*Ceiling, error) {
@@ -21,7 +24,7 @@ func ParseCeiling(name string, data []byte) (*Ceiling, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Ceiling{file}
+	c := &Ceiling{file: file}
 	// What is wrong for some function must be known before one of that name is deployed.
 	samples, err := Samples(file)
 	if err != nil {
@@ -32,12 +35,20 @@ func ParseCeiling(name string, data []byte) (*Ceiling, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := policy.CompileCeiling(of); err != nil {
+		e, err := policy.CompileCeiling(of)
+		if err != nil {
 			return nil, err
 		}
+		c.writable = append(c.writable, e.Grants(policy.Write)...)
 	}
+	slices.Sort(c.writable)
+	c.writable = slices.Compact(c.writable)
 	return c, nil
 }
+
+// Writable gives what functions may write, of whatever name, site and time, as grants. Where they may, they can leave
+// links, which another function's rule must not be led astray by.
+func (c *Ceiling) Writable() []string { return slices.Clone(c.writable) }
 
 // For gives the ceiling of a function. What no section of the file has is as in policy.DefaultCeiling. The error is
 // that of File.For.

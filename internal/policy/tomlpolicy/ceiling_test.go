@@ -135,6 +135,17 @@ func TestCeilingsBySection(t *testing.T) {
 	}
 }
 
+// TestLinksOfOthersAreKnown: whoever may write a directory may leave a link there for a rule of somebody else.
+func TestLinksOfOthersAreKnown(t *testing.T) {
+	file, err := ParseCeiling("ceiling.toml", []byte(ceilingFile+"write = [\"/srv/crawled/**\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(file.Writable()); got != "[/srv/crawled/** /srv/out/** /tmp/**]" {
+		t.Error(got)
+	}
+}
+
 func TestBadCeilings(t *testing.T) {
 	for text, want := range map[string]string{
 		"private = [\"db.internal\"]":           `ceiling.toml:1:12: the port of "db.internal" is missing`,
