@@ -57,8 +57,9 @@ type contentFunction struct {
 
 type contentFile struct {
 	Name   string
-	SHA256 string
-	Exec   bool `json:",omitempty"`
+	SHA256 string `json:",omitempty"`
+	Exec   bool   `json:",omitempty"`
+	Link   string `json:",omitempty"` // where it leads, if it is a symbolic link
 }
 
 // write puts the artifact into place and checks it if it is there already.
@@ -69,8 +70,7 @@ func write(ctx context.Context, o Options, built []output) (*Artifact, error) {
 	}
 	tmp, held, err := scratch(store)
 	if err != nil {
-		return nil, &weir.Error{Code: weir.Invalid, Message: "artifacts can't be kept in " + store, Err: err,
-			Remedy: "set WEIR_STATE_DIR to a folder that this user may write to"}
+		return nil, noStore(store, err)
 	}
 	defer os.RemoveAll(tmp)
 	defer held.Close()
@@ -94,6 +94,11 @@ func write(ctx context.Context, o Options, built []output) (*Artifact, error) {
 		return nil, err
 	}
 	return a.complete(built), nil
+}
+
+func noStore(store string, err error) error {
+	return &weir.Error{Code: weir.Invalid, Message: "artifacts can't be kept in " + store, Err: err,
+		Remedy: "set WEIR_STATE_DIR to a folder that this user may write to"}
 }
 
 // settle moves a finished artifact to its place. One that is there already, from before or from
@@ -125,7 +130,7 @@ func settle(tmp, dir string) (*Artifact, error) {
 	return nil, fmt.Errorf("%s is being changed by someone else", dir)
 }
 
-// complete adds what the artifact does not hold: the broken functions.
+// complete adds what the artifact does not hold: the broken functions, and what is to be told.
 func (a *Artifact) complete(built []output) *Artifact {
 	bundles := map[string]weir.Bundle{}
 	for _, f := range a.Functions {
@@ -139,10 +144,14 @@ func (a *Artifact) complete(built []output) *Artifact {
 		}
 		a.Functions = append(a.Functions, f)
 	}
+	a.Warnings = append(together(built), conflicts(a.Functions)...)
 	return a
 }
 
 func writeSource(to string, src source) (contentFile, error) {
+	if src.link != "" {
+		return contentFile{Link: src.link}, errors.Join(makeDirs(filepath.Dir(to)), os.Symlink(src.link, to))
+	}
 	h := sha256.New()
 	var from io.Reader = bytes.NewReader(src.data)
 	exec := false
@@ -300,27 +309,42 @@ func check(dir string, known map[string]contentFile) error {
 			return err
 		}
 		file, ok := known[p]
-		if !ok || !e.Type().IsRegular() {
+		if !ok {
 			return fmt.Errorf("%s does not belong to the artifact", p)
 		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		sum, err := hashFile(p)
-		if err != nil {
-			return err
-		}
-		if sum != file.SHA256 || (info.Mode()&0o111 != 0) != file.Exec {
-			return fmt.Errorf("%s was changed", p)
-		}
 		seen++
-		return nil
+		return checkFile(p, e, file)
 	})
 	if err == nil && seen != len(known) {
 		err = fmt.Errorf("%s lacks %d files", dir, len(known)-seen)
 	}
 	return err
+}
+
+// checkFile compares the file or link at p with what it is to be.
+func checkFile(p string, e fs.DirEntry, file contentFile) error {
+	changed := fmt.Errorf("%s was changed", p)
+	if e.Type()&fs.ModeSymlink != 0 {
+		if target, err := os.Readlink(p); err != nil || target != file.Link {
+			return changed
+		}
+		return nil
+	}
+	if !e.Type().IsRegular() || file.Link != "" {
+		return changed
+	}
+	info, err := e.Info()
+	if err != nil {
+		return err
+	}
+	sum, err := hashFile(p)
+	if err != nil {
+		return err
+	}
+	if sum != file.SHA256 || (info.Mode()&0o111 != 0) != file.Exec {
+		return changed
+	}
+	return nil
 }
 
 func hashFile(path string) (string, error) {

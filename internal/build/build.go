@@ -8,6 +8,7 @@ package build
 // From a site to an artifact: every function by itself, then all of them together.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,12 +68,15 @@ type Function struct {
 // a *weir.Error with the position; Build itself fails only if a policy can't be had (all such errors
 // are joined), the artifact can't be written or ctx ends. The artifact must be closed. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
-	scratch, done, err := unpackFolder(o.StateDir, s)
-	if err != nil {
-		return nil, fmt.Errorf("unpacking archives: %w", err)
+	scratch, done := "", func() {}
+	if slices.ContainsFunc(s.Functions, func(f site.Function) bool { return filepath.Ext(f.Main) == site.Archive }) {
+		var err error
+		if scratch, done, err = scratchFolder(o.StateDir); err != nil {
+			return nil, err
+		}
 	}
 	defer done()
-	built, err := buildAll(ctx, s, sitepolicy.Visible(o.Env), scratch)
+	built, err := buildSite(ctx, s, sitepolicy.Visible(o.Env), scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +88,6 @@ func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
 		return nil, fmt.Errorf("writing the artifact: %w", err)
 	}
 	a.Publish = s.Publish
-	a.Warnings = append(together(built), conflicts(a.Functions)...)
 	return a, nil
 }
 
@@ -134,6 +137,7 @@ type output struct {
 	entry    string // relative to the bundle
 	export   string
 	config   weir.FunctionConfig
+	form     string // of files: "pack" or "bundle"; "" for a bundle
 	files    tree
 	pack     packForm
 	policy   *policy.Policy
@@ -156,13 +160,13 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 		return out
 	}
 	if filepath.Ext(f.Main) == site.Archive {
-		if out.err = out.unpack(s, f, filepath.Join(scratch, f.Name)); out.err == nil {
-			out.err = out.files.fits()
-		}
+		a := archive{file: f.Main, shown: s.Rel(f.Main), dir: filepath.Join(scratch, f.Name), env: env, output: &out}
+		out.err = a.unpack()
+		out.addSettings(f)
 		return out
 	}
 	main := f.Main
-	boot, err := sitepolicy.Bootstrap(s, f, env)
+	boot, err := sitepolicy.Bootstrap(f.Main, s.Rel(f.Main), env)
 	if err != nil {
 		out.err = err
 		return out
@@ -176,6 +180,7 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 	if out.err = out.readConfig(s, &f, main); out.err != nil {
 		return out
 	}
+	out.addSettings(f)
 	included, warnings, err := s.Expand(f.Included)
 	out.warnings = append(out.warnings, warnings...)
 	if err != nil {
@@ -199,6 +204,12 @@ func buildFunction(ctx context.Context, s *site.Site, f site.Function, m *memo, 
 		out.pack = packForm{why: err.Error()}
 	}
 	return out
+}
+
+// addSettings adds what the name and netlify.toml say to what the source says, which counts where both speak.
+func (o *output) addSettings(f site.Function) {
+	o.config.Background = o.config.Background || f.Background
+	o.config.Schedule = cmp.Or(o.config.Schedule, f.Schedule)
 }
 
 // broken makes the error of a function that can't be served. Callers of the function may see it, so

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,17 +44,41 @@ func timeAlone(n int) time.Duration { return max(maxTime/time.Duration(n), minTi
 
 // job is what a child is told on its standard input.
 type job struct {
-	Dir   string   // the site
-	Names []string // of the functions to build
-	Env   map[string]string
+	Dir      string    // the site; "" if all functions are archives
+	Archives []spooled // those that belong to no site
+	Names    []string  // of the functions to build
+	Env      map[string]string
 	// Scratch is a folder for what archives hold; "" if there are none.
 	Scratch string
+}
+
+// functions gives what makes each function of a job.
+func (j *job) functions() (map[string]func() output, error) {
+	make := map[string]func() output{}
+	var left atomic.Int64
+	left.Store(maxDeploy)
+	for _, a := range j.Archives {
+		make[a.Name] = func() output { return a.build(j.Scratch, j.Env, &left) }
+	}
+	if j.Dir == "" {
+		return make, nil
+	}
+	s, err := site.Load(j.Dir)
+	if err != nil {
+		return nil, err // it changed since the parent read it; the parent will read it again
+	}
+	known := newMemo()
+	for _, f := range s.Functions {
+		make[f.Name] = func() output { return buildFunction(context.Background(), s, f, known, j.Env, j.Scratch) }
+	}
+	return make, nil
 }
 
 // wire is an output as a child sends it: one JSON object a line, in any order.
 type wire struct {
 	Name, Entry, Export string
 	Config              weir.FunctionConfig
+	Form                string
 	Files               map[string]wireFile
 	PackEntry, PackWhy  string
 	PackFiles           map[string]wireFile // nil: there is no pack
@@ -65,6 +90,7 @@ type wire struct {
 type wireFile struct {
 	Path string
 	Data []byte
+	Link string
 }
 
 // init makes every program that can build a site also the child. Were it a call that main must not
@@ -85,26 +111,22 @@ func child(stdin io.Reader, stdout io.Writer) (status int) {
 	if err := json.NewDecoder(stdin).Decode(&j); err != nil {
 		return 1
 	}
-	s, err := site.Load(j.Dir)
+	functions, err := j.functions()
 	if err != nil {
-		return 1 // it changed since the parent read it; the parent will read it again
-	}
-	wanted := map[string]bool{}
-	for _, n := range j.Names {
-		wanted[n] = true
+		return 1
 	}
 	var mu sync.Mutex
 	out := json.NewEncoder(stdout)
 	var wg sync.WaitGroup
-	known := newMemo()
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for _, f := range s.Functions {
-		if !wanted[f.Name] {
+	for _, name := range j.Names {
+		build, ok := functions[name]
+		if !ok {
 			continue
 		}
 		wg.Go(func() {
 			slots <- struct{}{}
-			w := buildFunction(context.Background(), s, f, known, j.Env, j.Scratch).wire()
+			w := build().wire()
 			<-slots
 			mu.Lock()
 			defer mu.Unlock()
@@ -126,29 +148,38 @@ func dataSize() uint64 {
 	return n << 10
 }
 
-// buildAll builds every function of s, in their order. A bootstrap file sees the variables of env; archives are
+// buildSite builds every function of s, in their order. A bootstrap file sees the variables of env; archives are
 // unpacked in the folder scratch.
-func buildAll(ctx context.Context, s *site.Site, env map[string]string, scratch string) ([]output, error) {
-	names := make([]string, len(s.Functions))
-	for i, f := range s.Functions {
-		names[i] = f.Name
+func buildSite(ctx context.Context, s *site.Site, env map[string]string, scratch string) ([]output, error) {
+	j := job{Dir: s.Dir, Env: env, Scratch: scratch}
+	for _, f := range s.Functions {
+		j.Names = append(j.Names, f.Name)
 	}
-	folders := listed(s, scratch)
-	done, err := runChild(ctx, job{s.Dir, names, env, scratch}, folders, maxTime)
+	return buildAll(ctx, j, listed(s, scratch), func(i int, why string) error {
+		return broken(s.Rel(s.Functions[i].Main), "it can't be bundled: "+why,
+			"look for a file that is nested too deeply, too large or not a regular file, also among its packages")
+	})
+}
+
+// buildAll builds every function that j names, in their order, by a child that lists no folders but these. blame
+// makes the error of one that no child has survived.
+func buildAll(ctx context.Context, j job, folders []string, blame func(i int, why string) error) ([]output, error) {
+	names := j.Names
+	done, err := runChild(ctx, j, folders, maxTime)
 	out := make([]output, len(names))
 	for i, name := range names {
 		w, ok := done[name]
 		if !ok && len(names) > 1 { // the child died; whose fault was it?
 			var alone map[string]wire
-			alone, err = runChild(ctx, job{s.Dir, []string{name}, env, scratch}, folders, timeAlone(len(names)))
+			j.Names = []string{name}
+			alone, err = runChild(ctx, j, folders, timeAlone(len(names)))
 			w, ok = alone[name]
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if out[i] = w.output(); !ok {
-			out[i] = output{name: name, err: broken(s.Rel(s.Functions[i].Main), "it can't be bundled: "+died(err),
-				"look for a file that is nested too deeply, too large or not a regular file, also among its packages")}
+			out[i] = output{name: name, err: blame(i, died(err))}
 		}
 	}
 	return out, nil
@@ -219,7 +250,7 @@ func runConfined(ctx context.Context, j job, most time.Duration) (map[string]wir
 }
 
 func (o output) wire() wire {
-	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Config: o.config, Files: o.files.wire(), Policy: o.policy, Warnings: o.warnings,
+	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Config: o.config, Form: o.form, Files: o.files.wire(), Policy: o.policy, Warnings: o.warnings,
 		PackEntry: o.pack.entry, PackWhy: o.pack.why, PackFiles: o.pack.files.wire()}
 	w.addErrors(o.err)
 	return w
@@ -231,7 +262,7 @@ func (t tree) wire() map[string]wireFile {
 	}
 	files := map[string]wireFile{}
 	for name, f := range t {
-		files[name] = wireFile{f.path, f.data}
+		files[name] = wireFile{f.path, f.data, f.link}
 	}
 	return files
 }
@@ -242,7 +273,7 @@ func treeOf(files map[string]wireFile) tree {
 	}
 	t := tree{}
 	for name, f := range files {
-		t[name] = source{path: f.Path, data: f.Data}
+		t[name] = source{path: f.Path, data: f.Data, link: f.Link}
 	}
 	return t
 }
@@ -270,7 +301,7 @@ func (w *wire) addErrors(err error) {
 }
 
 func (w wire) output() output {
-	o := output{name: w.Name, entry: w.Entry, export: w.Export, config: w.Config, files: treeOf(w.Files), policy: w.Policy, warnings: w.Warnings,
+	o := output{name: w.Name, entry: w.Entry, export: w.Export, config: w.Config, form: w.Form, files: treeOf(w.Files), policy: w.Policy, warnings: w.Warnings,
 		pack: packForm{w.PackEntry, treeOf(w.PackFiles), w.PackWhy}}
 	var errs []error
 	for i := range w.Errors {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/weir-run/weir/internal/build/insource"
+	"github.com/weir-run/weir/internal/cron"
+	"github.com/weir-run/weir/internal/route"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -42,6 +44,37 @@ func (o *output) readConfig(s *site.Site, f *site.Function, main string) error {
 	included, err := s.Beside(main, said.Included)
 	f.Included = slices.Concat(f.Included, included)
 	return err
+}
+
+// settleConfig completes a config with what the function's name says, and checks it: what clients declare was read by
+// nobody yet. The error says what is wrong in one line.
+func settleConfig(c *weir.FunctionConfig, function string) error {
+	c.Background = c.Background || strings.HasSuffix(function, site.BackgroundSuffix)
+	if len(c.Paths) > insource.MaxPaths || len(c.ExcludedPaths) > insource.MaxPaths {
+		return fmt.Errorf("it asks for more than %d paths", insource.MaxPaths)
+	}
+	for _, p := range slices.Concat(c.Paths, c.ExcludedPaths) {
+		if _, err := route.Parse(p); err != nil {
+			return fmt.Errorf("%.80q is no path: %w", p, err)
+		}
+	}
+	for _, m := range c.Methods {
+		if !slices.Contains(insource.Methods, m) {
+			return fmt.Errorf("%.40q is no method that a function can have", m)
+		}
+	}
+	if !slices.Contains([]weir.Form{"", weir.FormV1, weir.FormV2, weir.FormStream}, c.Form) {
+		return fmt.Errorf("%.40q is no form of a handler", c.Form)
+	}
+	if c.Schedule != "" {
+		if _, err := cron.Parse(c.Schedule); err != nil {
+			return fmt.Errorf("%.80q is no schedule: %w", c.Schedule, err)
+		}
+	}
+	if c.RateLimit != nil {
+		return c.RateLimit.Check()
+	}
+	return nil
 }
 
 // conflicts tells which functions ask for the same path and method: the first one gets it.

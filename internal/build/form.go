@@ -3,6 +3,7 @@ package build
 // In which form a function is written: as a pack if there is one and it loads, else as a bundle.
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -78,7 +79,7 @@ func writeFunction(ctx context.Context, o Options, dir string, b *output, polici
 			return f, err
 		}
 	}
-	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Config: b.config, Form: formBundle}
+	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Config: b.config, Form: cmp.Or(b.form, formBundle)}
 	return f, writeFiles(ctx, dir, b.files, &f)
 }
 

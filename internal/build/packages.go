@@ -4,6 +4,7 @@ package build
 
 import (
 	"debug/elf"
+	"encoding/binary"
 	"encoding/json"
 	"maps"
 	"os"
@@ -157,16 +158,24 @@ func addons(t tree) []string {
 		if !strings.HasSuffix(base, ".node") && !strings.HasSuffix(base, ".so") && !strings.Contains(base, ".so.") {
 			continue
 		}
-		f, err := elf.Open(t[name].path)
-		if err != nil {
-			continue
-		}
-		if f.Machine == machines[runtime.GOARCH] && f.Type == elf.ET_DYN {
+		if isLibrary(t[name].path) {
 			out = append(out, name)
 		}
-		f.Close()
 	}
 	return out
+}
+
+// isLibrary tells whether a file begins as a native library for this platform does: the rest, which says how much
+// there is to read, is a stranger's word.
+func isLibrary(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var h elf.Header64
+	return binary.Read(f, binary.LittleEndian, &h) == nil && string(h.Ident[:4]) == elf.ELFMAG && elf.Class(h.Ident[elf.EI_CLASS]) == elf.ELFCLASS64 &&
+		elf.Data(h.Ident[elf.EI_DATA]) == elf.ELFDATA2LSB && elf.Machine(h.Machine) == machines[runtime.GOARCH] && elf.Type(h.Type) == elf.ET_DYN
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

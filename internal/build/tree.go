@@ -22,10 +22,11 @@ const maxBundle = 250 << 20
 // but the machine's inodes. What fits into maxBundle has some 40,000, as packages go.
 const maxFiles = 100_000
 
-// source is where the content of a file comes from: a file of the host, or data.
+// source is where the content of a file comes from: a file of the host, or data; or where a symbolic link leads.
 type source struct {
 	path string
 	data []byte
+	link string
 }
 
 // tree maps slash-separated names, relative to the bundle, to content.
@@ -44,7 +45,7 @@ func (t tree) fits() error {
 	var biggest string
 	for _, name := range t.names() {
 		src := t[name]
-		n := int64(len(src.data))
+		n := int64(len(src.data) + len(src.link))
 		if src.path != "" {
 			info, err := os.Stat(src.path)
 			if err != nil || !info.Mode().IsRegular() {

@@ -1,102 +1,106 @@
 package build
 
-// Functions that come as archives, as Netlify's own bundler makes them (@netlify/zip-it-and-ship-it): built
-// already, so they are kept whole. An archive is as hostile as any package: it is unpacked by the child, into a
-// folder of its own, and only if it holds plain files that fit.
+// Functions that come as archives: built already, so they are kept whole. An archive is as hostile as any package:
+// it is unpacked by the child, into a folder of its own, and only if it holds plain files that fit, and links from
+// one to another.
 
 import (
 	"archive/zip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
-	"github.com/weir-run/weir/internal/build/insource"
-	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
 
 const (
 	maxEntries = 20_000
 	maxFolders = 20_000 // those that entries only lie in included
-	maxName    = 1024   // bytes of an entry's name
+	maxName    = 1024   // bytes of an entry's name, and of what a link leads to
+	// maxDirectory is how many bytes an archive may say of its entries: all that is held in memory of it.
+	maxDirectory = 8 << 20
 	// maxRatio is how many bytes may come of one, beyond the first freeBytes.
 	maxRatio  = 200
 	freeBytes = 16 << 20
+	maxDeploy = 4 << 30 // bytes of all archives of a deploy, packed or not
 )
-
-// What Netlify's bundler puts into an archive.
-const (
-	entryPointV2 = "___netlify-entry-point.mjs"
-	metadataName = "___netlify-metadata.json"
-)
-
-// handlerFile is how the entry point of a function v2 names the function's own file.
-var handlerFile = regexp.MustCompile(`getLambdaHandler\(\s*["']\./([^"']+)["']`)
 
 // archive is an archive that is being unpacked.
 type archive struct {
-	name string // as its author would write it
-	dir  string // where its files are put
-	o    *output
+	file     string // where it lies
+	shown    string // as its author would write it
+	dir      string // where its files are put
+	declared weir.FunctionConfig
+	packed   bool              // by Pack
+	uploaded bool              // to a server: whoever built it has read its config, if there is any
+	left     *atomic.Int64     // bytes that all archives of a deploy may still unpack; nil: any number
+	env      map[string]string // what a bootstrap file sees
+	*output
 }
 
-// unpackFolder makes a folder in which the archives of s are unpacked, if it has any; done removes it.
-func unpackFolder(stateDir string, s *site.Site) (dir string, done func(), err error) {
-	if !slices.ContainsFunc(s.Functions, func(f site.Function) bool { return filepath.Ext(f.Main) == site.Archive }) {
-		return "", func() {}, nil
-	}
-	store, err := filepath.Abs(filepath.Join(stateDir, "artifacts"))
-	if err != nil {
-		return "", nil, err
-	}
-	if err := os.MkdirAll(store, 0o755); err != nil {
-		return "", nil, err
-	}
-	dir, held, err := scratch(store)
-	if err != nil {
-		return "", nil, err
-	}
-	return dir, func() { os.RemoveAll(dir); held.Close() }, nil
-}
-
-// unpack makes the content of a function of its archive. dir is a folder that there isn't yet.
-func (o *output) unpack(s *site.Site, f site.Function, dir string) error {
-	a := &archive{s.Rel(f.Main), dir, o}
-	if err := os.RemoveAll(dir); err != nil { // of a child that died
+// unpack makes the content of a function of its archive. a.dir is a folder that there isn't yet.
+func (a *archive) unpack() error {
+	if err := os.RemoveAll(a.dir); err != nil { // of a child that died
 		return err
 	}
-	info, err := os.Stat(f.Main)
-	if err != nil || info.Size() > maxBundle {
+	f, err := os.Open(a.file)
+	if err != nil {
+		return a.broken("it can't be read")
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxBundle {
 		return a.broken("it can't be read, or has more than 250 MB")
 	}
-	r, err := zip.OpenReader(f.Main)
-	if err != nil {
+	directory := &bounded{f, maxDirectory}
+	r, err := zip.NewReader(directory, info.Size())
+	switch {
+	case directory.left < 0:
+		return a.broken("what it says of its entries takes more than %d MB", maxDirectory>>20)
+	case err != nil:
 		return a.broken("this is no zip file that can be read")
 	}
-	defer r.Close()
-	if err := a.check(&r.Reader, info.Size()); err != nil {
+	if err := a.check(r, info.Size()); err != nil {
 		return err
 	}
+	directory.left = math.MaxInt64 // what is read from now on is bounded by what was checked
 	for _, e := range r.File {
-		if strings.HasSuffix(e.Name, "/") {
-			continue
-		}
 		if err := a.extract(e); err != nil {
 			return err
 		}
 	}
-	return a.recognize(f.Name)
+	if err := a.recognize(); err != nil {
+		return err
+	}
+	if err := settleConfig(&a.config, a.output.name); err != nil {
+		return a.broken("its configuration: %v", err)
+	}
+	return a.files.fits()
+}
+
+// bounded is a file of which no more than left bytes are read.
+type bounded struct {
+	io.ReaderAt
+	left int64
+}
+
+var errBounded = errors.New("more is read than may be")
+
+func (b *bounded) ReadAt(p []byte, at int64) (int, error) {
+	if b.left -= int64(len(p)); b.left < 0 {
+		return 0, errBounded
+	}
+	return b.ReaderAt.ReadAt(p, at)
 }
 
 func (a *archive) broken(format string, args ...any) error {
-	return broken(a.name, fmt.Sprintf(format, args...), "build the function anew with Netlify's tools, or put its source here")
+	return broken(a.shown, fmt.Sprintf(format, args...), "build the function anew with Netlify's tools, or deploy its source")
 }
 
 // check looks at what the archive says of its entries, before anything is written.
@@ -114,6 +118,9 @@ func (a *archive) check(r *zip.Reader, packed int64) error {
 			return a.broken("unpacked it has more than 250 MB")
 		}
 	}
+	if a.left != nil && a.left.Add(-int64(size)) < 0 {
+		return errDeployTooLarge
+	}
 	if size > freeBytes && size/maxRatio > uint64(packed) {
 		return a.broken("it is packed more than %d times: this is no function, but a way to fill a disk", maxRatio)
 	}
@@ -126,8 +133,10 @@ func (a *archive) checkEntry(e *zip.File, names map[string]string) error {
 	switch {
 	case len(e.Name) > maxName || !utf8.ValidString(e.Name) || strings.ContainsAny(e.Name, "\\\x00") || !filepath.IsLocal(name) || filepath.Clean(name) != name:
 		return a.broken("the entry %.80q has a name that leads elsewhere, or that systems read in several ways", e.Name)
-	case !folder && !e.Mode().IsRegular():
-		return a.broken("the entry %.80q is a link or device, and only files are taken", e.Name)
+	case !folder && !e.Mode().IsRegular() && !isLink(e):
+		return a.broken("the entry %.80q is a device, and only files and links are taken", e.Name)
+	case isLink(e) && e.UncompressedSize64 > maxName:
+		return a.broken("the link %.80q leads to a name of more than %d bytes", e.Name, maxName)
 	case e.Flags&1 != 0:
 		return a.broken("the entry %.80q is encrypted", e.Name)
 	case e.Method != zip.Store && e.Method != zip.Deflate:
@@ -159,15 +168,28 @@ func (a *archive) claim(name, whole string, names map[string]string, folder bool
 	return nil
 }
 
-// extract writes one file.
+// isLink tells whether an entry is a symbolic link: packages that pnpm installs lie behind such ones.
+func isLink(e *zip.File) bool { return e.Mode()&os.ModeSymlink != 0 }
+
+// extract writes one file, or notes one link.
 func (a *archive) extract(e *zip.File) error {
+	switch {
+	case strings.HasSuffix(e.Name, "/"):
+		return nil
+	case !a.packed && within(weir.PackDir, e.Name):
+		a.warnings = append(a.warnings, fmt.Sprintf("%s: what lies in %s is left out: that folder is Weir's own", a.shown, weir.PackDir))
+		return nil
+	}
 	from, err := e.Open()
 	if err != nil {
 		return a.broken("the entry %.80q can't be read", e.Name)
 	}
 	defer from.Close()
-	to := filepath.Join(a.dir, filepath.FromSlash(e.Name))
 	limited := &io.LimitedReader{R: from, N: int64(e.UncompressedSize64) + 1} // which check has bounded
+	if isLink(e) {
+		return a.link(e, limited)
+	}
+	to := filepath.Join(a.dir, filepath.FromSlash(e.Name))
 	err = writeFile(to, limited, e.Mode()&0o111 != 0)
 	var system *os.PathError
 	switch {
@@ -176,66 +198,34 @@ func (a *archive) extract(e *zip.File) error {
 	case err != nil || limited.N != 1:
 		return a.broken("the entry %.80q is damaged", e.Name)
 	}
-	a.o.files.add(e.Name, to)
+	a.files.add(e.Name, to)
 	return nil
 }
 
-// recognize finds the handler by the layout.
-func (a *archive) recognize(function string) error {
-	a.o.export = "handler"
-	if a.has(metadataName) {
-		var m struct{ Version int }
-		if data, err := a.read(metadataName); err != nil || json.Unmarshal(data, &m) != nil || m.Version > 1 {
-			return a.broken("%s is of a version that isn't known", metadataName)
-		}
+// link notes a link. It is made where the artifact is written: here nothing is ever followed.
+func (a *archive) link(e *zip.File, content *io.LimitedReader) error {
+	to, err := io.ReadAll(content)
+	switch {
+	case err != nil || content.N != 1:
+		return a.broken("the entry %.80q is damaged", e.Name)
+	case !staysInside(e.Name, string(to)):
+		return a.broken("the entry %.80q is a link that leads elsewhere", e.Name)
 	}
-	if a.has(entryPointV2) {
-		a.o.entry, a.o.config.Form = entryPointV2, weir.FormV2
-		return a.readConfig()
-	}
-	for _, ext := range []string{".js", ".mjs", ".cjs"} {
-		if a.has(function + ext) {
-			a.o.entry, a.o.config.Form = function+ext, weir.FormV1
-			return nil
-		}
-	}
-	return broken(a.name, fmt.Sprintf("it holds no %s.js, which would be the function", function),
-		"give the archive the name that it was built with")
+	a.files[e.Name] = source{link: string(to)}
+	return nil
 }
 
-// readConfig reads what the source of a function v2 says, as for one that isn't built yet. How it is built is
-// settled.
-func (a *archive) readConfig() error {
-	entry, err := a.read(entryPointV2)
-	if err != nil {
-		return a.broken("%s can't be read", entryPointV2)
+// staysInside tells whether a link leads to something in the same tree, whatever other links there are: it goes up
+// only at its beginning, where the folders are real ones (see claim), and no further than to the top.
+func staysInside(name, target string) bool {
+	up := 0
+	for strings.HasPrefix(target, "../") {
+		target = target[len("../"):]
+		up++
 	}
-	named := handlerFile.FindSubmatch(entry)
-	if named == nil || !a.has(string(named[1])) {
-		return nil
+	if target == ".." {
+		target, up = ".", up+1
 	}
-	src, err := a.read(string(named[1]))
-	if err != nil {
-		return nil
-	}
-	said, err := insource.Read(src, a.name+"/"+string(named[1]))
-	if err == nil && said.Form == weir.FormV2 {
-		a.o.config = said.FunctionConfig
-		a.o.warnings = append(a.o.warnings, said.Warnings...)
-	}
-	return err
-}
-
-func (a *archive) has(name string) bool {
-	_, ok := a.o.files[name]
-	return ok
-}
-
-// read gives a file that was unpacked, if it is not too large.
-func (a *archive) read(name string) ([]byte, error) {
-	file := a.o.files[name].path
-	if info, err := os.Stat(file); err != nil || info.Size() > maxDeclaring {
-		return nil, errors.New("too large")
-	}
-	return os.ReadFile(file)
+	return up <= strings.Count(name, "/") && filepath.IsLocal(target) && filepath.Clean(target) == strings.TrimSuffix(target, "/") &&
+		utf8.ValidString(target) && !strings.ContainsAny(target, "\\\x00")
 }

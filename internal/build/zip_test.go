@@ -7,10 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -108,7 +108,18 @@ func TestHostileArchives(t *testing.T) {
 		"dot":                {pack(t, fn, entry{"./fn.js", "x", nil}), "leads elsewhere"},
 		"not UTF-8":          {pack(t, fn, entry{"\xff", "x", nil}), "leads elsewhere"},
 		"long name":          {pack(t, fn, entry{strings.Repeat("a/", 600), "", nil}), "leads elsewhere"},
-		"link":               {pack(t, fn, entry{"passwd", "/etc/passwd", link}), "link or device"},
+		"device":             {pack(t, fn, entry{"null", "", func(h *zip.FileHeader) { h.SetMode(0o666 | os.ModeDevice | os.ModeCharDevice) }}), "is a device"},
+		"pipe":               {pack(t, fn, entry{"pipe", "", func(h *zip.FileHeader) { h.SetMode(0o666 | os.ModeNamedPipe) }}), "is a device"},
+		"link, absolute":     {pack(t, fn, entry{"passwd", "/etc/passwd", link}), "a link that leads elsewhere"},
+		"link, up":           {pack(t, fn, entry{"a/up", "../../passwd", link}), "a link that leads elsewhere"},
+		"link, by a link":    {pack(t, fn, entry{"a/b/top", "../..", link}, entry{"up", "a/b/top/../passwd", link}), "a link that leads elsewhere"},
+		"link, backslash":    {pack(t, fn, entry{"up", `..\passwd`, link}), "a link that leads elsewhere"},
+		"link, nowhere":      {pack(t, fn, entry{"up", "", link}), "a link that leads elsewhere"},
+		"link, long":         {pack(t, fn, entry{"up", strings.Repeat("a/", 600), link}), "of more than 1024 bytes"},
+		"below a link":       {pack(t, fn, entry{"a", ".", link}, entry{"a/fn.js", "x", nil}), "there twice"},
+		"own file is a link": {pack(t, entry{"fn.js", "a/fn.js", link}, entry{"a/fn.js", "exports.handler = 1", nil}), "is a link"},
+		"many entries":       {pack(t, slices.Repeat([]entry{{"a", "", func(h *zip.FileHeader) { h.Method = zip.Store }}}, 20_001)...), "20000 are the most"},
+		"long comments":      {pack(t, slices.Repeat([]entry{{"a", "", func(h *zip.FileHeader) { h.Method, h.Comment = zip.Store, strings.Repeat("x", 1<<16-1) }}}, 140)...), "takes more than 8 MB"},
 		"twice":              {pack(t, fn, fn), "there twice"},
 		"case":               {pack(t, fn, entry{"FN.js", "x", nil}), "there twice"},
 		"case of folders":    {pack(t, fn, entry{"a/x", "x", nil}, entry{"A/y", "y", nil}), "there twice"},
@@ -124,7 +135,6 @@ func TestHostileArchives(t *testing.T) {
 		"no archive":         {[]byte("PK no archive"), "no zip file"},
 		"cut off":            {plain[:len(plain)-10], "no zip file"},
 		"damaged":            {bytes.Replace(pack(t, entry{"fn.js", "exports.handler = 1", func(h *zip.FileHeader) { h.Method = zip.Store }}), []byte("handler"), []byte("hand1er"), 1), "is damaged"},
-		"background, inside": {pack(t, entry{"___netlify-entry-point.mjs", "getLambdaHandler('./fn.mjs')", nil}, entry{"fn.mjs", "export default 1; export const config = { background: true };", nil}), "background functions"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,16 +178,20 @@ func sized(archive []byte, n uint32) []byte {
 func FuzzUnpack(f *testing.F) {
 	f.Add(pack(f, entry{"fn.js", "exports.handler = 1", nil}, entry{"a/b", "x", nil}))
 	f.Add(flagged(pack(f, entry{"fn.js", "x", nil}), 1))
-	f.Fuzz(func(t *testing.T, archive []byte) {
+	f.Add(pack(f, entry{"fn.js", "module.exports = require('./a/b.js')", nil}, entry{"a/b.js", "b", func(h *zip.FileHeader) { h.SetMode(0o777 | os.ModeSymlink) }}))
+	f.Add(pack(f, entry{formName, `{"Format":1,"Entry":"fn.js","Export":"handler","Form":"bundle","Config":{"Paths":["/a"]}}`, nil}, entry{"fn.js", "x", nil}))
+	f.Fuzz(func(t *testing.T, data []byte) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "fn.zip")
-		if err := os.WriteFile(file, archive, 0o644); err != nil {
+		if err := os.WriteFile(file, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		o := output{files: tree{}}
-		err := o.unpack(&site.Site{Dir: dir}, site.Function{Name: "fn", Main: file}, filepath.Join(dir, "out"))
-		if err == nil && o.files[o.entry].path == "" {
-			t.Error("there is no entry")
+		for _, packed := range []bool{false, true} {
+			o := output{name: "fn", files: tree{}}
+			a := archive{file: file, shown: "fn.zip", dir: filepath.Join(dir, "out"), packed: packed, output: &o}
+			if err := a.unpack(); err == nil && (o.files[o.entry].path == "" || o.files[formName].path != "") {
+				t.Errorf("entry %q, files %q", o.entry, o.files.names())
+			}
 		}
 		entries, err := os.ReadDir(dir)
 		if err != nil {

@@ -40,7 +40,7 @@ type filterFlags struct {
 }
 
 // kinds are the kinds of records that can be picked.
-var kinds = append(slices.Clone(record.Kinds), "invocation")
+var kinds = append(slices.Clone(record.Kinds), "invocation", "change")
 
 func (f *filterFlags) register(c *cobra.Command) {
 	fl := c.Flags()
@@ -186,6 +186,8 @@ func entryLine(e *record.Entry, asJSON bool) string {
 		text = e.Decision.String()
 	case e.Invocation != nil:
 		text = e.Invocation.String()
+	case e.Change != nil:
+		text = e.Change.String()
 	case e.Dropped != nil:
 		text = fmt.Sprintf("%d records could not be written", e.Dropped.Count)
 	case e.Resumed != nil:

@@ -27,6 +27,7 @@ const (
 	exitNoWall   = 4  // a wall can't be raised on this machine
 	exitFunction = 5  // the function was invoked and answered with an error
 	exitPolicy   = 6  // a policy would deny what it should allow
+	exitHeld     = 7  // deploy: it waits for approval
 	exitGained   = 10 // policy diff --exit-code: a privilege is gained
 	exitDenied   = 11 // policy explain --exit-code: the answer is no
 )
@@ -127,7 +128,8 @@ its policy names, whatever any of its dependencies tries.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", RunE: runHelp})
-	root.AddCommand(newDev(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s))
+	root.AddCommand(newDev(s), newServe(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s),
+		newDeploy(s), newDeploys(s), newRollback(s), newSites(s), newEnv(s), newToken(s))
 	for _, c := range root.Commands() {
 		checkArgs(c)
 	}

@@ -111,6 +111,8 @@ func records(ts *testscript.TestScript, neg bool, args []string) {
 		Reason: "no rule names the host c.evil.test", Source: record.Egress})
 	f.Decided(record.Decision{Time: noon.Add(time.Hour), Verdict: record.Deny, Mode: record.Monitor, Function: "mail", Kind: "tcp", Target: "mail.test:25", Source: record.Egress})
 	f.Decided(record.Decision{Time: noon.Add(time.Hour), Verdict: record.Deny, Function: "hostile", Kind: "read", Target: "/x\x1b[2J\n\u009b2J\u202e\u2028\xff", Source: record.Shim})
+	f.Changed(record.Change{Time: noon.Add(90 * time.Minute), Author: "anna", From: "192.0.2.1", Action: "deploy.approve", Site: "s1", Deploy: "d1",
+		Detail: map[string]string{"note": "looks\x1b[2J good"}})
 	for range n {
 		f.Invoked(record.Invocation{Time: noon.Add(2 * time.Hour), Function: "charge", Request: "r1", Outcome: "error", Millis: 1.5, Error: "TypeError"})
 	}

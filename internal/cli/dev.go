@@ -53,7 +53,8 @@ records go to stdout).`,
 // costs the requests in flight.
 const gcPercent = 400
 
-func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) error {
+// tune sets the Go runtime up for a server whose functions need the machine more than it does.
+func tune() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -62,6 +63,10 @@ func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) e
 		// processor from the very function that the work comes from.
 		runtime.GOMAXPROCS((runtime.GOMAXPROCS(0) + 1) / 2)
 	}
+}
+
+func runDev(ctx context.Context, s *streams, f *siteFlags, dir, listen string) error {
+	tune()
 	d, closeAll, err := f.open(ctx, s, dir, listen)
 	if err != nil {
 		return err

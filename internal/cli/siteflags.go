@@ -36,12 +36,57 @@ type siteFlags struct {
 func (f *siteFlags) register(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringArrayVar(&f.envFiles, "env-file", nil, "`FILE` of NAME=value lines with the site's variables; may be repeated, later ones win (the site's own .env is read first)")
+	f.registerOutside(c)
+	f.records.register(c)
+	fl.BoolVar(&f.learn, "learn", false, "let every function do what it does and record it (monitor mode); records go to DIR/"+learnedRecords+" unless --records names a file")
+}
+
+// registerServer registers those that a server for many sites has, too.
+func (f *siteFlags) registerServer(c *cobra.Command) {
+	f.registerOutside(c)
+	f.records.register(c)
+	f.bounds.register(c)
+}
+
+// registerOutside registers what functions and callers find outside.
+func (f *siteFlags) registerOutside(c *cobra.Command) {
+	fl := c.Flags()
 	fl.StringArrayVar(&f.resolve, "resolve", nil, "`HOST[:PORT]=ADDR[:PORT]`: connect to ADDR when a function calls HOST; HOST may be *.name; may be repeated")
 	fl.StringArrayVar(&f.upstreamCA, "upstream-ca", nil, "PEM `FILE` of certificate authorities to trust besides the system's; may be repeated")
-	f.records.register(c)
 	fl.StringVar(&f.node, "node", "", "`PATH` of the Node.js binary (default: node from the PATH, else one that Weir fetches)")
 	fl.StringVar(&f.identityKey, "identity-key", "", "`FILE` with the key that verifies callers' JSON Web Tokens: a PEM public key, or a secret for HS256")
-	fl.BoolVar(&f.learn, "learn", false, "let every function do what it does and record it (monitor mode); records go to DIR/"+learnedRecords+" unless --records names a file")
+}
+
+func newLogger(s *streams) *slog.Logger {
+	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
+}
+
+// serverOptions adds what these flags say to the options of a server.
+func (f *siteFlags) serverOptions(s *streams, o *server.ServeOptions) (err error) {
+	o.NodePath, o.Progress, o.Zygotes, o.Blanks = f.node, s.err, !f.bounds.noZygotes, f.bounds.blanks
+	o.MaxInstances, o.MaxMemory, o.MaxQueue = f.bounds.instances, int64(f.bounds.memory), f.bounds.queue
+	o.Resolve, o.UpstreamCA, o.Verifier, err = f.outside()
+	return err
+}
+
+// outside reads the flags of registerOutside.
+func (f *siteFlags) outside() (resolve []egress.Override, cas []byte, verifier *gateway.IdentityVerifier, err error) {
+	for _, r := range f.resolve {
+		ov, err := egress.ParseOverride(r)
+		if err != nil {
+			return nil, nil, nil, &usageError{err}
+		}
+		resolve = append(resolve, ov)
+	}
+	for _, file := range f.upstreamCA {
+		pem, err := readFile(file, "--upstream-ca")
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		cas = append(append(cas, pem...), '\n')
+	}
+	verifier, err = f.verifier()
+	return resolve, cas, verifier, err
 }
 
 // open serves a site with these flags. The caller must call the function it gets.
@@ -51,7 +96,7 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 			return nil, nil, err
 		}
 	}
-	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: shortTime}))
+	logger := newLogger(s)
 	o := server.DevOptions{Dir: dir, Listen: listen, NodePath: f.node, EnvFiles: f.envFiles, Learn: f.learn, Only: f.only,
 		Zygotes: f.zygotes, Blanks: f.bounds.blanks, MaxInstances: f.bounds.instances, MaxMemory: int64(f.bounds.memory), MaxQueue: f.bounds.queue,
 		Log: printLines(s.err), Logger: logger, Progress: s.err}
@@ -59,21 +104,7 @@ func (f *siteFlags) open(ctx context.Context, s *streams, dir, listen string) (*
 	if o.StateDir, err = stateDir(); err != nil {
 		return nil, nil, err
 	}
-	for _, r := range f.resolve {
-		ov, err := egress.ParseOverride(r)
-		if err != nil {
-			return nil, nil, &usageError{err}
-		}
-		o.Resolve = append(o.Resolve, ov)
-	}
-	for _, file := range f.upstreamCA {
-		pem, err := readFile(file, "--upstream-ca")
-		if err != nil {
-			return nil, nil, err
-		}
-		o.UpstreamCA = append(append(o.UpstreamCA, pem...), '\n')
-	}
-	if o.Verifier, err = f.verifier(); err != nil {
+	if o.Resolve, o.UpstreamCA, o.Verifier, err = f.outside(); err != nil {
 		return nil, nil, err
 	}
 	recorder, closeRecords, err := f.records.open(s, logger, o.StateDir)

@@ -93,7 +93,7 @@ func TestMixedAnswers(t *testing.T) {
 		asked++
 		return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::ffff:1.2.3.4"), netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2606:4700::1")}, nil
 	}
-	f := e.Function("pay", compile(t, "GET https://a.test/**"))
+	f := e.Function("pay", compile(t, "GET https://a.test/**"), nil)
 	for host, want := range map[string]string{
 		"a.test": "[1.2.3.4:443 [2606:4700::1]:443]", "meta.test": "[169.254.169.254:81]", "169.254.169.254": "[127.77.0.9:443]", "1.1.1.1": "[1.1.1.1:443]",
 	} {

@@ -15,7 +15,7 @@ func TestSandboxServesOneFunction(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	plain, other, raw := e.Function("a", compile(t)), e.Function("b", compile(t)), e.Function("c", compile(t, "tcp db.test:5432"))
+	plain, other, raw := e.Function("a", compile(t), nil), e.Function("b", compile(t), nil), e.Function("c", compile(t, "tcp db.test:5432"), nil)
 	if plain.OwnTLS() || !raw.OwnTLS() {
 		t.Errorf("own TLS: %v and %v", plain.OwnTLS(), raw.OwnTLS())
 	}
@@ -41,12 +41,12 @@ func TestSandboxServesOneFunction(t *testing.T) {
 // which are the authority and the addresses of names, and nothing that tells one's doing from the other's.
 func TestChildIsItsOwn(t *testing.T) {
 	records := &memory{}
-	e, err := New(Options{Recorder: records})
+	e, err := New(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	f := e.Function("f", compile(t))
+	f := e.Function("f", compile(t), records)
 	origin, err := e.Sandbox(false)
 	if err != nil {
 		t.Fatal(err)

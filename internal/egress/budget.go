@@ -1,7 +1,7 @@
 package egress
 
-// This file exists because a rule may be bounded in amount: the policy says by how much, and what has
-// been used is counted here, where the calls go out.
+// This file exists because a rule may be bounded in amount, and so may what bounds the policy: they say by how much,
+// and what has been used is counted here, where the calls go out.
 
 import (
 	"errors"
@@ -14,10 +14,10 @@ import (
 	"github.com/weir-run/weir/internal/policy"
 )
 
-// meter counts what is used of the budget of one rule, by one invocation or by all instances of a function.
+// meter counts what is used of one budget, by one invocation or by all instances of a function.
 type meter struct {
-	budget *policy.Budget
-	now    func() time.Time
+	policy.Charge
+	now func() time.Time
 
 	mu    sync.Mutex
 	calls int
@@ -27,7 +27,7 @@ type meter struct {
 
 // renew begins another minute if the last one is over. The caller holds the lock.
 func (m *meter) renew() {
-	if now := m.now(); m.budget.Per == policy.PerMinute && now.Sub(m.began) >= time.Minute {
+	if now := m.now(); m.Budget.Per == policy.PerMinute && now.Sub(m.began) >= time.Minute {
 		m.calls, m.bytes, m.began = 0, 0, now
 	}
 }
@@ -38,7 +38,7 @@ func (m *meter) call(length int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.renew()
-	b := m.budget
+	b := m.Budget
 	if b.MaxCalls > 0 && m.calls >= b.MaxCalls || b.MaxBytes > 0 && (m.bytes >= b.MaxBytes || length > b.MaxBytes-m.bytes) {
 		return false
 	}
@@ -58,29 +58,29 @@ func (m *meter) take(n int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.renew()
-	if m.budget.MaxBytes > 0 && int64(n) > m.budget.MaxBytes-m.bytes {
+	if m.Budget.MaxBytes > 0 && int64(n) > m.Budget.MaxBytes-m.bytes {
 		return false
 	}
 	m.bytes += int64(n)
 	return true
 }
 
-// meters are those of several rules, by their index in the policy.
+// meters are those of several budgets.
 type meters struct {
-	mu     sync.Mutex
-	byRule map[int]*meter
+	mu sync.Mutex
+	by map[policy.Charge]*meter
 }
 
-func (m *meters) of(rule int, b *policy.Budget) *meter {
+func (m *meters) of(c policy.Charge) *meter {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.byRule == nil {
-		m.byRule = map[int]*meter{}
+	if m.by == nil {
+		m.by = map[policy.Charge]*meter{}
 	}
-	found := m.byRule[rule]
+	found := m.by[c]
 	if found == nil {
-		found = &meter{budget: b, now: time.Now}
-		m.byRule[rule] = found
+		found = &meter{Charge: c, now: time.Now}
+		m.by[c] = found
 	}
 	return found
 }
@@ -110,8 +110,8 @@ func (s *shares) set(ids []string) {
 	s.ids, s.idle = ids, false
 }
 
-// of gives what counts a call by a rule.
-func (s *shares) of(rule int, b *policy.Budget) []*meter {
+// of gives what counts a call on a budget.
+func (s *shares) of(c policy.Charge) []*meter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ids := s.ids
@@ -128,23 +128,29 @@ func (s *shares) of(rule int, b *policy.Budget) []*meter {
 			m = &meters{}
 			s.used[id] = m
 		}
-		out = append(out, m.of(rule, b))
+		out = append(out, m.of(c))
 	}
 	return out
 }
 
-// account is that of one call with the budget of the rule that allowed it. A nil account has no bound.
+// account is that of one call with the budgets of the rules that allowed it: the policy's own, and those of its
+// bounds. A nil account has no budget.
 type account struct {
 	conn   *conn
 	req    *policy.Request
-	over   policy.Decision // what becomes of it when the budget is used up
-	meters []*meter        // each must have room
+	rule   int      // of the policy, which allowed the call
+	meters []*meter // each must have room
 	once   sync.Once
-	cut    atomic.Bool
+	cut    atomic.Pointer[meter] // for which the call was cut short; nil if it was not
 }
 
-// call counts the call; if it is one too many for any meter, it counts for none.
-func (a *account) call(length int64) bool {
+// over is what becomes of the call when the budget of a meter is used up.
+func (a *account) over(m *meter) policy.Decision {
+	return policy.Decision{Rule: -1, Nearest: a.rule, Reason: policy.OverBudget, Bound: m.Bound}
+}
+
+// call counts the call. If it is one too many for a meter, it gives that one, and the call counts for none.
+func (a *account) call(length int64) (full *meter) {
 	for i, m := range a.meters {
 		if m.call(length) {
 			continue
@@ -152,39 +158,39 @@ func (a *account) call(length int64) bool {
 		for _, counted := range a.meters[:i] {
 			counted.uncall()
 		}
-		return false
+		return m
 	}
-	return true
+	return nil
 }
 
-func (a *account) take(n int) bool {
+// take counts bytes, and gives a meter for which they are too many.
+func (a *account) take(n int) (full *meter) {
 	for _, m := range a.meters {
 		if !m.take(n) {
-			return false
+			return m
 		}
 	}
-	return true
+	return nil
 }
 
 // charge opens the account of a call that is allowed, and counts the call. If that is one too many, the
 // decision becomes a denial.
 func (c *conn) charge(req *policy.Request, length int64, d policy.Decision) (*account, policy.Decision) {
-	if !d.Allow || d.Rule < 0 {
+	s := c.sandbox
+	charges := s.function.engine.Charges(req, d)
+	if len(charges) == 0 {
 		return nil, d
 	}
-	b := c.sandbox.function.engine.Policy().Rules[d.Rule].Budget
-	if b == nil {
-		return nil, d
+	a := &account{conn: c, req: req, rule: d.Rule}
+	for _, charge := range charges {
+		if charge.Budget.Per == policy.PerMinute {
+			a.meters = append(a.meters, s.function.meters.of(charge))
+		} else {
+			a.meters = append(a.meters, s.shares.of(charge)...)
+		}
 	}
-	over := policy.Decision{Rule: -1, Nearest: d.Rule, Reason: policy.OverBudget}
-	a := &account{conn: c, req: req, over: over}
-	if b.Per == policy.PerMinute {
-		a.meters = []*meter{c.sandbox.function.meters.of(d.Rule, b)}
-	} else {
-		a.meters = c.sandbox.shares.of(d.Rule, b)
-	}
-	if !a.call(length) {
-		return nil, over
+	if full := a.call(length); full != nil {
+		return nil, a.over(full)
 	}
 	return a, d
 }
@@ -192,12 +198,16 @@ func (c *conn) charge(req *policy.Request, length int64, d policy.Decision) (*ac
 // spend counts bytes of a body, of either direction; false if the transfer is to be cut. That is recorded
 // once for a call.
 func (a *account) spend(n int) bool {
-	if a == nil || a.take(n) {
+	if a == nil {
+		return true
+	}
+	full := a.take(n)
+	if full == nil {
 		return true
 	}
 	s := a.conn.sandbox
 	a.once.Do(func() {
-		r := explained(recordOf(a.req), s.function.engine.Explain(a.req, a.over))
+		r := explained(recordOf(a.req), s.function.engine.Explain(a.req, a.over(full)))
 		if s.function.monitor {
 			s.ledger.pass(monitored, r)
 		} else {
@@ -207,12 +217,12 @@ func (a *account) spend(n int) bool {
 	if s.function.monitor {
 		return true
 	}
-	a.cut.Store(true)
+	a.cut.Store(full)
 	return false
 }
 
 // wasCut tells whether the call was cut short.
-func (a *account) wasCut() bool { return a != nil && a.cut.Load() }
+func (a *account) wasCut() bool { return a != nil && a.cut.Load() != nil }
 
 var errOverBudget = errors.New("the budget of the rule is used up")
 

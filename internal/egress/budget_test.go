@@ -60,7 +60,7 @@ func TestBudgetPerMinute(t *testing.T) {
 		return resp.StatusCode
 	}
 	now := time.Now()
-	w.fn.meters.of(0, w.fn.engine.Policy().Rules[0].Budget).now = func() time.Time { return now }
+	w.fn.meters.of(policy.Charge{Budget: w.fn.engine.Policy().Rules[0].Budget}).now = func() time.Time { return now }
 	first := status()
 	w.sandbox.Close()
 	w.conns = &pairListener{}

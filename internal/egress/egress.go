@@ -30,7 +30,6 @@ type Options struct {
 	UpstreamCAs  []byte           // PEM certificates to trust besides the system's
 	Resolvers    []netip.AddrPort // DNS servers for what dns rules allow; nil: those of /etc/resolv.conf
 	AllowPrivate bool             // rules that name a host lead to private addresses too
-	Recorder     record.Recorder  // takes the decisions; nil: nobody does
 	Logger       *slog.Logger     // nil: none
 }
 
@@ -39,7 +38,6 @@ type Egress struct {
 	overrides []Override       // most specific first
 	resolvers []netip.AddrPort // nil: the machine's
 	private   bool
-	recorder  record.Recorder
 	logger    *slog.Logger
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
 	roots     *x509.CertPool // what upstreams are verified against
@@ -61,14 +59,10 @@ func New(o Options) (*Egress, error) {
 		overrides: sortOverrides(o.Resolve),
 		resolvers: o.Resolvers,
 		private:   o.AllowPrivate,
-		recorder:  o.Recorder,
 		logger:    o.Logger,
 		lookup:    lookup,
 		rootsPEM:  slices.Concat(systemRoots(), []byte("\n"), o.UpstreamCAs),
 		functions: map[*Function]struct{}{},
-	}
-	if e.recorder == nil {
-		e.recorder = nobody{}
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
@@ -125,6 +119,7 @@ type Function struct {
 	egress   *Egress
 	name     string
 	engine   *policy.Engine
+	recorder record.Recorder
 	pinned   map[string]bool // names that rules name exactly
 	ports    []uint16        // ports that http, ws and tcp rules name
 	udpPorts []uint16        // … udp rules
@@ -141,9 +136,12 @@ type Function struct {
 	http2 *http.Transport // or HTTP/1.1, as the upstream chooses
 }
 
-// Function makes the outer end of a function that eng decides for.
-func (e *Egress) Function(name string, eng *policy.Engine) *Function {
-	f := &Function{egress: e, name: name, engine: eng, pinned: map[string]bool{}, ports: eng.Ports(), udpPorts: eng.UDPPorts(), places: newPlaces(),
+// Function makes the outer end of a function that eng decides for. r takes the decisions; nil: nobody does.
+func (e *Egress) Function(name string, eng *policy.Engine, r record.Recorder) *Function {
+	if r == nil {
+		r = nobody{}
+	}
+	f := &Function{egress: e, name: name, engine: eng, recorder: r, pinned: map[string]bool{}, ports: eng.Ports(), udpPorts: eng.UDPPorts(), places: newPlaces(),
 		texts: make([]atomic.Pointer[policy.Explanation], len(eng.Policy().Rules))}
 	for _, h := range eng.Hosts() {
 		f.pinned[h] = true

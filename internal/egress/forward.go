@@ -71,7 +71,7 @@ func (c *conn) forward(w http.ResponseWriter, r *http.Request, req *policy.Reque
 	resp, err := c.carryOut(w, r, req, out, info)
 	info.stop()
 	if err != nil && budget.wasCut() {
-		c.tellDenial(w, r, req, budget.over)
+		c.tellDenial(w, r, req, budget.over(budget.cut.Load()))
 		return
 	}
 	if err != nil {

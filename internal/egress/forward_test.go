@@ -378,7 +378,7 @@ func TestPoolsAreApart(t *testing.T) {
 	if first != second {
 		t.Error("the connection was not used again")
 	}
-	other := w.egress.Function("other", compile(t, anything...))
+	other := w.egress.Function("other", compile(t, anything...), w.records)
 	defer other.Close()
 	w.fn = other
 	w.conns = &pairListener{}

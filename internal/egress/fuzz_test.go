@@ -43,7 +43,7 @@ func FuzzDNS(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	fn := e.Function("pay", compile(f, charge))
+	fn := e.Function("pay", compile(f, charge), nil)
 	f.Fuzz(func(t *testing.T, query []byte) {
 		s, err := fn.Sandbox("i-1")
 		if err != nil {

@@ -82,7 +82,7 @@ func (e *Egress) sandbox(ownTLS bool, ca *authority, n *names) *Sandbox {
 		ownTLS:   ownTLS,
 		ca:       ca,
 		names:    n,
-		ledger:   &ledger{recorder: e.recorder},
+		ledger:   &ledger{},
 		mark:     rand.Text(),
 		requests: make(slots, maxRequests),
 		refusals: make(slots, maxRefusals),
@@ -113,7 +113,7 @@ func (s *Sandbox) Bind(f *Function, instance string) error {
 		return errOwnTLS
 	}
 	s.function = f
-	s.ledger.function, s.ledger.instance = f.name, instance
+	s.ledger.recorder, s.ledger.function, s.ledger.instance = f.recorder, f.name, instance
 	return nil
 }
 

@@ -176,6 +176,7 @@ type config struct {
 	rules     []string // "METHOD URL", "ws(s)://…", "tcp host:port", "udp host:port" or "dns TYPE name"
 	mode      policy.Mode
 	budget    *policy.Budget // of each rule
+	bounds    []policy.Bound
 	resolve   []string
 	resolvers []netip.AddrPort
 	noResolve bool // don't send *.test to the upstream
@@ -205,7 +206,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		secure, plain := w.up.tls.Listener.Addr().String(), w.up.plain.Listener.Addr().String()
 		resolve = append([]string{"*.test:443=" + secure, "*.test:8443=" + secure, "*.test:80=" + plain, "*.test:8080=" + plain}, resolve...)
 	}
-	o := Options{AllowPrivate: cfg.private, Resolvers: cfg.resolvers, Recorder: w.records,
+	o := Options{AllowPrivate: cfg.private, Resolvers: cfg.resolvers,
 		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if !cfg.noCA {
 		o.UpstreamCAs = outsideCA().pem
@@ -226,7 +227,7 @@ func newWorld(tb testing.TB, cfg config) *world {
 		w.egress.lookup = cfg.lookup
 	}
 	tb.Cleanup(w.egress.Close)
-	w.fn = w.egress.Function("pay", compileWith(tb, cfg.mode, cfg.budget, cfg.rules...))
+	w.fn = w.egress.Function("pay", compileWith(tb, cfg.mode, cfg.budget, cfg.rules...).Within(cfg.bounds...), w.records)
 	tb.Cleanup(w.fn.Close)
 	w.start(cfg.told)
 	return w

@@ -1,3 +1,3 @@
-// Package environ holds the variables of sites: by context, scope and deploy, secrets encrypted at rest. It must not
+// Package environ holds the variables of sites: by context, scope and deploy, all encrypted at rest. It must not
 // know which function sees which: policies say that.
 package environ

@@ -61,6 +61,13 @@ func messageOf(err error) (message, remedy string) {
 	return e.Told(), e.Remedy
 }
 
+// Fail answers with an error that came up before any site's handler, as application/problem+json.
+func Fail(w http.ResponseWriter, err error) {
+	message, remedy := messageOf(err)
+	mayRetry(w, err)
+	problem(w, Status(weir.ErrorCode(err)), message, remedy)
+}
+
 // problem answers with an error as application/problem+json (RFC 9457).
 func problem(w http.ResponseWriter, status int, message, remedy string) {
 	p := map[string]any{"title": http.StatusText(status), "status": status, "detail": message}

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"maps"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,8 +30,12 @@ type event struct {
 // hopByHop are the headers that end at the gateway (RFC 9110, section 7.6.1).
 var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
+// netlifyEvent is the header by which Netlify calls a function's handler of an event (of Identity, of a deploy) instead
+// of the one for requests.
+const netlifyEvent = "x-netlify-event"
+
 // newEvent makes the event of a request whose body has been read. The error is a weir.Invalid.
-func newEvent(r *http.Request, body []byte, id string, more map[string]string) (*event, error) {
+func newEvent(r *http.Request, body []byte, id string, c client, more map[string]string) (*event, error) {
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
@@ -41,11 +44,11 @@ func newEvent(r *http.Request, body []byte, id string, more map[string]string) (
 		path:     r.URL.EscapedPath(),
 		rawQuery: r.URL.RawQuery,
 		method:   r.Method,
-		headers:  headersOf(r, id, more),
+		headers:  headersOf(r, id, c, more),
 		query:    query,
 		hasBody:  len(body) > 0,
 	}
-	e.rawURL = "http://" + r.Host + e.path
+	e.rawURL = c.scheme + "://" + r.Host + e.path
 	if e.rawQuery != "" {
 		e.rawURL += "?" + e.rawQuery
 	}
@@ -60,7 +63,7 @@ func newEvent(r *http.Request, body []byte, id string, more map[string]string) (
 
 // headersOf gives the request's headers in lower case, with those that Netlify adds and without
 // those that only Netlify may set.
-func headersOf(r *http.Request, id string, more map[string]string) map[string][]string {
+func headersOf(r *http.Request, id string, c client, more map[string]string) map[string][]string {
 	drop := hopByHop
 	for _, v := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
@@ -76,23 +79,19 @@ func headersOf(r *http.Request, id string, more map[string]string) map[string][]
 	}
 	for name, values := range r.Header {
 		name = strings.ToLower(name)
-		if slices.Contains(drop, name) || strings.HasPrefix(name, "x-nf-") {
+		if slices.Contains(drop, name) || strings.HasPrefix(name, "x-nf-") || name == netlifyEvent {
 			continue
 		}
 		out[name] = values
-	}
-	ip, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		ip = r.RemoteAddr
 	}
 	for name, value := range more {
 		set(name, value)
 	}
 	set("host", r.Host)
-	set("client-ip", ip)
-	out["x-forwarded-for"] = append(slices.Clone(out["x-forwarded-for"]), ip)
-	set("x-forwarded-proto", "http")
-	set("x-nf-client-connection-ip", ip)
+	set("client-ip", c.addr)
+	out["x-forwarded-for"] = append(slices.Clone(out["x-forwarded-for"]), c.peer)
+	set("x-forwarded-proto", c.scheme)
+	set("x-nf-client-connection-ip", c.addr)
 	set("x-nf-request-id", id)
 	return out
 }

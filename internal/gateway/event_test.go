@@ -68,7 +68,7 @@ func goldenEvents(t *testing.T, file string) {
 func eventOf(t *testing.T, text string) string {
 	t.Helper()
 	r, body := parseRequest(t, text)
-	e, err := newEvent(r, body, "ID", nil)
+	e, err := newEvent(r, body, "ID", new(gateway).clientOf(r), nil)
 	if err != nil {
 		return strconv.Itoa(Status(weir.ErrorCode(err))) + "\n"
 	}
@@ -96,7 +96,7 @@ func parseRequest(t *testing.T, text string) (*http.Request, []byte) {
 
 func TestEventKeepsTheRequestsHeaders(t *testing.T) {
 	r, _ := parseRequest(t, "GET / HTTP/1.1\nHost: localhost\nX-Forwarded-For: 10.0.0.1\n\n")
-	if _, err := newEvent(r, nil, "ID", nil); err != nil {
+	if _, err := newEvent(r, nil, "ID", new(gateway).clientOf(r), nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.Header.Values("X-Forwarded-For"); len(got) != 1 || got[0] != "10.0.0.1" {
@@ -184,7 +184,7 @@ func FuzzEvent(f *testing.F) {
 		r.URL.RawQuery = query
 		r.Header.Set("Content-Type", contentType)
 		r.Header["X-Twice"] = []string{value, value}
-		e, err := newEvent(r, body, "ID", nil)
+		e, err := newEvent(r, body, "ID", new(gateway).clientOf(r), nil)
 		if err != nil {
 			if weir.ErrorCode(err) != weir.Invalid {
 				t.Fatalf("error %v", err)

@@ -7,13 +7,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -33,27 +36,51 @@ type Invoker interface {
 
 // Options says what a gateway serves.
 type Options struct {
-	Publish   string // folder of static files; "": none
+	Files     Files          // static files; nil: none
+	Rules     *routing.Rules // redirects, rewrites, proxies and headers; nil: none
 	Functions Invoker
-	Configs   map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
-	AllowHost func(host string) bool         // tells whether a Host header names this server
-	Headers   map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
-	Verifier  *IdentityVerifier              // nil: no token of a caller counts
-	Logger    *slog.Logger
+	// Accept takes what background functions are called with; nil: they can't be called.
+	Accept Accepter
+	// TrySchedules runs a scheduled function whenever its URL is asked for. Otherwise it has none.
+	TrySchedules bool
+	Configs      map[string]weir.FunctionConfig // by function; one that is not there says nothing of itself
+	AllowHost    func(host string) bool         // tells whether a Host header names this server
+	Headers      map[string]string              // what every function is told of the site and its deploy, by names in lower case (x-nf-…)
+	Verifier     *IdentityVerifier              // nil: no token of a caller counts
+	Logger       *slog.Logger
+	// Lambda serves the AWS Lambda Invoke API: whoever reaches the gateway can call any function with any event.
+	Lambda bool
+	// Proxy carries requests that rules send to other servers: it decides which addresses may be reached, and follows
+	// no redirects. Nil: such rules are answered by 502.
+	Proxy http.RoundTripper
+	// TrustedProxies stand in front of this server, and what they say of a client counts: X-Forwarded-For,
+	// X-Forwarded-Proto, and where it is in CountryHeader ("": none).
+	TrustedProxies []netip.Prefix
+	CountryHeader  string
+	Compressed     *Compressed // nil: this gateway keeps its own
 
 	patience time.Duration // with slow clients; 0: the constant of that name
+	clock    func() time.Time
 }
 
 type gateway struct {
 	Options
-	static static
-	routes *routes
+	routes   *routes
+	limits   limiters
+	proxyLog *log.Logger
 }
 
 // New makes the handler of a site.
 func New(o Options) http.Handler {
 	o.patience = cmp.Or(o.patience, patience)
-	return &gateway{Options: o, static: static{o.Publish}, routes: newRoutes(o.Configs)}
+	if o.clock == nil {
+		o.clock = time.Now
+	}
+	if o.Compressed == nil {
+		o.Compressed = NewCompressed(compressedBytes)
+	}
+	return &gateway{Options: o, routes: newRoutes(o.Configs), limits: newLimiters(o.Configs),
+		proxyLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug)}
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -66,35 +93,55 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case strings.HasPrefix(r.URL.Path, lambdaPath), strings.HasPrefix(r.URL.Path, lambdaStreamPath):
+	case g.Lambda && (strings.HasPrefix(r.URL.Path, lambdaPath) || strings.HasPrefix(r.URL.Path, lambdaStreamPath)):
 		g.lambda(w, r)
-	default:
+	case g.admits(w, r):
 		g.site(w, r)
 	}
 }
 
-// site serves functions and static files.
+// site serves functions, and what the site's rules say of all else.
 func (g *gateway) site(w http.ResponseWriter, r *http.Request) {
-	m, allowed := g.find(r)
+	m, allowed := g.find(r.URL.EscapedPath(), r.Method)
 	switch {
-	case m != nil && m.preferStatic && g.static.serves(w, r):
+	case m != nil && m.preferStatic && g.file(w, r, r.URL.EscapedPath(), http.StatusOK):
 	case m != nil:
-		g.function(w, r, m)
+		g.call(w, r, m)
 	case len(allowed) > 0:
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		g.refuse(w, http.StatusMethodNotAllowed, "", "no function has the method "+printable(r.Method)+" at "+printable(r.URL.Path), "")
+		g.wrongMethod(w, r, allowed)
 	case strings.HasPrefix(r.URL.Path, functionsPath):
 		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, functionsPath), "/")
 		g.refuse(w, http.StatusNotFound, name, "the function "+printable(name)+" has no default URL", "call it by the path that its config names")
 	default:
-		g.static.ServeHTTP(w, r)
+		g.page(w, r)
 	}
 }
 
-// function serves a request for a function.
-func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
-	name, id := m.name, ulid.Make().String()
+func (g *gateway) wrongMethod(w http.ResponseWriter, r *http.Request, allowed []string) {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	g.refuse(w, http.StatusMethodNotAllowed, "", "no function has the method "+printable(r.Method)+" at "+printable(r.URL.Path), "")
+}
+
+// call gives a request to a function, by its kind.
+func (g *gateway) call(w http.ResponseWriter, r *http.Request, m *matched) {
+	if !g.admitsCall(w, r, m.name) {
+		return
+	}
+	id := ulid.Make().String()
 	w.Header()["X-Nf-Request-Id"] = []string{id} // canonical already
+	switch c := g.Configs[m.name]; {
+	case c.Schedule != "":
+		g.scheduled(w, r, m, id)
+	case c.Background:
+		g.background(w, r, m, id)
+	default:
+		g.function(w, r, m, id)
+	}
+}
+
+// function serves a request for a function that answers.
+func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched, id string) {
+	name := m.name
 	limits, err := g.Functions.Lookup(name)
 	if err != nil {
 		g.fail(w, id, name, err)
@@ -106,18 +153,12 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 		return
 	}
 	defer flowing.close()
-	event, err := newEvent(r, whole, id, g.Headers)
+	inv, err := g.invocation(r, m, whole, id, limits)
 	if err != nil {
 		flowing.settle(w)
 		g.fail(w, id, name, err)
 		return
 	}
-	event.route, event.params = m.pattern, m.params
-	if size := int64(len(event.body)); size > limits.Request {
-		g.fail(w, id, name, requestTooLarge(name, limits.Request))
-		return
-	}
-	inv := weir.Invocation{ID: id, Function: name, Event: event.json(), ClientContext: g.clientContext(r)}
 	if flowing != nil {
 		inv.Body = flowing
 	}
@@ -151,15 +192,42 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched) {
 	}
 }
 
-func (g *gateway) clientContext(r *http.Request) []byte {
-	if g.Verifier == nil {
+// invocation makes the call of a function by a request whose body has been read, or flows.
+func (g *gateway) invocation(r *http.Request, m *matched, body []byte, id string, limits weir.Limits) (weir.Invocation, error) {
+	client := g.clientOf(r)
+	inv := weir.Invocation{ID: id, Function: m.name, ClientContext: g.clientContext(r, client.scheme)}
+	e, err := newEvent(r, body, id, client, g.Headers)
+	if err != nil {
+		return inv, err
+	}
+	if size := int64(len(e.body)); size > limits.Request {
+		return inv, requestTooLarge(m.name, limits.Request)
+	}
+	e.route, e.params = m.pattern, m.params
+	if inv.ClientContext != nil {
+		if info, err := identityInfo(inv.ClientContext); err == nil {
+			e.headers["x-nf-identity-info"] = []string{info}
+		}
+	}
+	inv.Event = e.json()
+	return inv, nil
+}
+
+func (g *gateway) clientContext(r *http.Request, scheme string) []byte {
+	token := bearer(r)
+	if g.Verifier == nil || token == "" {
 		return nil
 	}
+	return g.Verifier.clientContext(token, scheme+"://"+r.Host)
+}
+
+// bearer gives the token of a request, "" if there is none.
+func bearer(r *http.Request) string {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return nil
+		return ""
 	}
-	return g.Verifier.clientContext(token, "http://"+r.Host)
+	return token
 }
 
 // thrown answers with the error that the handler threw: its type and message, as Netlify does. The
@@ -180,11 +248,8 @@ func (g *gateway) logThrown(id, name string, e *weir.FunctionError) {
 
 // fail answers with an error of Weir's own.
 func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
-	status := Status(weir.ErrorCode(err))
-	g.logRefusal(status, name, id, err)
-	message, remedy := messageOf(err)
-	mayRetry(w, err)
-	problem(w, status, message, remedy)
+	g.logRefusal(Status(weir.ErrorCode(err)), name, id, err)
+	Fail(w, err)
 }
 
 // refuse answers a request that is none for a function.

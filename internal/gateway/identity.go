@@ -61,10 +61,8 @@ func NewIdentityVerifier(key []byte) (*IdentityVerifier, error) {
 
 // clientContext gives what Netlify gives for a verified token, nil for any other.
 func (v *IdentityVerifier) clientContext(token, site string) []byte {
-	claims := jwt.MapClaims{}
-	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return v.key, nil },
-		jwt.WithValidMethods([]string{v.method}), jwt.WithExpirationRequired())
-	if err != nil {
+	claims := v.claims(token)
+	if claims == nil {
 		return nil
 	}
 	identity := map[string]any{"url": site + "/.netlify/identity", "token": token}
@@ -78,4 +76,59 @@ func (v *IdentityVerifier) clientContext(token, site string) []byte {
 		return nil
 	}
 	return out
+}
+
+// identityInfo gives what functions v2 are told of a verified caller by the header x-nf-identity-info: the same, in
+// another shape, as base64 of JSON.
+func identityInfo(clientContext []byte) (string, error) {
+	var c struct {
+		Identity struct {
+			URL   string `json:"url"`
+			Token string `json:"token"`
+		} `json:"identity"`
+		User json.RawMessage `json:"user"`
+	}
+	if err := json.Unmarshal(clientContext, &c); err != nil {
+		return "", err
+	}
+	info, err := json.Marshal(map[string]any{"url": c.Identity.URL, "token": c.Identity.Token, "user": c.User})
+	return base64.StdEncoding.EncodeToString(info), err
+}
+
+// claims gives what a verified token says, nil for any other.
+func (v *IdentityVerifier) claims(token string) jwt.MapClaims {
+	claims := jwt.MapClaims{}
+	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return v.key, nil },
+		jwt.WithValidMethods([]string{v.method}), jwt.WithExpirationRequired())
+	if err != nil {
+		return nil
+	}
+	return claims
+}
+
+// roles gives the roles that the first verified token of several says, as Netlify Identity writes them:
+// app_metadata.authorization.roles, or app_metadata.roles. A nil verifier verifies none.
+func (v *IdentityVerifier) roles(tokens ...string) []string {
+	if v == nil {
+		return nil
+	}
+	for _, token := range tokens {
+		claims := v.claims(token)
+		if claims == nil {
+			continue
+		}
+		metadata, _ := claims["app_metadata"].(map[string]any)
+		list, ok := metadata["roles"].([]any)
+		if authorization, _ := metadata["authorization"].(map[string]any); !ok {
+			list, _ = authorization["roles"].([]any)
+		}
+		var roles []string
+		for _, r := range list {
+			if role, ok := r.(string); ok {
+				roles = append(roles, role)
+			}
+		}
+		return roles
+	}
+	return nil
 }

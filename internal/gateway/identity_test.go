@@ -133,6 +133,18 @@ func TestClientContextOfAVerifiedUser(t *testing.T) {
 	if got.User.Sub != "u1" || got.Identity.URL != "http://localhost/.netlify/identity" || got.Identity.Token != token || inner != got.claims {
 		t.Errorf("%+v", got)
 	}
+	var event struct{ Headers map[string]string }
+	var told struct {
+		URL  string
+		User struct{ Sub string }
+	}
+	if err := json.Unmarshal(f.got[0].Event, &event); err != nil {
+		t.Fatal(err)
+	}
+	raw, err = base64.StdEncoding.DecodeString(event.Headers["x-nf-identity-info"])
+	if err != nil || json.Unmarshal(raw, &told) != nil || told.User.Sub != "u1" || told.URL != got.Identity.URL {
+		t.Errorf("a function v2 is told %s", raw)
+	}
 
 	for name, c := range map[string]struct {
 		r      *http.Request
@@ -143,8 +155,9 @@ func TestClientContextOfAVerifiedUser(t *testing.T) {
 		"other scheme": {request("GET", "/.netlify/functions/fn", "", "Authorization: Basic "+token), []func(*Options){verifier}},
 	} {
 		f := giving(`{"statusCode":200}`)
-		if ask(f, c.r, c.change...); f.got[0].ClientContext != nil {
-			t.Errorf("%s: %s", name, f.got[0].ClientContext)
+		c.r.Header.Set("X-Nf-Identity-Info", "mine")
+		if ask(f, c.r, c.change...); f.got[0].ClientContext != nil || strings.Contains(string(f.got[0].Event), "x-nf-identity-info") {
+			t.Errorf("%s: %s %s", name, f.got[0].ClientContext, f.got[0].Event)
 		}
 	}
 }

@@ -54,13 +54,7 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 		g.lambdaFail(w, id, name, err)
 		return
 	}
-	switch t := r.Header.Get("X-Amz-Invocation-Type"); t {
-	case "", "RequestResponse":
-	case "DryRun":
-		w.WriteHeader(http.StatusNoContent)
-		return
-	default:
-		g.lambdaError(w, id, name, http.StatusBadRequest, "InvalidParameterValueException", "invocation type "+printable(t)+" is not supported by this version yet")
+	if g.unawaited(w, r, inv) {
 		return
 	}
 	start := time.Now()
@@ -82,6 +76,25 @@ func (g *gateway) lambda(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	g.writeWhole(w, payload)
+}
+
+// unawaited answers a call that waits for no result, false for any other.
+func (g *gateway) unawaited(w http.ResponseWriter, r *http.Request, inv weir.Invocation) bool {
+	switch t := r.Header.Get("X-Amz-Invocation-Type"); t {
+	case "", "RequestResponse":
+		return false
+	case "DryRun":
+		w.WriteHeader(http.StatusNoContent)
+	case "Event":
+		if err := g.accept(r.Context(), inv); err != nil {
+			g.lambdaFail(w, inv.ID, inv.Function, err)
+			break
+		}
+		w.WriteHeader(http.StatusAccepted)
+	default:
+		g.lambdaError(w, inv.ID, inv.Function, http.StatusBadRequest, "InvalidParameterValueException", "there is no invocation type "+printable(t))
+	}
+	return true
 }
 
 // invoked is what became of an invocation.

@@ -72,7 +72,8 @@ func TestLambdaCalls(t *testing.T) {
 		"other invoke types": {request("POST", invocations, "{}", "X-Amz-Invocation-Type: RequestResponse"), 200, "", 1},
 		"dry run":            {request("POST", invocations, "{}", "X-Amz-Invocation-Type: DryRun"), 204, "", 0},
 		"dry run, no such":   {request("POST", strings.Replace(invocations, "fn", "no", 1), "{}", "X-Amz-Invocation-Type: DryRun"), 404, "ResourceNotFoundException", 0},
-		"async":              {request("POST", invocations, "{}", "X-Amz-Invocation-Type: Event"), 400, "InvalidParameterValueException", 0},
+		"async":              {request("POST", invocations, "{}", "X-Amz-Invocation-Type: Event"), 503, "ServiceException", 0}, // nobody takes it
+		"no such type":       {request("POST", invocations, "{}", "X-Amz-Invocation-Type: Later"), 400, "InvalidParameterValueException", 0},
 		"get":                {request("GET", invocations, ""), 405, "InvalidRequestContentException", 0},
 		"not JSON":           {request("POST", invocations, "{"), 400, "InvalidRequestContentException", 0},
 		"two values":         {request("POST", invocations, "{}{}"), 400, "InvalidRequestContentException", 0},

@@ -81,3 +81,30 @@ func (b *pacedBody) stop() {
 	b.stopped = true
 	_ = b.control.SetReadDeadline(time.Unix(1, 0))
 }
+
+// pacedAnswer writes to a client that must take each piece in time.
+type pacedAnswer struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	patience time.Duration
+}
+
+func (g *gateway) pacedAnswer(w http.ResponseWriter) *pacedAnswer {
+	return &pacedAnswer{w, http.NewResponseController(w), g.patience}
+}
+
+// Write is io.Writer's.
+func (a *pacedAnswer) Write(p []byte) (int, error) {
+	_ = a.control.SetWriteDeadline(time.Now().Add(a.patience)) // who can't has no client that is slow
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *pacedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// end sends what is left and leaves the connection to its next answer, which has a deadline of its own.
+func (a *pacedAnswer) end() {
+	_ = a.control.SetWriteDeadline(time.Now().Add(a.patience))
+	_ = a.control.Flush()
+	_ = a.control.SetWriteDeadline(time.Time{})
+}

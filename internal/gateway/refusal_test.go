@@ -41,7 +41,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 		"timed out":      {code(weir.TimedOut), request("GET", function, ""), 504},
 
 		"API: event":         {giving(`1`), request("POST", invocations, "{"), 400},
-		"API: type":          {giving(`1`), request("POST", invocations, "", "X-Amz-Invocation-Type: Event"), 400},
+		"API: type":          {giving(`1`), request("POST", invocations, "", "X-Amz-Invocation-Type: Other"), 400},
 		"API: other origin":  {giving(`1`), request("POST", invocations, "", "Origin: http://evil.test"), 403},
 		"API: no function":   {giving(`1`), request("POST", strings.Replace(invocations, "fn", "other", 1), ""), 404},
 		"API: no call":       {giving(`1`), request("POST", lambdaPath+"fn", ""), 404},

@@ -22,7 +22,7 @@ const (
 // requestBody gives the body of a request to a function: all of it, or one that flows.
 func (g *gateway) requestBody(w http.ResponseWriter, r *http.Request, limit int64, name string) (whole []byte, flowing *flowingBody, err error) {
 	limit = min(limit, maxBody)
-	if g.Configs[name].Form == weir.FormV2 && (r.ContentLength < 0 || r.ContentLength > smallBody) && r.ContentLength <= limit {
+	if c := g.Configs[name]; c.Form == weir.FormV2 && !c.Background && (r.ContentLength < 0 || r.ContentLength > smallBody) && r.ContentLength <= limit {
 		return flow(w, r, limit, name)
 	}
 	whole, err = readBody(w, r, limit, name)

@@ -56,6 +56,7 @@ func (g *gateway) writeResult(w http.ResponseWriter, r *http.Request, payload js
 		return err
 	}
 	if hasBody(status) {
+		body = encodeAnswer(r, status, headers, body)
 		headers.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	writeHead(w, status, headers)

@@ -5,6 +5,7 @@ package gateway
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -102,21 +103,24 @@ func patterns(sources []string) []*route.Pattern {
 	return out
 }
 
-// find gives the function that a request is for, nil if there is none. If functions have the path and none of
+// find gives the function that a request for a percent-encoded path is for, nil if there is none. If functions have the path and none of
 // them the method, allowed holds the methods that they have. A path that is a function's own comes before one
 // with parameters.
-func (g *gateway) find(r *http.Request) (m *matched, allowed []string) {
-	path := r.URL.EscapedPath()
+func (g *gateway) find(path, method string) (m *matched, allowed []string) {
 	if hasDots(path) {
 		return nil, nil // the function's Request would have another path
 	}
-	if rest, ok := strings.CutPrefix(r.URL.Path, functionsPath); ok {
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, nil
+	}
+	if rest, ok := strings.CutPrefix(plain, functionsPath); ok {
 		name, _, _ := strings.Cut(rest, "/")
 		c := g.Configs[name]
 		switch {
 		case len(c.Paths) > 0:
 			// It is reached by these alone.
-		case has(c.Methods, r.Method):
+		case has(c.Methods, method):
 			return &matched{name: name}, nil
 		default:
 			return nil, c.Methods
@@ -135,7 +139,7 @@ func (g *gateway) find(r *http.Request) (m *matched, allowed []string) {
 		}
 		switch {
 		case excludes[t]:
-		case !has(t.config.Methods, r.Method):
+		case !has(t.config.Methods, method):
 			allowed = append(allowed, t.config.Methods...)
 		case m == nil || !literal && c.pattern.Literal():
 			m, literal = &matched{t.name, c.pattern.String(), params, t.config.PreferStatic}, c.pattern.Literal()

@@ -48,7 +48,7 @@ func TestRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	site := func(o *Options) {
-		o.Publish, o.Functions, o.Headers = publish, named{}, map[string]string{"x-nf-deploy-id": "7"}
+		o.Files, o.Functions, o.Headers = Folder(publish), named{}, map[string]string{"x-nf-deploy-id": "7"}
 		o.Configs = map[string]weir.FunctionConfig{
 			"plain":    {Form: weir.FormV2},
 			"item":     {Paths: []string{"/api/:id", "/a/*"}, ExcludedPaths: []string{"/a/x/*"}},

@@ -1,68 +1,62 @@
 package gateway
 
-// The files of the publish folder, with Netlify's pretty URLs. os.Root keeps every path inside the
-// folder, whatever links lie in it.
+// Static files over HTTP, with Netlify's pretty URLs.
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"mime"
 	"net/http"
-	"os"
+	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
-)
 
-// static serves a folder; "" serves nothing.
-type static struct{ dir string }
+	"github.com/weir-run/weir/internal/routing"
+)
 
 // private are files that belong to the site's configuration and are never served.
 var private = []string{"_weir.toml", "weir.toml", "netlify.toml", "_headers", "_redirects", "node_modules"}
 
-func (s static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		problem(w, http.StatusMethodNotAllowed, "static files are read by GET and HEAD", "")
-		return
-	}
-	if s.dir == "" {
-		problem(w, http.StatusNotFound, "there is nothing here", "set publish in [build] of netlify.toml to serve static files")
-		return
-	}
-	root, err := os.OpenRoot(s.dir)
-	if err != nil {
-		problem(w, http.StatusNotFound, "the publish folder can't be read", "build the site, or check publish in netlify.toml")
-		return
-	}
-	defer root.Close()
-	if !firstFile(w, r, root) && !served(w, r, root, "404.html", http.StatusNotFound) {
-		problem(w, http.StatusNotFound, "no such page", "")
-	}
-}
+// maxRanges is how many parts of a file are given at a time: many small ones cost much and are no use. A request for
+// more gets all of it (RFC 9110, section 14.2).
+const maxRanges = 8
 
-// serves answers with a file if there is one for the request.
-func (s static) serves(w http.ResponseWriter, r *http.Request) bool {
-	if s.dir == "" || r.Method != http.MethodGet && r.Method != http.MethodHead {
+// file answers with the file that a percent-encoded path leads to; false if there is none, and then nothing has
+// been written. Only GET and HEAD find files.
+func (g *gateway) file(w http.ResponseWriter, r *http.Request, escaped string, status int) bool {
+	if g.Files == nil || !reads(r) || !routing.Plain(escaped) {
 		return false
 	}
-	root, err := os.OpenRoot(s.dir)
+	name, err := url.PathUnescape(escaped)
 	if err != nil {
 		return false
 	}
-	defer root.Close()
-	return firstFile(w, r, root)
+	for _, c := range candidates(strings.Trim(name, "/")) {
+		if hidden(c) {
+			continue
+		}
+		f, err := g.Files.Open(c)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			g.Logger.Error("a file can't be read", "file", printable(c), "error", err)
+			problem(w, http.StatusServiceUnavailable, "the file can't be read now", "try again later")
+			return true
+		}
+		g.send(w, r, f, c, status)
+		f.Close()
+		return true
+	}
+	return false
 }
 
-// firstFile answers with the first file that the URL may mean, if there is one.
-func firstFile(w http.ResponseWriter, r *http.Request, root *os.Root) bool {
-	name := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")
-	return slices.ContainsFunc(candidates(name), func(c string) bool { return served(w, r, root, c, http.StatusOK) })
-}
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // candidates are the files that a URL may mean, the best first.
 func candidates(name string) []string {
@@ -83,49 +77,64 @@ func hidden(name string) bool {
 	return strings.ContainsAny(name, "\\\x00")
 }
 
-// served answers with a file if there is one.
-func served(w http.ResponseWriter, r *http.Request, root *os.Root, name string, status int) bool {
-	if hidden(name) {
-		return false
+// notFound answers that nothing is there, with the site's own page if it has one.
+func (g *gateway) notFound(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case !reads(r):
+		w.Header().Set("Allow", "GET, HEAD")
+		problem(w, http.StatusMethodNotAllowed, "static files are read by GET and HEAD", "")
+	case g.file(w, r, "/404.html", http.StatusNotFound):
+	case g.Files == nil:
+		problem(w, http.StatusNotFound, "there is nothing here", "set publish in [build] of netlify.toml to serve static files")
+	default:
+		problem(w, http.StatusNotFound, "no such page", "")
 	}
-	// Not to wait for the writer of a named pipe.
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return false
-	}
-	tag, err := etag(f)
-	if err != nil {
-		return false
-	}
+}
+
+// send answers with a file, compressed if the client takes that and it is worth while.
+func (g *gateway) send(w http.ResponseWriter, r *http.Request, f *File, name string, status int) {
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=0, must-revalidate")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if t := mime.TypeByExtension(path.Ext(name)); t != "" {
-		h.Set("Content-Type", t)
-	} else {
-		h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Type", typeOf(name))
+	for _, rule := range g.Rules.HeadersFor(r.URL.EscapedPath()) {
+		if rule.Name != routing.BasicAuth {
+			h.Set(rule.Name, rule.Value)
+		}
 	}
+	var content io.ReadSeeker = f
+	size, tag := f.Size, f.Digest
+	if compressible(h.Get("Content-Type")) && f.Size >= minCompress {
+		h.Add("Vary", "Accept-Encoding")
+		encoding := acceptedEncoding(r.Header)
+		if encoding != "" && r.Header.Get("Range") == "" {
+			if small := g.Compressed.of(f, encoding); small != nil {
+				h.Set("Content-Encoding", encoding)
+				content, size, tag = bytes.NewReader(small), int64(len(small)), tag+"-"+encoding
+			}
+		}
+	}
+	h.Set("Content-Length", strconv.FormatInt(size, 10)) // net/http sets that of a part
+	paced := g.pacedAnswer(w)
+	defer paced.end()
 	if status != http.StatusOK {
 		w.WriteHeader(status)
 		if r.Method == http.MethodGet {
-			io.Copy(w, f)
+			io.Copy(paced, content)
 		}
-		return true
+		return
 	}
-	h.Set("ETag", tag)
-	http.ServeContent(w, r, "", time.Time{}, f)
-	return true
+	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
+		r = r.Clone(r.Context())
+		r.Header.Del("Range")
+	}
+	h.Set("ETag", `"`+tag+`"`)
+	http.ServeContent(paced, r, "", time.Time{}, content)
 }
 
-// etag is a strong validator: a digest of the content.
-func etag(f io.ReadSeeker) (string, error) {
-	sum := sha256.New()
-	_, err := io.Copy(sum, f)
-	_, err2 := f.Seek(0, io.SeekStart)
-	return `"` + hex.EncodeToString(sum.Sum(nil)[:16]) + `"`, errors.Join(err, err2)
+func typeOf(name string) string {
+	if t := mime.TypeByExtension(path.Ext(name)); t != "" {
+		return t
+	}
+	return "application/octet-stream"
 }

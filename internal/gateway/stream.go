@@ -83,11 +83,10 @@ func (g *gateway) writeWhole(w http.ResponseWriter, answer []byte) {
 		w.Write(answer)
 		return
 	}
-	control := http.NewResponseController(w)
-	defer control.SetWriteDeadline(time.Time{}) // the connection's next answer has its own
+	paced := g.pacedAnswer(w)
+	defer paced.end()
 	for piece := range slices.Chunk(answer, pieceSize) {
-		_ = control.SetWriteDeadline(time.Now().Add(g.patience)) // who can't has no client that is slow
-		if _, err := w.Write(piece); err != nil {
+		if _, err := paced.Write(piece); err != nil {
 			return
 		}
 	}

@@ -48,7 +48,7 @@ func streaming(head string) (*functions, *flowing, *io.PipeWriter) {
 // serve serves functions over HTTP/1.1 or HTTP/2; its client takes any certificate.
 func serve(t *testing.T, f *functions, http2 bool, change ...func(*Options)) *httptest.Server {
 	t.Helper()
-	o := Options{Functions: f, Logger: slog.New(slog.DiscardHandler), AllowHost: func(string) bool { return true }}
+	o := Options{Lambda: true, Functions: f, Logger: slog.New(slog.DiscardHandler), AllowHost: func(string) bool { return true }}
 	for _, c := range change {
 		c(&o)
 	}

@@ -51,14 +51,19 @@ func throwing(e *weir.FunctionError) *functions {
 
 // ask sends a request to a gateway that answers for localhost only.
 func ask(f *functions, r *http.Request, change ...func(*Options)) *http.Response {
-	o := Options{Functions: f, Logger: slog.New(slog.DiscardHandler),
+	return answerTo(r, append([]func(*Options){func(o *Options) { o.Functions = f }}, change...)...).Result()
+}
+
+// answerTo is ask without functions.
+func answerTo(r *http.Request, change ...func(*Options)) *httptest.ResponseRecorder {
+	o := Options{Logger: slog.New(slog.DiscardHandler), Lambda: true, Compressed: NewCompressed(1 << 20),
 		AllowHost: func(host string) bool { return host == "localhost" }}
 	for _, c := range change {
 		c(&o)
 	}
 	w := httptest.NewRecorder()
 	New(o).ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
 // request makes a request to localhost; headers are "Name: value".

@@ -106,10 +106,11 @@ func (c *compiled) reject() {
 
 // file gives the place of the code in the state directory.
 func (c *compiled) file() (string, error) {
-	pack, err := os.ReadFile(filepath.Join(c.cfg.Bundle.Dir, weir.PackDir, "pack.js"))
+	pack, err := os.Open(filepath.Join(c.cfg.Bundle.Dir, weir.PackDir, "pack.js"))
 	if err != nil {
 		return "", err
 	}
+	defer pack.Close()
 	key, err := runtime.CodeKey(c.cfg.Node, c.limits, pack)
 	return filepath.Join(c.cfg.CodeDir, key), err
 }

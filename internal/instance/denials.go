@@ -137,12 +137,18 @@ func (d *denials) found(rec record.Decision) {
 
 // addon records that importing the function failed and that its bundle holds a native library which the
 // policy doesn't allow. That the one is because of the other is a guess: what was thrown is the function's
-// own word, and packages say it in words of their own.
-func (d *denials) addon(file string) {
+// own word, and packages say it in words of their own. It gives what to do.
+func (d *denials) addon(file string) (remedy string) {
+	rec := d.in.cfg.unallowed(policy.Addon, "/var/task/"+file)
+	remedy = rec.Reason
+	if rec.Fix != "" {
+		remedy = "allow them with " + rec.Fix
+	}
+	rec.Reason, rec.Source = "the import failed, and "+rec.Reason, record.Shim
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.write(record.Decision{Kind: "addon", Target: "/var/task/" + file, Source: record.Shim,
-		Reason: "the import failed, and native libraries are not allowed", Fix: "addons = true"})
+	d.write(rec)
+	return remedy
 }
 
 // flush records the child processes that the shim did not name.

@@ -232,8 +232,7 @@ func (in *instance) load() error {
 			"trace", strings.Join(thrown.Trace, "\n"))
 		e := &weir.Error{Code: weir.Broken, Message: in.cfg.Function + " can't be loaded", Err: err}
 		if len(in.cfg.Bundle.Addons) > 0 && !in.cfg.Engine.Policy().Addons && !in.cfg.monitored() {
-			e.Remedy = "it holds native libraries (" + in.cfg.Bundle.Addons[0] + "): allow them with addons = true"
-			in.denials.addon(in.cfg.Bundle.Addons[0])
+			e.Remedy = "it holds native libraries (" + in.cfg.Bundle.Addons[0] + "): " + in.denials.addon(in.cfg.Bundle.Addons[0])
 		}
 		return e
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -252,8 +251,8 @@ func (in *instance) env() map[string]string {
 	if env == nil {
 		env = map[string]string{}
 	}
-	granted := in.cfg.Engine.Grants(policy.Env)
-	if in.cfg.Engine.Policy().Intrinsic || in.cfg.monitored() { // that language has no rules for variables
+	granted, all := in.cfg.Engine.Variables()
+	if all || in.cfg.monitored() {
 		granted = slices.Collect(maps.Keys(in.cfg.Env))
 	}
 	for _, name := range granted {

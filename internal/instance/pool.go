@@ -90,7 +90,7 @@ func NewPool(cfg Config) *Pool {
 	cfg.Max, cfg.Queue, cfg.Idle = cmp.Or(cfg.Max, DefaultMax), cmp.Or(cfg.Queue, DefaultQueue), cmp.Or(cfg.Idle, DefaultIdle)
 	cfg.loadTime = cmp.Or(cfg.loadTime, loadTime)
 	cfg.host = &host{function: cfg.Function, engine: cfg.Engine, logger: cfg.Logger}
-	p := &Pool{cfg: cfg, limits: cfg.Engine.Policy().Limits.WithDefaults(), how: cfg.Engine.Policy().Running, all: map[*instance]bool{}, patience: firstPatience}
+	p := &Pool{cfg: cfg, limits: cfg.Bundle.Config.Limits(cfg.Engine.Policy().Limits), how: cfg.Engine.Policy().Running, all: map[*instance]bool{}, patience: firstPatience}
 	if p.how.Concurrency = max(1, p.how.Concurrency); p.how.Isolation == weir.PerRequest {
 		p.how.Concurrency = 1
 	}

@@ -70,7 +70,6 @@ func newWorld(t *testing.T, o FleetOptions, options ...egress.Options) *world {
 	var opts egress.Options
 	for _, opts = range options {
 	}
-	opts.Recorder = w.records
 	if w.out, err = egress.New(opts); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +95,7 @@ func (w *world) pool(pol *policy.Policy, source string, change func(*Config)) *P
 		w.t.Fatal(err)
 	}
 	cfg := Config{Function: pol.Function, Bundle: weir.Bundle{Function: pol.Function, Dir: bundle, Entry: "f.js", Export: "handler"}, Engine: eng,
-		Node: w.node, Fleet: w.fleet, Egress: w.out.Function(pol.Function, eng), Recorder: w.records, Log: w.log, Logger: w.logger}
+		Node: w.node, Fleet: w.fleet, Egress: w.out.Function(pol.Function, eng, w.records), Recorder: w.records, Log: w.log, Logger: w.logger}
 	if change != nil {
 		change(&cfg)
 	}

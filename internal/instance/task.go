@@ -150,6 +150,12 @@ func (t *task) link(bundle string) error {
 			return makeDir(to)
 		case e.Type().IsRegular():
 			return os.Link(path, to)
+		case e.Type()&fs.ModeSymlink != 0: // to another file of the bundle
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(target, to)
 		}
 		return fmt.Errorf("%s is no regular file", path)
 	})

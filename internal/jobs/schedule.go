@@ -9,12 +9,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/weir-run/weir/internal/cron"
 	"github.com/weir-run/weir/internal/store"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -39,7 +41,7 @@ type plans struct {
 
 type plan struct {
 	text  string
-	cron  Cron
+	cron  cron.Schedule
 	next  time.Time // zero: never
 	pause time.Time // the store could not be reached; not before
 }
@@ -77,9 +79,10 @@ func (s *Service) SetSchedules(site string, p Published) error {
 			fresh.functions[name] = old.functions[name] // what is due now stays due
 			continue
 		}
-		c, err := ParseCron(text)
+		c, err := cron.Parse(text)
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, &weir.Error{Code: weir.Invalid, Message: fmt.Sprintf("the schedule %.100q of %s can't be", weir.Printable(text), name), Err: err,
+				Remedy: `write five fields, MINUTE HOUR DAY MONTH WEEKDAY, as in "30 4 * * 1-5", or @hourly, @daily, @weekly, @monthly or @yearly`})
 			continue
 		}
 		fresh.functions[name] = &plan{text: text, cron: c, next: c.Next(s.o.Clock.Now())}

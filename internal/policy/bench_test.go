@@ -86,8 +86,10 @@ func TestDecideAllocatesNothing(t *testing.T) {
 	for _, s := range []string{"POST https://a.example.com/x", "POST https://a.example.com/y", "GET https://bc.example.com/a/b/xyz", "tcp db.internal:5432", "tcp db.internal:1", "udp stats.internal:8125", "udp stats.internal:1", "dns TXT a.example.com", "dns MX a.example.com", "dns A b",
 		"read /srv/a/b/c", "read /etc/x", "exec /usr/bin/cal", "exec cal", "env A", "env B", "addon /x"} {
 		r := request(t, s)
-		if n := testing.AllocsPerRun(100, func() { e.Decide(r) }); n != 0 {
-			t.Errorf("%s: %v allocations", s, n)
+		for _, e := range []*Engine{e, e.Within(capped(t, nil), approved(e))} {
+			if n := testing.AllocsPerRun(100, func() { e.Decide(r) }); n != 0 {
+				t.Errorf("%s: %v allocations", s, n)
+			}
 		}
 	}
 }

@@ -31,6 +31,12 @@ func (b *Budget) String() string {
 	return s + " per " + b.Per.String()
 }
 
+// Within tells whether b gives no more than o.
+func (b *Budget) Within(o *Budget) bool {
+	return b.Per == o.Per && (o.MaxCalls == 0 || b.MaxCalls != 0 && b.MaxCalls <= o.MaxCalls) &&
+		(o.MaxBytes == 0 || b.MaxBytes != 0 && b.MaxBytes <= o.MaxBytes)
+}
+
 func checkBudget(r *Rule) error {
 	b := r.Budget
 	switch {

@@ -6,6 +6,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -23,6 +24,11 @@ type Engine struct {
 	globs    []int                 // … whose host has other wildcards (Intrinsic): indices in urls
 	services services
 	files    map[Kind]*fileRules // Read, Write, Exec, Env
+
+	bounds  []Bound // who must agree (see Within)
+	bounded *Policy // policy with what the bounds leave of its settings; nil without bounds
+	held    map[Kind]held
+	ceiling *ceiling // what makes the policy a ceiling; nil if it is none
 }
 
 // hostRules are the url rules of one host, as indices in Engine.urls.
@@ -47,14 +53,14 @@ func Check(r Rule) error {
 }
 
 // Compile checks and indexes a policy, which must not change afterwards. nil is the policy that
-// allows nothing. Each error is a *weir.Error at the position of a rule: a bad pattern, or one
-// host:port as both http (or ws) and tcp; several are joined.
+// allows nothing. Each error is a *weir.Error at the position of a rule: a bad pattern, one host:port as both http
+// (or ws) and tcp, or a setting that no front end gives; several are joined.
 func Compile(p *Policy) (*Engine, error) {
 	if p == nil {
 		p = &Policy{}
 	}
 	e := &Engine{policy: p}
-	var errs []error
+	errs := checkSettings(p)
 	for i := range p.Rules {
 		if err := e.add(i, &p.Rules[i]); err != nil {
 			errs = append(errs, err)
@@ -71,12 +77,39 @@ func Compile(p *Policy) (*Engine, error) {
 	return nil, errors.Join(errs...)
 }
 
+// checkSettings refuses what no front end gives: a policy may come from a store that others can write.
+func checkSettings(p *Policy) (errs []error) {
+	refuse := func(setting string) {
+		err := invalid("deploy the site anew", "the policy of %s has a %s that does not exist", clip(p.Function), setting)
+		err.Pos = p.At(setting)
+		errs = append(errs, err)
+	}
+	l, r := p.Limits, p.Running
+	if p.Mode > Monitor {
+		refuse("mode")
+	}
+	if min(int64(l.Timeout), l.Memory, l.Tmp, int64(l.Processes), int64(l.Files), l.Request, l.Response, l.Log) < 0 || l.CPU < 0 || l.CPU != l.CPU {
+		refuse("limit")
+	}
+	if min(r.Node, r.Concurrency, r.KeepWarm) < 0 {
+		refuse("count of instances")
+	}
+	if r.Isolation != "" && r.Isolation != weir.PerInstance && r.Isolation != weir.PerRequest {
+		refuse("isolation")
+	}
+	return errs
+}
+
 // add compiles one rule.
 func (e *Engine) add(i int, r *Rule) error {
-	err := e.parse(i, r)
+	return placed(e.parse(i, r), r.Pos)
+}
+
+// placed puts the position of a rule into what is wrong with it.
+func placed(err error, pos weir.Position) error {
 	var bad *weir.Error
 	if errors.As(err, &bad) {
-		bad.Pos = r.Pos
+		bad.Pos = pos
 	}
 	return err
 }
@@ -191,21 +224,47 @@ func (e *Engine) indexURLs() {
 	}
 }
 
-// Policy gives the policy that was compiled.
-func (e *Engine) Policy() *Policy { return e.policy }
+// Policy gives the policy that was compiled, within bounds with what they leave of its settings.
+func (e *Engine) Policy() *Policy {
+	if e.bounded != nil {
+		return e.bounded
+	}
+	return e.policy
+}
 
-// Grants gives the canonical patterns of the rules of kind k (Read, Write, Exec or Env) in the order
-// of the policy, without doubles. Read leaves out /var/task and /tmp, which can be read anyway.
+// Grants gives the canonical patterns of the rules of kind k (Read, Write or Exec; for Env see Variables) in the
+// order of the policy, without doubles; within bounds, what all grant. Read leaves out /var/task and /tmp, which can
+// be read anyway.
 func (e *Engine) Grants(k Kind) []string {
+	if e.bounded != nil {
+		return slices.Clone(e.held[k].grants)
+	}
+	return e.own(k)
+}
+
+// own gives the grants of the policy by itself.
+func (e *Engine) own(k Kind) []string {
 	if fs := e.files[k]; fs != nil {
 		return append([]string(nil), fs.grant...)
 	}
 	return nil
 }
 
-// Decide tells whether the policy allows r, and by which rule; of several, the first that stands in
-// the policy. It is pure, allocates nothing and is safe for concurrent use.
+// Decide tells whether the policy and all bounds allow r, and by which rule of the policy; of several, the first
+// that stands in it. It is pure, allocates nothing and is safe for concurrent use.
 func (e *Engine) Decide(r *Request) Decision {
+	d := e.decide(r)
+	if len(e.bounds) > 0 {
+		d = e.bound(r, d)
+	}
+	return d
+}
+
+// decide asks the policy by itself.
+func (e *Engine) decide(r *Request) Decision {
+	if e.opens(r.Kind) {
+		return Decision{Allow: true, Rule: -1, Nearest: -1}
+	}
 	d := Decision{Rule: -1, Nearest: -1, Reason: NoRule}
 	switch r.Kind {
 	case HTTP, WS:

@@ -321,7 +321,6 @@ func TestFacts(t *testing.T) {
 		"read":     {e.Grants(Read), []string{"/etc/hosts", "/srv/a/**"}},
 		"write":    {e.Grants(Write), []string{"/tmp/**"}},
 		"exec":     {e.Grants(Exec), []string{"/usr/bin/cal"}},
-		"env":      {e.Grants(Env), []string{"B", "A"}},
 	} {
 		if fmt.Sprint(c[0]) != fmt.Sprint(c[1]) {
 			t.Errorf("%s: got %v, want %v", name, c[0], c[1])

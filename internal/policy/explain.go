@@ -61,6 +61,7 @@ var reasons = [...]string{
 	OtherQuery:  "no rule for this URL allows this query",
 	OtherType:   "no rule for this name has this type of question",
 	OverBudget:  "the budget of its rule is used up",
+	OutOfBounds: "it is out of bounds",
 }
 
 // String gives the beginning of the text that Explain gives to the reason.
@@ -83,7 +84,7 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	}
 	if rule >= 0 {
 		near := &e.policy.Rules[rule]
-		if d.Reason == OverBudget && near.Budget != nil {
+		if d.Reason == OverBudget && d.Bound == 0 && near.Budget != nil {
 			x.Reason += " (" + near.Budget.String() + ")"
 		}
 		x.Nearest = quote(near.Pattern)
@@ -94,7 +95,7 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 			x.Nearest = "addons = true"
 		}
 	}
-	if !d.Allow && d.Reason != OverBudget {
+	if !d.Allow && d.Reason != OverBudget && d.Bound == 0 {
 		x.Fix = e.fix(r)
 	}
 	kind := r.Kind
@@ -104,7 +105,27 @@ func (e *Engine) Explain(r *Request, d Decision) Explanation {
 	if s := e.policy.Sections[kind]; s != "" {
 		x.Place = "[functions." + quote(s) + "] in weir.toml, which other functions may share"
 	}
+	if d.Bound > 0 {
+		b := &e.bounds[d.Bound-1]
+		x.Reason += b.says(r, d)
+		x.Place += ", if " + b.Name + " allows it"
+	}
 	return x
+}
+
+// says gives what a bound adds to the reason of a denial. No line in a site's own policy could help.
+func (b *Bound) says(r *Request, d Decision) string {
+	switch d.Reason {
+	case OutOfBounds:
+		return ": " + b.Name + " does not allow it; " + b.Remedy
+	case OverBudget:
+		text := ": that of " + b.Name
+		for _, c := range b.Engine.charge(nil, 0, b.Engine.decide(r)) {
+			text += " (" + c.Budget.String() + ")"
+		}
+		return text
+	}
+	return ", and " + b.Name + " does not allow it either; " + b.Remedy
 }
 
 // place says where a new rule belongs.

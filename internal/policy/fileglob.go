@@ -69,9 +69,17 @@ func (g *nameGlob) match(name string) bool {
 // dot, too.
 func (g *Glob) Match(name string) bool { return matchPath(g.segments, name) }
 
-// Globs gives the rules of kind k (Read or Write) that are not held by Grants: what of them a
-// sandbox gets is found on the host when it starts. Without those in places that can be read anyway.
+// Globs gives the rules of kind k (Read or Write) that are not held by Grants, as far as the bounds go: what of
+// them a sandbox gets is found on the host when it starts. Without those in places that can be read anyway.
 func (e *Engine) Globs(k Kind) []Glob {
+	if e.bounded != nil {
+		return slices.Clone(e.held[k].globs)
+	}
+	return e.ownGlobs(k)
+}
+
+// ownGlobs gives the globs of the policy by itself.
+func (e *Engine) ownGlobs(k Kind) []Glob {
 	var out []Glob
 	if fs := e.files[k]; fs != nil {
 		for _, g := range fs.globs {

@@ -96,8 +96,13 @@ func parseExecRule(r *Rule) error {
 	return nil
 }
 
+// maxPathName is the longest path that Linux takes, in bytes (PATH_MAX, without the final NUL).
+const maxPathName = 4095
+
 func checkPath(p, remedy string) error {
 	switch {
+	case len(p) > maxPathName:
+		return invalid("", "a path has at most %d bytes", maxPathName)
 	case !strings.HasPrefix(p, "/"):
 		return invalid(remedy, "%q is not an absolute path", p)
 	case strings.IndexFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0:

@@ -71,7 +71,7 @@ type Rule struct {
 }
 
 // Budget bounds the calls that one rule allows. Decide does not count: who carries calls out counts
-// by Decision.Rule, and gives OverBudget as the reason of those it then refuses.
+// by Engine.Charges, and gives OverBudget as the reason of those it then refuses.
 type Budget struct {
 	MaxCalls int   // calls; 0: any number
 	MaxBytes int64 // bytes of the bodies of requests and responses, and of WebSockets both ways; 0: any number
@@ -124,6 +124,7 @@ type Decision struct {
 	Rule    int // index in Policy.Rules of the rule that allowed, -1 if none
 	Nearest int // for a denial: index of the rule that came nearest, -1 if none is near
 	Reason  Reason
+	Bound   int // of a denial: which bound says no, counted from 1; 0 if none does, or the engine has none
 }
 
 // Reason says why a request was denied.
@@ -140,7 +141,8 @@ const (
 	OtherMethod        // … in the method only
 	OtherQuery         // … in the query only
 	OtherType          // … in the type of the DNS question only
-	OverBudget         // a rule allows it, but its budget is used up (never from Decide)
+	OverBudget         // a rule allows it, but its budget is used up, or that of a Bound (never from Decide)
+	OutOfBounds        // a rule, which is Nearest, allows it, but a Bound does not
 )
 
 // Service says how the egress must treat a host and port.

@@ -124,10 +124,14 @@ func (e *Engine) Service(host string, port uint16) Service {
 	return e.services.find(host, port).service
 }
 
-// Names tells whether an http, ws or tcp rule names this very host and port, not by a wildcard.
+// Names tells whether an http, ws or tcp rule names this very host and port, not by a wildcard, so that it may lead
+// to a private address, and each bound does, too. A ceiling does by its list of such hosts.
 func (e *Engine) Names(host string, port uint16) bool {
+	if e.ceiling != nil {
+		return e.ceiling.names(host, port)
+	}
 	_, ok := e.services.byEndpoint[endpoint{host, port}]
-	return ok && host != "" && host[0] != '.'
+	return ok && host != "" && host[0] != '.' && !slices.ContainsFunc(e.bounds, func(b Bound) bool { return !b.Engine.Names(host, port) })
 }
 
 // Hosts gives the exact names, no addresses, of all http, ws, tcp and udp rules, sorted, without

@@ -71,10 +71,13 @@ func (u *udpRules) eachExact(f func(host string, port uint16)) {
 // ServesUDP tells whether a udp rule is about a canonical host and port.
 func (e *Engine) ServesUDP(host string, port uint16) bool { return e.udps.find(host, port) >= 0 }
 
-// NamesUDP tells whether a udp rule names this very host and port, not by a wildcard.
+// NamesUDP is Names for udp rules.
 func (e *Engine) NamesUDP(host string, port uint16) bool {
+	if e.ceiling != nil {
+		return e.ceiling.names(host, port)
+	}
 	_, ok := e.udps.byEndpoint[endpoint{host, port}]
-	return ok && host != "" && host[0] != '.'
+	return ok && host != "" && host[0] != '.' && !slices.ContainsFunc(e.bounds, func(b Bound) bool { return !b.Engine.NamesUDP(host, port) })
 }
 
 // UDPPorts gives every port that a udp rule names, sorted, without doubles.

@@ -221,9 +221,11 @@ func (r *File) Close() error {
 }
 
 // bounded cuts a text at maxText.
-func bounded(s string) string {
-	if len(s) <= maxText {
+func bounded(s string) string { return boundedTo(s, maxText) }
+
+func boundedTo(s string, n int) string {
+	if len(s) <= n {
 		return s
 	}
-	return weir.Cut(s, maxText) + "…"
+	return weir.Cut(s, n) + "…"
 }

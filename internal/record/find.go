@@ -82,7 +82,7 @@ type Filter struct {
 	Function     string // a name or a glob
 	Host         string // a host or a glob, of a decision's target
 	Verdict      Verdict
-	Kind         string // of a decision, or "invocation"
+	Kind         string // of a decision, or "invocation" or "change"
 }
 
 // Valid tells whether the globs are globs.
@@ -112,6 +112,8 @@ func (f *Filter) Match(e *Entry) bool {
 			(f.Verdict == "" || f.Verdict == d.Verdict) && (f.Kind == "" || f.Kind == d.Kind)
 	case e.Invocation != nil:
 		return matches(f.Function, e.Invocation.Function) && f.Host == "" && f.Verdict == "" && (f.Kind == "" || f.Kind == "invocation")
+	case e.Change != nil:
+		return f.Function == "" && f.Host == "" && f.Verdict == "" && (f.Kind == "" || f.Kind == "change")
 	case e.Resumed != nil:
 		return !e.Resumed.Closed
 	}

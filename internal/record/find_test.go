@@ -30,16 +30,17 @@ func TestFilter(t *testing.T) {
 	deny := Entry{Decision: &Decision{Time: noon, Verdict: Deny, Function: "charge", Kind: "http", Target: "https://api.evil.test/"}}
 	many := Entry{Decision: &Decision{Time: noon, Last: noon.Add(time.Hour), Count: 3, Verdict: Allow, Function: "mail", Kind: "tcp", Target: "mail.test:25"}}
 	call := Entry{Invocation: &Invocation{Time: noon, Function: "charge"}}
+	change := Entry{Change: &Change{Time: noon, Author: "anna", Action: "env.set"}}
 	lost := Entry{Dropped: &Dropped{Time: noon, Count: 3}}
 	crash := Entry{Resumed: &Resumed{Time: noon}}
 	mark := Entry{Checkpoint: &Checkpoint{Time: noon}}
 	again := Entry{Resumed: &Resumed{Time: noon, Closed: true}}
-	all := []Entry{deny, many, call, lost, crash, mark, again}
+	all := []Entry{deny, many, call, change, lost, crash, mark, again}
 	for name, c := range map[string]struct {
 		f    Filter
 		want []Entry
 	}{
-		"all":              {Filter{}, []Entry{deny, many, call, lost, crash}},
+		"all":              {Filter{}, []Entry{deny, many, call, change, lost, crash}},
 		"function":         {Filter{Function: "charge"}, []Entry{deny, call, lost, crash}},
 		"function by glob": {Filter{Function: "ch*"}, []Entry{deny, call, lost, crash}},
 		"host":             {Filter{Host: "mail.test"}, []Entry{many, lost, crash}},
@@ -47,9 +48,10 @@ func TestFilter(t *testing.T) {
 		"verdict":          {Filter{Verdict: Deny}, []Entry{deny, lost, crash}},
 		"kind":             {Filter{Kind: "tcp"}, []Entry{many, lost, crash}},
 		"invocations":      {Filter{Kind: "invocation"}, []Entry{call, lost, crash}},
+		"changes":          {Filter{Kind: "change"}, []Entry{change, lost, crash}},
 		"since":            {Filter{Since: noon.Add(time.Minute)}, []Entry{many}},
 		"until":            {Filter{Until: noon.Add(-time.Minute)}, nil},
-		"at":               {Filter{Since: noon, Until: noon}, []Entry{deny, many, call, lost, crash}},
+		"at":               {Filter{Since: noon, Until: noon}, []Entry{deny, many, call, change, lost, crash}},
 	} {
 		var got []Entry
 		for _, e := range all {
@@ -58,7 +60,7 @@ func TestFilter(t *testing.T) {
 			}
 		}
 		if !slices.EqualFunc(got, c.want, func(a, b Entry) bool {
-			return a.Decision == b.Decision && a.Invocation == b.Invocation && a.Dropped == b.Dropped && a.Resumed == b.Resumed
+			return a.Decision == b.Decision && a.Invocation == b.Invocation && a.Change == b.Change && a.Dropped == b.Dropped && a.Resumed == b.Resumed
 		}) {
 			t.Errorf("%s: %+v", name, got)
 		}

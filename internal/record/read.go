@@ -22,6 +22,7 @@ const maxLine = 128 << 10
 type Entry struct {
 	Decision   *Decision
 	Invocation *Invocation
+	Change     *Change
 	Dropped    *Dropped
 	Header     *Header     // of chained files only, as are the next two
 	Checkpoint *Checkpoint //
@@ -148,6 +149,9 @@ func (e *Entry) of(typ string) any {
 	case "invocation":
 		e.Invocation = &Invocation{}
 		return e.Invocation
+	case "change":
+		e.Change = &Change{}
+		return e.Change
 	case "dropped":
 		e.Dropped = &Dropped{}
 		return e.Dropped
@@ -173,6 +177,8 @@ func (r *Reader) meaning(e *Entry) error {
 		return r.wrong(nil, fmt.Sprintf("mode is %.40q, not monitor", d.Mode))
 	case d != nil && d.Count < 0 || e.Dropped != nil && e.Dropped.Count < 1:
 		return r.wrong(nil, "count is out of range")
+	case e.Change != nil && (e.Change.Author == "" || e.Change.Action == ""):
+		return r.wrong(nil, "it does not say who changed what")
 	case e.Checkpoint != nil && e.Checkpoint.State != "" && e.Checkpoint.State != Closed && e.Checkpoint.State != Sealed:
 		return r.wrong(nil, fmt.Sprintf("state is %.40q, neither closed nor sealed", e.Checkpoint.State))
 	case e.Time().IsZero():
@@ -193,6 +199,8 @@ func (e *Entry) Time() time.Time {
 		return e.Decision.Time
 	case e.Invocation != nil:
 		return e.Invocation.Time
+	case e.Change != nil:
+		return e.Change.Time
 	case e.Dropped != nil:
 		return e.Dropped.Time
 	case e.Header != nil:

@@ -1,5 +1,5 @@
-// Package record is what was tried and what became of it: decisions and invocations as JSON lines,
-// written in a signed chain, sent elsewhere, read back and checked. It must not know who decides or why. The schema is docs/records.md. No secret and no body ever
+// Package record is what was tried and what became of it, and what people changed: decisions, invocations and changes
+// as JSON lines, written in a signed chain, sent elsewhere, read back and checked. It must not know who decides or why. The schema is docs/records.md. No secret and no body ever
 // enters a record.
 package record
 

@@ -70,7 +70,7 @@ func lines(t *testing.T, path string) []string {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("a line is not JSON: %q", line)
 		}
-		if strings.HasPrefix(line, `{"v":2,"type":"decision"`) || strings.HasPrefix(line, `{"v":2,"type":"invocation"`) || strings.HasPrefix(line, `{"v":2,"type":"dropped"`) {
+		if strings.HasPrefix(line, `{"v":2,"type":"decision"`) || strings.HasPrefix(line, `{"v":2,"type":"invocation"`) || strings.HasPrefix(line, `{"v":2,"type":"change"`) || strings.HasPrefix(line, `{"v":2,"type":"dropped"`) {
 			rest, _, ok := without([]byte(line), "prev", hashLen)
 			if !ok {
 				t.Errorf("a line is not chained: %q", line)

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	goruntime "runtime"
 
@@ -61,7 +62,7 @@ func ParseCode(b []byte) (*Code, error) {
 
 // CodeKey names the compiled code of a pack, given the content of its pack.js: that of another pack, of
 // another build of Node, for other flags or by another shim has another name.
-func CodeKey(n Node, l weir.Limits, pack []byte) (string, error) {
+func CodeKey(n Node, l weir.Limits, pack io.Reader) (string, error) {
 	info, err := os.Stat(n.Path)
 	if err != nil {
 		return "", err
@@ -72,9 +73,12 @@ func CodeKey(n Node, l weir.Limits, pack []byte) (string, error) {
 		return "", err
 	}
 	h.Write(all)
-	for _, part := range [][]byte{Content()[ShimDir+"/pack.cjs"], pack} {
-		sum := sha256.Sum256(part)
-		h.Write(sum[:])
+	for _, part := range []io.Reader{bytes.NewReader(Content()[ShimDir+"/pack.cjs"]), pack} {
+		sum := sha256.New()
+		if _, err := io.Copy(sum, part); err != nil {
+			return "", err
+		}
+		h.Write(sum.Sum(nil))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

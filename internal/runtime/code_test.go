@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -28,7 +29,7 @@ func TestCodeIsNamedByAllThatV8AsksFor(t *testing.T) {
 		{"first", node, limits, "a", false}, {"the same again", node, limits, "a", true},
 		{"another pack", node, limits, "b", false}, {"another Node", older, limits, "a", false}, {"another heap", node, larger, "a", false},
 	} {
-		key, err := CodeKey(c.node, c.l, []byte(c.pack))
+		key, err := CodeKey(c.node, c.l, strings.NewReader(c.pack))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +38,7 @@ func TestCodeIsNamedByAllThatV8AsksFor(t *testing.T) {
 		}
 		seen[key] = c.what
 	}
-	if _, err := CodeKey(Node{Path: "/no/such/node"}, limits, nil); err == nil {
+	if _, err := CodeKey(Node{Path: "/no/such/node"}, limits, strings.NewReader("")); err == nil {
 		t.Error("a Node that is not there has a name")
 	}
 }

@@ -3,6 +3,7 @@ package server
 // From a site's source to functions that can be invoked.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -11,10 +12,12 @@ import (
 	"slices"
 
 	"github.com/weir-run/weir/internal/build"
+	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/invoke"
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/sitepolicy"
+	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/runtime"
 	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/site"
@@ -31,69 +34,89 @@ type deployment struct {
 // madeOf is all that a deployment comes from: equal ones serve the same.
 type madeOf struct {
 	artifact, publish string
+	rules             *routing.Rules
 	env               map[string]string
 	policies          map[string]*policy.Policy
 	nodes             map[string]runtime.Node
 	faults            map[string]string // of broken functions
 }
 
-// deploy builds the site and prepares every function. Nothing is started yet. A fault of one
-// function is that function's: it answers with an error, the others go on. A fault of the site's
-// own files is an error here. It gives nil if the current deployment serves the same already.
-func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
+// built is a site that was read and built.
+type built struct {
+	site     *site.Site
+	policies *sitepolicy.File
+	env      map[string]string
+	artifact *build.Artifact
+	major    int // the version of Node.js that the site asks for, 0 for any
+	warnings []string
+}
+
+// build reads the site and builds it. A fault of one function is that function's. A fault of the site's own files
+// is an error here.
+func (d *Dev) build(ctx context.Context) (*built, error) {
 	s, err := site.Load(d.opts.Dir)
 	if err != nil {
 		return nil, err
 	}
 	s.LeaveOut(d.opts.Unwatched)
-	policies, err := sitepolicy.ReadFile(s.Dir)
+	b := &built{site: s}
+	if b.policies, err = sitepolicy.ReadFile(s.Dir); err != nil {
+		return nil, err
+	}
+	if b.env, err = d.environment(s.Dir); err != nil {
+		return nil, err
+	}
+	var odd []string
+	b.major, odd = jsRuntime(cmp.Or(b.env[site.JSRuntimeVariable], s.JSRuntime))
+	o := build.Options{StateDir: d.opts.StateDir, Env: buildEnv(b.env), Policy: b.policies.Of}
+	if d.trials != nil {
+		o.Smoke = d.trials.smoke(b.env, d.ownFiles(s), b.major)
+	}
+	if b.artifact, err = build.Build(ctx, s, o); err != nil {
+		return nil, err
+	}
+	b.warnings = slices.Concat(s.Warnings, b.artifact.Warnings, odd)
+	for _, w := range b.policies.Unmatched(functionNames(s)) {
+		b.warnings = append(b.warnings, w.Error())
+	}
+	return b, nil
+}
+
+// deploy builds the site and prepares every function. Nothing is started yet: a fault of one function is that
+// function's, which answers with an error. It gives nil if the current deployment serves the same already.
+func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
+	b, err := d.build(ctx)
 	if err != nil {
 		return nil, err
 	}
-	env, err := d.environment(s.Dir)
-	if err != nil {
-		return nil, err
-	}
-	major, odd := jsRuntime(s, env)
-	artifact, err := build.Build(ctx, s, build.Options{StateDir: d.opts.StateDir, Env: buildEnv(env), Policy: policies.Of,
-		Smoke: d.trials.smoke(env, d.ownFiles(s), major)})
-	if err != nil {
-		return nil, err
-	}
-	d.recorder.SetValues(env)
-	d.named.setValues(env)
-	dep := &deployment{artifact: artifact, backends: map[string]invoke.Backend{}}
-	engines, err := compile(artifact, d.opts.Learn)
+	d.recorder.SetValues(b.env)
+	d.named.setValues(b.env)
+	dep := &deployment{artifact: b.artifact, backends: map[string]invoke.Backend{}}
+	engines, err := compile(b.artifact, d.opts.Learn)
 	if err != nil {
 		dep.close()
 		return nil, err
 	}
 	d.violations.watch(engines)
-	warnings := slices.Concat(s.Warnings, artifact.Warnings, odd)
-	for _, w := range policies.Unmatched(functionNames(s)) {
-		warnings = append(warnings, w.Error())
-	}
-	d.warn(append(warnings, blindSpots(d.launcher.Walls(), engines)...))
-	nodes, err := d.nodesOf(ctx, artifact, engines, major)
-	if err != nil {
+	d.warn(append(b.warnings, blindSpots(d.launcher.Walls(), engines)...))
+	nodes, err := d.nodesOf(ctx, b.artifact, engines, b.major)
+	if err != nil && d.current == nil { // else the build that is there goes on serving
 		dep.close()
 		return nil, err
 	}
-	dep.made = whatMade(artifact, engines, nodes, env)
+	dep.made = whatMade(b.artifact, engines, nodes, b.env)
+	dep.made.rules = b.site.Rules
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()
 		return nil, nil
 	}
-	d.serve(dep, engines, nodes, d.ownFiles(s), env)
+	d.serve(dep, engines, nodes, d.ownFiles(b.site), b.env)
 	return dep, nil
 }
 
 // serve prepares every function of a deployment.
 func (d *Dev) serve(dep *deployment, engines map[string]*policy.Engine, nodes map[string]runtime.Node, own []string, env map[string]string) {
-	var shared []string
-	for _, eng := range engines {
-		shared = append(shared, eng.Grants(policy.Write)...)
-	}
+	c := common{env: env, platform: d.platform(), shared: sharedGrants(engines), own: own, recorder: d.recorder, log: d.opts.Log}
 	for _, f := range dep.artifact.Functions {
 		name := f.Bundle.Function
 		if f.Err != nil {
@@ -106,7 +129,7 @@ func (d *Dev) serve(dep *deployment, engines map[string]*policy.Engine, nodes ma
 		if f.Why != "" && d.opts.Only == "" {
 			d.opts.Logger.Info("the function runs from a bundle, not from a pack", "function", name, "why", f.Why)
 		}
-		dep.backends[name] = backend{d.pool(f, engines[name], nodes[name], shared, own, env)}
+		dep.backends[name] = backend{d.pool(f, engines[name], nodes[name], c)}
 	}
 }
 
@@ -175,28 +198,6 @@ func (dep *deployment) close() {
 	}
 }
 
-// pool prepares the instances of one function.
-func (d *Dev) pool(f build.Function, eng *policy.Engine, node runtime.Node, shared, own []string, env map[string]string) *instance.Pool {
-	name := f.Bundle.Function
-	return instance.NewPool(instance.Config{
-		Function: name,
-		Bundle:   f.Bundle,
-		Engine:   eng,
-		Env:      env,
-		Platform: d.platform(),
-		Node:     node,
-		Shared:   shared,
-		Own:      own,
-		Fleet:    d.fleet,
-		Egress:   d.egress.Function(name, eng),
-		Recorder: d.recorder,
-		Log:      d.opts.Log,
-		Logger:   d.opts.Logger,
-		Queue:    d.opts.MaxQueue,
-		CodeDir:  filepath.Join(d.opts.StateDir, "code"),
-	})
-}
-
 // compile makes each function's policy ready to decide, in monitor mode if it is to be learned. All faults
 // are reported together.
 func compile(a *build.Artifact, learn bool) (map[string]*policy.Engine, error) {
@@ -247,3 +248,11 @@ func (dep *deployment) configs() map[string]weir.FunctionConfig {
 
 // names gives the functions' names in order.
 func (dep *deployment) names() []string { return slices.Sorted(maps.Keys(dep.backends)) }
+
+// files gives the files of a publish folder, nil if there is none.
+func files(publish string) gateway.Files {
+	if publish == "" {
+		return nil
+	}
+	return gateway.Folder(publish)
+}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +21,6 @@ import (
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/invoke"
 	"github.com/weir-run/weir/internal/record"
-	"github.com/weir-run/weir/internal/runtime"
-	"github.com/weir-run/weir/internal/sandbox"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -61,20 +58,18 @@ type DevOptions struct {
 
 // Dev serves one site. It is made by NewDev and must be closed.
 type Dev struct {
+	*machine
 	opts       DevOptions
-	launcher   *sandbox.Launcher
-	egress     *egress.Egress
-	fleet      *instance.Fleet
+	proxy      http.RoundTripper // for rules of the site that lead elsewhere
 	trials     *trials
 	recorder   *record.Redactor
 	violations *violations
 	named      *naming
 	dispatcher *invoke.Dispatcher
+	background *background
 	watcher    *fsnotify.Watcher
 	listener   net.Listener
 	handler    atomic.Pointer[http.Handler] // of the current deployment
-	finding    sync.Mutex                   // held while a Node is found
-	nodes      map[int]runtime.Node         // those found so far, by the major version asked for; guarded by finding
 	current    *deployment                  // owned by the goroutine that deploys; nil before the first
 	warnings   []string                     // of the last build; owned by the same
 }
@@ -82,32 +77,27 @@ type Dev struct {
 // NewDev finds out that the walls can be raised, builds the site and listens. It starts no
 // function yet.
 func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
-	d = &Dev{opts: o, violations: newViolations(o.Log), named: newNaming(o.Recorder), nodes: map[int]runtime.Node{}}
+	d = &Dev{opts: o, violations: newViolations(o.Log), named: newNaming(o.Recorder)}
 	d.recorder = record.NewRedactor(record.Multi(d.named, d.violations))
 	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
-		return nil, err
-	}
-	if d.launcher, err = sandbox.NewLauncher(sandbox.Options{StateDir: o.StateDir}); err != nil {
-		return nil, err
-	}
-	if d.egress, err = egress.New(egress.Options{
-		Resolve:      o.Resolve,
-		UpstreamCAs:  o.UpstreamCA,
-		AllowPrivate: true, // a developer's own machine: a rule that names the host is enough
-		Recorder:     d.recorder,
-		Logger:       o.Logger,
-	}); err != nil {
-		return nil, err
-	}
-	if d.trials, err = newTrials(d); err != nil {
 		return nil, err
 	}
 	if d.listener, err = listen(o.Listen); err != nil {
 		return nil, err
 	}
-	d.fleet = instance.NewFleet(instance.FleetOptions{Launcher: d.launcher, Egress: d.egress, StateDir: o.StateDir, Logger: o.Logger,
-		Zygotes: o.Zygotes, Blanks: o.Blanks, MaxInstances: o.MaxInstances, MaxMemory: o.MaxMemory})
+	// A developer's own machine: that a rule names a host is enough for it to be reached, wherever it is.
+	out := egress.Options{Resolve: o.Resolve, UpstreamCAs: o.UpstreamCA, AllowPrivate: true}
+	if d.machine, err = newMachine(machineOptions{StateDir: o.StateDir, NodePath: o.NodePath, Egress: out, Logger: o.Logger, Progress: o.Progress,
+		Zygotes: o.Zygotes, Blanks: o.Blanks, MaxInstances: o.MaxInstances, MaxQueue: o.MaxQueue, MaxMemory: o.MaxMemory}); err != nil {
+		d.listener.Close()
+		return nil, err
+	}
+	d.proxy = d.egress.Transport(true)
+	if d.trials, err = newTrials(d); err != nil {
+		return nil, err
+	}
 	d.dispatcher = invoke.NewDispatcher(d.recorder)
+	d.background = newBackground(d.dispatcher, o.Logger)
 	if err = d.newWatcher(); err == nil {
 		_, err = d.Reload(ctx)
 	}
@@ -132,7 +122,12 @@ func listen(addr string) (net.Listener, error) {
 }
 
 // Addr is the address that the server listens on.
-func (d *Dev) Addr() string { return d.listener.Addr().String() }
+func (d *Dev) Addr() string {
+	if d.listener == nil { // it is only built
+		return "localhost"
+	}
+	return d.listener.Addr().String()
+}
 
 // Functions gives the names of the site's functions, in order.
 func (d *Dev) Functions() []string { return d.current.names() }
@@ -156,13 +151,18 @@ func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	h := gateway.New(gateway.Options{
-		Publish:   dep.artifact.Publish,
-		Functions: d.dispatcher,
-		Configs:   dep.configs(),
-		Headers:   headers(),
-		AllowHost: loopbackHost,
-		Verifier:  d.opts.Verifier,
-		Logger:    d.opts.Logger,
+		Files:        files(dep.artifact.Publish),
+		Rules:        dep.made.rules,
+		Lambda:       true,
+		Proxy:        d.proxy,
+		Functions:    d.dispatcher,
+		Accept:       d.background.accept,
+		TrySchedules: true,
+		Configs:      dep.configs(),
+		Headers:      headers(),
+		AllowHost:    loopbackHost,
+		Verifier:     d.opts.Verifier,
+		Logger:       d.opts.Logger,
 	})
 	d.dispatcher.Swap(dep.backends, d.current.close)
 	d.handler.Store(&h)
@@ -230,12 +230,12 @@ func (d *Dev) Close() {
 		d.watcher.Close()
 	}
 	late := time.AfterFunc(closeTime, func() { d.launcher.Close() })
+	d.background.close()
 	d.dispatcher.Close()
+	d.background.running.Wait()
 	late.Stop()
 	d.current.close()
-	d.fleet.Close()
-	d.egress.Close()
 	d.trials.close()
-	d.launcher.Close()
+	d.machine.close()
 	d.violations.Close()
 }

@@ -22,7 +22,12 @@ func readDotenv(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "can't be read", Err: err, Remedy: "check --env-file"}
 	}
-	text := strings.TrimPrefix(string(b), "\ufeff")
+	return ParseVariables(path, string(b))
+}
+
+// ParseVariables reads NAME=value lines; path is for positions. Errors as of readDotenv: none quotes a value.
+func ParseVariables(path, text string) (map[string]string, error) {
+	text = strings.TrimPrefix(text, "\ufeff")
 	env := map[string]string{}
 	end := 0
 	for _, m := range assignment.FindAllStringSubmatchIndex(text, -1) {

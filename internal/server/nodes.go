@@ -20,8 +20,8 @@ import (
 
 // nodesOf finds the Node of each function that can be served: of the version that its policy names, else
 // of the site's (0: any). What is missing is fetched. A function whose Node can't be had is broken, the
-// others go on; that none at all can be had is an error, unless an older build is there to go on serving.
-func (d *Dev) nodesOf(ctx context.Context, a *build.Artifact, engines map[string]*policy.Engine, major int) (map[string]runtime.Node, error) {
+// others go on; that none at all can be had is the error.
+func (m *machine) nodesOf(ctx context.Context, a *build.Artifact, engines map[string]*policy.Engine, major int) (map[string]runtime.Node, error) {
 	nodes := map[string]runtime.Node{}
 	var last error
 	for i := range a.Functions {
@@ -30,15 +30,15 @@ func (d *Dev) nodesOf(ctx context.Context, a *build.Artifact, engines map[string
 			continue
 		}
 		name := f.Bundle.Function
-		n, err := d.node(ctx, cmp.Or(engines[name].Policy().Running.Node, major))
+		n, err := m.node(ctx, cmp.Or(engines[name].Policy().Running.Node, major))
 		if err != nil {
 			f.Err, last = asBroken(err), err
 			continue
 		}
 		nodes[name] = n
 	}
-	if len(nodes) == 0 && d.current == nil {
-		return nil, last
+	if len(nodes) == 0 {
+		return nodes, last
 	}
 	return nodes, nil
 }
@@ -52,28 +52,13 @@ func asBroken(err error) error {
 	return &weir.Error{Code: weir.Broken, Message: e.Message, Remedy: e.Remedy, Err: e.Err}
 }
 
-// node gives the Node of a major version, 0 for any.
-func (d *Dev) node(ctx context.Context, major int) (runtime.Node, error) {
-	d.finding.Lock()
-	defer d.finding.Unlock()
-	if n, ok := d.nodes[major]; ok {
-		return n, nil
-	}
-	n, err := runtime.FindNode(ctx, runtime.NodeOptions{Major: major, Path: d.opts.NodePath, StateDir: d.opts.StateDir, Progress: d.opts.Progress})
-	if err == nil {
-		d.nodes[major] = n
-	}
-	return n, err
-}
-
 // firstNumber is how Netlify reads a version: "nodejs22.x", "22.x" and "v22" are 22
 // (@netlify/zip-it-and-ship-it, src/runtimes/node/utils/node_version.ts).
 var firstNumber = regexp.MustCompile(`^\D*(\d+)`)
 
-// jsRuntime gives the major version that the site asks for by the variable AWS_LAMBDA_JS_RUNTIME, as on
-// Netlify, 0 if it asks for none; and a warning if there is no such version.
-func jsRuntime(s *site.Site, env map[string]string) (major int, warnings []string) {
-	value := cmp.Or(env[site.JSRuntimeVariable], s.JSRuntime)
+// jsRuntime gives the major version that a site asks for by the variable AWS_LAMBDA_JS_RUNTIME, as on Netlify, 0 if it
+// asks for none; and a warning if there is no such version.
+func jsRuntime(value string) (major int, warnings []string) {
 	if value == "" {
 		return 0, nil
 	}

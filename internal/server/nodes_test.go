@@ -1,12 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/weir-run/weir/internal/runtime"
-	"github.com/weir-run/weir/internal/site"
 )
 
 // TestNodePerFunction: a function whose Node can't be had says so, the others run on theirs.
@@ -62,7 +62,7 @@ func TestJSRuntime(t *testing.T) {
 		{"lts", "", 0, true},
 		{"99999999999999999999", "", 0, true},
 	} {
-		got, warnings := jsRuntime(&site.Site{JSRuntime: c.file}, map[string]string{site.JSRuntimeVariable: c.env})
+		got, warnings := jsRuntime(cmp.Or(c.env, c.file))
 		if got != c.want || len(warnings) > 0 != c.warned {
 			t.Errorf("%q %q: %d %q", c.file, c.env, got, warnings)
 		}

@@ -108,7 +108,7 @@ func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]stri
 		return err
 	}
 	name := f.Bundle.Function
-	out := t.egress.Function(name, eng)
+	out := t.egress.Function(name, eng, nil)
 	defer out.Close()
 	return instance.Try(ctx, instance.Config{
 		Function: name,

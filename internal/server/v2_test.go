@@ -24,9 +24,8 @@ export const config: Config = { path: [` + "`${base}/items/:id`" + `, '/old'], m
 		"functions/echo.mjs": `export default async (request) => new Response(request.body);
 export const config = { path: '/echo/*', excludedPath: '/echo/not' };
 `,
-		"functions/computed.mjs":   `export default () => new Response('x'); export const config = { path: process.env.WHERE };`,
-		"functions/background.mjs": `export default () => new Response('x'); export const config = { background: true };`,
-		"functions/late.mjs":       `export default () => new Response('x'); export const config = { path: '/echo/*', excludedPath: '/echo/*' };`,
+		"functions/computed.mjs": `export default () => new Response('x'); export const config = { path: process.env.WHERE };`,
+		"functions/late.mjs":     `export default () => new Response('x'); export const config = { path: '/echo/*', excludedPath: '/echo/*' };`,
 		"functions/data/index.mjs": `import { readFileSync } from 'node:fs';
 export default () => new Response(readFileSync(new URL('../shared/data.txt', import.meta.url)));
 export const config = { includedFiles: ['../shared/*.txt', '!../shared/other.txt'] };`,
@@ -45,12 +44,11 @@ export const config = { includedFiles: ['../shared/*.txt', '!../shared/other.txt
 		status int
 		body   string
 	}{
-		"/old":                           {200, "file"},
-		"/.netlify/functions/item":       {404, "no default URL"},
-		"/echo/not":                      {404, ""},
-		"/.netlify/functions/computed":   {502, "functions/computed.mjs:1:71: config.path can't be read"},
-		"/.netlify/functions/background": {502, "background functions aren't supported"},
-		"/.netlify/functions/data":       {200, "shared data"},
+		"/old":                         {200, "file"},
+		"/.netlify/functions/item":     {404, "no default URL"},
+		"/echo/not":                    {404, ""},
+		"/.netlify/functions/computed": {502, "functions/computed.mjs:1:71: config.path can't be read"},
+		"/.netlify/functions/data":     {200, "shared data"},
 	} {
 		if status, body := s.get(t, path); status != want.status || !strings.Contains(body, want.body) {
 			t.Errorf("%s: %d %s", path, status, body)
@@ -59,6 +57,48 @@ export const config = { includedFiles: ['../shared/*.txt', '!../shared/other.txt
 	if told := s.log.String(); !strings.Contains(told, "late is not reached by") {
 		t.Errorf("nobody tells that two functions have one path: %s", told)
 	}
+}
+
+// TestNobodyWaits: background functions are carried out when their callers are gone, and scheduled ones are tried out.
+func TestNobodyWaits(t *testing.T) {
+	s := serveStill(t, map[string]string{"netlify.toml": netlify + "[functions.late]\nbackground = true\n",
+		"functions/old-background.js": `exports.handler = async (e, context) => { console.log('old', e.body, context.getRemainingTimeInMillis() > 14 * 60 * 1000); };`,
+		"functions/new.mjs":           `export default async (request) => { console.log('new', await request.text()); throw new Error('nobody hears'); }; export const config = { background: true };`,
+		"functions/late.mjs":          `export default () => console.log('late');`,
+		"functions/daily.js": `const { schedule } = require('@netlify/functions');
+exports.handler = schedule('@daily', async (e, context) => { console.log('daily', e.httpMethod, e.headers['X-NF-Event'], JSON.parse(e.body).next_run, context.getRemainingTimeInMillis() < 31_000); });`,
+		"functions/often.mjs": `export default async (request) => { const { next_run } = await request.json(); console.log('often', request.headers.get('x-nf-event'), next_run); };
+export const config = { schedule: '*/5 * * * *' };`,
+		"node_modules/@netlify/functions/index.js":     `exports.schedule = (when, handler) => handler;`,
+		"node_modules/@netlify/functions/package.json": `{"name": "@netlify/functions"}`,
+	})
+	for _, name := range []string{"old-background", "new", "late"} {
+		res, err := http.Post("http://"+s.Addr()+"/.netlify/functions/"+name, "text/plain", strings.NewReader("for "+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(res.Body); res.StatusCode != 202 || len(body) != 0 {
+			t.Errorf("%s: %d %q", name, res.StatusCode, body)
+		}
+	}
+	for _, name := range []string{"daily", "often"} {
+		if status, body := s.get(t, "/.netlify/functions/"+name); status != 200 || !strings.Contains(body, name+" is a scheduled function") {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+	printed := func() string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		var all strings.Builder
+		for _, l := range s.lines {
+			all.WriteString(l.Text + "\n")
+		}
+		return all.String()
+	}
+	for _, want := range []string{"old for old-background true", "new for new", "late", "daily POST schedule 20", "00.000Z true", "often schedule 20"} {
+		waitFor(t, func() bool { return strings.Contains(printed(), want) })
+	}
+	waitFor(t, func() bool { return strings.Contains(s.log.String(), "nobody hears") })
 }
 
 // TestBodiesFlow: a function answers what it is sent while the client still sends.

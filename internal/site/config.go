@@ -38,9 +38,10 @@ var (
 
 // config is a parsed netlify.toml.
 type config struct {
-	file  string // as in messages
-	tree  map[string]any
-	where map[string]weir.Position // of keys and table headers, by dotted path
+	file   string // as in messages
+	source string
+	tree   map[string]any
+	where  map[string]weir.Position // of keys and table headers, by dotted path
 }
 
 // readConfig reads the file at path; one that is not there is empty.
@@ -56,7 +57,7 @@ func readConfig(path string) (*config, error) {
 }
 
 func parseConfig(file string, data []byte) (*config, error) {
-	c := &config{file: file, where: map[string]weir.Position{}}
+	c := &config{file: file, source: string(data), where: map[string]weir.Position{}}
 	if err := toml.Unmarshal(data, &c.tree); err != nil {
 		e := &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: file}, Message: "this is not valid TOML", Err: err}
 		var d *toml.DecodeError
@@ -146,6 +147,18 @@ func (c *config) text(key ...string) (string, bool, error) {
 	return s, true, nil
 }
 
+func (c *config) flag(key ...string) (bool, error) {
+	v, err := c.get(key...)
+	if v == nil || err != nil {
+		return false, err
+	}
+	b, ok := v.(bool)
+	if !ok {
+		return false, c.mistyped(v, "true or false, without quotes", key...)
+	}
+	return b, nil
+}
+
 func (c *config) texts(key ...string) ([]string, error) {
 	v, err := c.get(key...)
 	if v == nil || err != nil {
@@ -188,16 +201,13 @@ func kindOf(v any) string {
 	return "a date or time"
 }
 
-// notApplied warns of sections that would change what is served on Netlify and change nothing here: a
-// redirect that nobody follows looks like a page that is missing.
+// notApplied warns of a section that would change what is served on Netlify and changes nothing here.
 func (c *config) notApplied() []string {
-	var out []string
-	for _, k := range []string{"redirects", "headers", "edge_functions"} {
-		if c.tree[k] != nil {
-			out = append(out, fmt.Sprintf("%s: %s are not applied by this version yet", c.pos(k), k))
-		}
+	const k = "edge_functions"
+	if c.tree[k] == nil {
+		return nil
 	}
-	return out
+	return []string{fmt.Sprintf("%s: %s are not applied by this version yet", c.pos(k), k)}
 }
 
 // unknownKeys warns of keys in [build] and [functions] that Netlify does not know.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-run/weir/internal/cron"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -20,6 +21,9 @@ const defaultFunctions = "netlify/functions"
 
 // extensions are the files that can be functions; the first one wins where several share a name.
 var extensions = []string{".js", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", Archive}
+
+// BackgroundSuffix ends the name of a background function.
+const BackgroundSuffix = "-background"
 
 // Archive is the extension of a function that is built already.
 const Archive = ".zip"
@@ -151,7 +155,7 @@ func mainFile(dir, name string) string {
 
 // function puts together what is known of one function. Only a fault of netlify.toml is an error.
 func (s *Site) function(c *config, cand candidate) (Function, error) {
-	f := Function{Name: cand.name, Main: cand.main, Bundler: "esbuild"}
+	f := Function{Name: cand.name, Main: cand.main, Bundler: "esbuild", Background: strings.HasSuffix(cand.name, BackgroundSuffix)}
 	if err := c.settings(&f); err != nil {
 		return f, err
 	}
@@ -162,9 +166,6 @@ func (s *Site) function(c *config, cand candidate) (Function, error) {
 		f.Err = &weir.Error{Code: weir.Broken, Pos: pos, Message: "this is not a regular file", Remedy: "put the function's file there"}
 	case !within(s.Base, real):
 		f.Err = &weir.Error{Code: weir.Broken, Pos: pos, Message: "the function is a link that leads out of the site", Remedy: "put its file into the site"}
-	case strings.HasSuffix(f.Name, "-background"):
-		f.Err = &weir.Error{Code: weir.Broken, Pos: pos, Message: "background functions aren't supported by this version yet",
-			Remedy: "take -background out of its name to serve it as an ordinary function"}
 	default:
 		f.Main = real
 	}
@@ -208,6 +209,18 @@ func (c *config) settings(f *Function) error {
 			return err
 		}
 		f.External = append(f.External, external...)
+		background, err := c.flag(append(t, "background")...)
+		if err != nil {
+			return err
+		}
+		f.Background = f.Background || background
+		schedule, ok, err := c.text(append(t, "schedule")...)
+		if err != nil {
+			return err
+		}
+		if ok {
+			f.Schedule = schedule
+		}
 	}
 	return nil
 }
@@ -249,6 +262,17 @@ func (c *config) checkTable(t []string) error {
 	}
 	if _, err := c.texts(key("external_node_modules")...); err != nil {
 		return err
+	}
+	if _, err := c.flag(key("background")...); err != nil {
+		return err
+	}
+	schedule, ok, err := c.text(key("schedule")...)
+	if err != nil {
+		return err
+	}
+	if _, bad := cron.Parse(schedule); ok && bad != nil {
+		return &weir.Error{Code: weir.Invalid, Pos: c.pos(key("schedule")...), Message: fmt.Sprintf("schedule = %.80q is no schedule: %v", schedule, bad),
+			Remedy: "write five fields of cron in UTC, such as */5 * * * *, or @hourly, @daily, @weekly, @monthly, @yearly"}
 	}
 	patterns, err := c.texts(key("included_files")...)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -26,13 +27,14 @@ const JSRuntimeVariable = "AWS_LAMBDA_JS_RUNTIME"
 
 // Site is a site as its author wrote it. All paths are absolute and free of symbolic links.
 type Site struct {
-	Dir       string     // the folder of netlify.toml
-	Base      string     // Netlify's base directory: what the file's other paths are relative to; Dir if not set
-	Root      string     // the repository or workspace that the site is part of; Base if there is none
-	JSRuntime string     // AWS_LAMBDA_JS_RUNTIME of [build.environment], "" if not set
-	Publish   string     // the folder of static files, "" when nothing is published
-	Functions []Function // sorted by name
-	Warnings  []string   // one line each, for the author
+	Dir       string         // the folder of netlify.toml
+	Base      string         // Netlify's base directory: what the file's other paths are relative to; Dir if not set
+	Root      string         // the repository or workspace that the site is part of; Base if there is none
+	JSRuntime string         // AWS_LAMBDA_JS_RUNTIME of [build.environment], "" if not set
+	Publish   string         // the folder of static files, "" when nothing is published
+	Functions []Function     // sorted by name
+	Rules     *routing.Rules // of its URLs: redirects, rewrites, proxies and headers
+	Warnings  []string       // one line each, for the author
 }
 
 // Function is one function of a site.
@@ -43,6 +45,9 @@ type Function struct {
 	External []string // external_node_modules: packages that must not be bundled
 	Bundler  string   // node_bundler; "esbuild" if not set
 	Err      error    // not nil: it can't be served, and this says why
+
+	Background bool   // by its name or netlify.toml: callers get no answer
+	Schedule   string // of netlify.toml, see weir.FunctionConfig; "" for none
 }
 
 // Load reads the site in dir. A fault in netlify.toml is a *weir.Error with the position; a fault
@@ -77,6 +82,7 @@ func Load(dir string) (*Site, error) {
 	if err := s.readPublish(c); err != nil {
 		return nil, err
 	}
+	s.readRules(c)
 	if err := s.readFunctions(c); err != nil {
 		return nil, err
 	}
@@ -114,11 +120,6 @@ func (s *Site) readPublish(c *config) error {
 		s.warn("%s: publish names the folder of the project itself, with its configuration and dependencies, so no static files are served; put them into a folder of their own", pos)
 	default:
 		s.Publish = dir
-		for _, name := range []string{"_redirects", "_headers"} {
-			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-				s.warn("%s: not applied by this version yet", s.Rel(filepath.Join(dir, name)))
-			}
-		}
 	}
 	return nil
 }

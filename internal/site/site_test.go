@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -100,8 +101,9 @@ func TestWarnings(t *testing.T) {
 				`netlify.toml:4:1: unknown key "inclded_files" in [functions]; did you mean "included_files"?`,
 				`netlify.toml:5:1: unknown key "zzz" in [functions]`,
 				`netlify.toml:7:1: unknown key "node_bundlr" in [functions.a]; did you mean "node_bundler"?`}},
-		"other sections": {"-- netlify.toml --\n[[redirects]]\nfrom = \"/x\"\n[[plugins]]\npackage = \"p\"\n[context.production.environment]\nA = \"1\"\n-- netlify/functions/a.js --\n",
-			[]string{"netlify.toml:1:3: redirects are not applied by this version yet"}},
+		"other sections": {"-- netlify.toml --\n[[edge_functions]]\npath = \"/x\"\n[[redirects]]\nfrom = \"/x\"\n[[plugins]]\npackage = \"p\"\n[context.production.environment]\nA = \"1\"\n-- netlify/functions/a.js --\n",
+			[]string{"netlify.toml:1:3: edge_functions are not applied by this version yet",
+				`netlify.toml:3: the rule for "/x" has no target; the rule is left out; write: FROM TO STATUS`}},
 		"no functions": {"-- netlify.toml --\n", []string{"no functions: there is no folder netlify/functions, and netlify.toml names no other one"}},
 		"same name": {"-- netlify/functions/a.js --\n-- netlify/functions/a.ts --\n-- netlify/functions/a/index.ts --\n",
 			[]string{"netlify/functions/a.js is not served: netlify/functions/a/index.ts has the same name", "netlify/functions/a.ts is not served: netlify/functions/a/index.ts has the same name"}},
@@ -158,7 +160,7 @@ netlify/functions/linked.js -> ../../lib/linked.js
 	want := []string{
 		"both netlify/functions/both/both.js",
 		"netlify/functions/gone.js: this is not a regular file; put the function's file there",
-		"netlify/functions/late-background.js: background functions aren't supported by this version yet; take -background out of its name to serve it as an ordinary function",
+		"late-background netlify/functions/late-background.js",
 		"linked lib/linked.js",
 		"named netlify/functions/named/index.js",
 		"one netlify/functions/one.js",
@@ -184,25 +186,30 @@ included_files = ["all/*"]
 external_node_modules = ["a"]
 [functions."pay-*"]
 node_bundler = "nft"
+schedule = "@daily"
+background = true
 included_files = ["pay/*"]
 [functions.pay-card]
 node_bundler = "zisi"
 external_node_modules = ["b"]
+schedule = "@hourly"
 -- app/dist/index.html --
 -- app/fns/pay-card.js --
 -- app/fns/pay-bank.js --
 -- app/fns/hello.js --
+-- app/fns/hello-background.js --
 `)
 	if s.Base != filepath.Join(s.Dir, "app") || s.Publish != filepath.Join(s.Base, "dist") {
 		t.Errorf("base %s, publish %s", s.Base, s.Publish)
 	}
 	want := []string{
-		"hello esbuild [all/*] [a]",
-		"pay-bank nft [all/* pay/*] [a]",
-		"pay-card zisi [all/* pay/*] [a b]",
+		"hello esbuild [all/*] [a] false ",
+		"hello-background esbuild [all/*] [a] true ",
+		"pay-bank nft [all/* pay/*] [a] true @daily",
+		"pay-card zisi [all/* pay/*] [a b] true @hourly",
 	}
 	for i, f := range s.Functions {
-		if got := fmt.Sprint(f.Name, " ", f.Bundler, " ", f.Included, " ", f.External); got != want[i] {
+		if got := fmt.Sprint(f.Name, " ", f.Bundler, " ", f.Included, " ", f.External, " ", f.Background, " ", f.Schedule); got != want[i] {
 			t.Errorf("got %s, want %s", got, want[i])
 		}
 	}
@@ -288,10 +295,31 @@ func TestTheRepositoryIsNeverTheHomeFolder(t *testing.T) {
 	}
 }
 
-func TestRedirectsBesideThePagesAreNotPassedOverInSilence(t *testing.T) {
-	s := load(t, "-- netlify.toml --\n[build]\npublish = \"dist\"\n-- dist/_redirects --\n-- netlify/functions/a.js --\n")
-	if want := []string{"dist/_redirects: not applied by this version yet"}; !slices.Equal(s.Warnings, want) {
-		t.Errorf("got %q, want %q", s.Warnings, want)
+func TestRulesOfTheURLs(t *testing.T) {
+	s := load(t, `
+dist/_headers -> ../../secret
+-- netlify.toml --
+[build]
+publish = "dist"
+[[redirects]]
+from = "/a"
+to = "/of-the-configuration"
+[[redirects]]
+from = "/b"
+to = "/c"
+-- dist/_redirects --
+/a /of-the-file
+/broken
+-- netlify/functions/a.js --
+`)
+	for path, want := range map[string]string{"/a": "/of-the-file", "/b": "/c"} {
+		if got, _ := s.Rules.Match(routing.Request{Scheme: "http", Host: "localhost", Path: path}); got.Target != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	if len(s.Warnings) != 2 || !strings.HasPrefix(s.Warnings[0], "dist/_headers: none of its rules is applied") ||
+		!strings.HasPrefix(s.Warnings[1], "dist/_redirects:2: ") {
+		t.Errorf("warnings %q", s.Warnings)
 	}
 }
 

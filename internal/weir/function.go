@@ -4,6 +4,8 @@ package weir
 
 import (
 	"cmp"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -44,6 +46,30 @@ type RateLimit struct {
 	To     string   `json:",omitempty"` // the path that requests beyond it are rewritten to; "": they get 429
 }
 
+// The bounds of a RateLimit, as Netlify has them.
+const (
+	MaxRateWindow = 180       // seconds
+	MaxRateLimit  = 1_000_000 // requests
+)
+
+// Check tells what is wrong with a rate limit, in one line: nil for nothing.
+func (r *RateLimit) Check() error {
+	switch {
+	case r.Window < 1 || r.Window > MaxRateWindow:
+		return fmt.Errorf("a rate limit's window has from 1 to %d seconds, not %d", MaxRateWindow, r.Window)
+	case r.Limit < 1 || r.Limit > MaxRateLimit:
+		return fmt.Errorf("a rate limit allows from 1 to %d requests, not %d", MaxRateLimit, r.Limit)
+	case r.To != "" && (!strings.HasPrefix(r.To, "/") || strings.HasPrefix(r.To, "//")):
+		return fmt.Errorf("a rate limit leads to a path with one / in front, not to %.80q", r.To)
+	}
+	for _, by := range r.By {
+		if by != "ip" && by != "domain" {
+			return fmt.Errorf("a rate limit counts by ip or domain, not by %.40q", by)
+		}
+	}
+	return nil
+}
+
 // Bundlers are the values of Netlify's node_bundler.
 var Bundlers = []string{"esbuild", "esbuild_zisi", "nft", "zisi", "none"}
 
@@ -75,6 +101,27 @@ func DefaultLimits() Limits {
 		Log:       1 << 20,
 	}
 }
+
+// What Netlify gives functions that nobody waits for, where no limit says otherwise.
+const (
+	BackgroundTimeout = 15 * time.Minute
+	ScheduledTimeout  = 30 * time.Second
+)
+
+// Limits fills every zero field of limits: the time-out by the kind of function, all else from DefaultLimits.
+func (c FunctionConfig) Limits(l Limits) Limits {
+	switch {
+	case l.Timeout != 0:
+	case c.Background:
+		l.Timeout = BackgroundTimeout
+	case c.Schedule != "":
+		l.Timeout = ScheduledTimeout
+	}
+	return l.WithDefaults()
+}
+
+// MaxBackgroundEvent bounds the event of a background function, in bytes, as Netlify does.
+const MaxBackgroundEvent = 256 << 10
 
 // WithDefaults fills every zero field from DefaultLimits.
 func (l Limits) WithDefaults() Limits {

@@ -14,6 +14,8 @@ type Site struct {
 
 	// Published is the deploy that production URLs serve, "" for none.
 	Published string `json:"published,omitempty"`
+	// Schedules are the schedules of the published deploy's functions, by name.
+	Schedules map[string]string `json:"schedules,omitempty"`
 	// Aliases are the deploys that ALIAS--NAME.DOMAIN serve.
 	Aliases map[string]string `json:"aliases,omitempty"`
 	// Locked keeps new deploys from being published by themselves.

@@ -35,7 +35,7 @@ func (lambdas) Invoke(_ context.Context, inv weir.Invocation) (weir.Result, erro
 
 func TestLambdaClient(t *testing.T) {
 	dir := installed(t, "testdata/lambda", "weir-test-lambda")
-	s := httptest.NewServer(gateway.New(gateway.Options{Functions: lambdas{}, Logger: slog.New(slog.DiscardHandler),
+	s := httptest.NewServer(gateway.New(gateway.Options{Lambda: true, Functions: lambdas{}, Logger: slog.New(slog.DiscardHandler),
 		AllowHost: func(string) bool { return true }}))
 	defer s.Close()
 	cmd := exec.Command("node", "call.mjs", s.URL)

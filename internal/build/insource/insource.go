@@ -24,15 +24,15 @@ type Config struct {
 	Warnings []string // one line each, for the author
 }
 
-// maxPaths bounds the patterns of one member of a config.
-const maxPaths = 100
+// MaxPaths bounds the patterns of one member of a config.
+const MaxPaths = 100
 
 // keys are the members of a config that Netlify knows.
 var keys = []string{"path", "excludedPath", "method", "preferStatic", "rateLimit", "schedule", "background", "generator", "name",
 	"nodeBundler", "includedFiles", "externalNodeModules", "ignoredNodeModules", "nodeVersion", "region", "memory", "vcpu", "timeout", "onDemand"}
 
-// methods are those that Netlify takes.
-var methods = []string{"GET", "POST", "PUT", "PATCH", "OPTIONS", "DELETE", "HEAD"}
+// Methods are those that a function can have, as Netlify takes them.
+var Methods = []string{"GET", "POST", "PUT", "PATCH", "OPTIONS", "DELETE", "HEAD"}
 
 // Read reads a source; file is its name as its author would write it, whose extension tells the language.
 // The error is a *weir.Error with the position. A source that can't be parsed says nothing: that is for
@@ -43,10 +43,10 @@ func Read(src []byte, file string) (Config, error) {
 		return Config{}, nil
 	}
 	c := Config{FunctionConfig: weir.FunctionConfig{Form: m.form()}}
-	if c.Form != weir.FormV2 {
-		return c, nil
-	}
 	r := &reader{module: m}
+	if c.Form != weir.FormV2 {
+		return c, c.takeScheduled(r)
+	}
 	config, err := r.config()
 	if err != nil || config == nil {
 		return c, err
@@ -76,8 +76,8 @@ func (c *Config) take(r *reader, config *object) error {
 	}
 	for _, v := range verbs {
 		method := strings.ToUpper(v.value)
-		if !slices.Contains(methods, method) {
-			return invalid(v.at, "config.method: %.40q is no method that a function can have", v.value).with("expected " + strings.Join(methods, ", "))
+		if !slices.Contains(Methods, method) {
+			return invalid(v.at, "config.method: %.40q is no method that a function can have", v.value).with("expected " + strings.Join(Methods, ", "))
 		}
 		if !slices.Contains(c.Methods, method) {
 			c.Methods = append(c.Methods, method)
@@ -86,21 +86,22 @@ func (c *Config) take(r *reader, config *object) error {
 	if c.PreferStatic, err = r.flag(config, "preferStatic"); err != nil {
 		return err
 	}
-	if background, err := r.flag(config, "background"); err != nil {
+	if c.Background, err = r.flag(config, "background"); err != nil {
 		return err
-	} else if background {
-		return invalid(r.pos(config.members["background"]), "background functions aren't supported by this version yet").
-			with("take background out of its config to serve it as an ordinary function")
+	}
+	if err := c.takeSchedule(texts); err != nil {
+		return err
+	}
+	if c.RateLimit, err = r.rateLimit(config); err != nil {
+		return err
 	}
 	if err := c.takeBuild(texts); err != nil {
 		return err
 	}
 	for name, why := range map[string]string{
-		"schedule":  "nothing calls the function by its schedule in this version yet",
-		"rateLimit": "no rate is limited by this version yet",
-		"timeout":   "set limits.timeout in weir.toml instead",
-		"memory":    "set limits.memory in weir.toml instead",
-		"vcpu":      "set limits.cpu in weir.toml instead",
+		"timeout": "set limits.timeout in weir.toml instead",
+		"memory":  "set limits.memory in weir.toml instead",
+		"vcpu":    "set limits.cpu in weir.toml instead",
 	} {
 		if m, ok := config.members[name]; ok {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("%s: config.%s has no effect: %s", r.pos(m), name, why))
@@ -134,8 +135,8 @@ func (c *Config) takeBuild(texts func(string) ([]text, error)) error {
 // paths reads patterns of paths.
 func paths(texts func(string) ([]text, error), name string) ([]string, error) {
 	given, err := texts(name)
-	if len(given) > maxPaths {
-		return nil, invalid(given[maxPaths].at, "config.%s has %d entries, and may have %d", name, len(given), maxPaths).
+	if len(given) > MaxPaths {
+		return nil, invalid(given[MaxPaths].at, "config.%s has %d entries, and may have %d", name, len(given), MaxPaths).
 			with("name several paths by one pattern, such as /api/:id or /files/*")
 	}
 	for _, g := range given {

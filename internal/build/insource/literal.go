@@ -196,6 +196,25 @@ func (r *reader) flag(o *object, name string) (bool, error) {
 	return false, r.unreadable(e, "config."+name)
 }
 
+// whole reads a member that is a whole number; 0 if it is not there.
+func (r *reader) whole(o *object, name string) (int, error) {
+	e, ok := o.members[name]
+	if !ok {
+		return 0, nil
+	}
+	if n, ok := r.resolve(e, 0).(*ast.NumberLiteral); ok {
+		switch v := n.Value.(type) {
+		case int64:
+			return int(v), nil
+		case float64: // as minifiers write it: 1e3
+			if v == float64(int32(v)) {
+				return int(v), nil
+			}
+		}
+	}
+	return 0, invalid(r.pos(e), "%s is not a whole number that can be read without running the function", name).with("write it as a literal")
+}
+
 // isUndefined tells whether an expression is undefined, also as minifiers write it.
 func isUndefined(e ast.Expression) bool {
 	switch t := e.(type) {

@@ -23,6 +23,7 @@ import (
 // module is a source that was taken apart.
 type module struct {
 	file     string
+	code     string                    // as printed
 	exports  map[string]string         // what each export is called inside; "" if it has no name there
 	at       map[string]statement      // declarations of the top, by what they declare
 	getters  map[string]string         // by its name, the list of exports that esbuild's own output holds
@@ -58,9 +59,9 @@ func parse(src []byte, name string) *module {
 	if len(res.Errors) > 0 {
 		return nil
 	}
-	m := &module{file: name, exports: map[string]string{}, at: map[string]statement{}, getters: map[string]string{}, parsed: map[string]ast.Expression{}, places: &file.FileSet{}}
+	m := &module{file: name, code: string(res.Code), exports: map[string]string{}, at: map[string]statement{}, getters: map[string]string{}, parsed: map[string]ast.Expression{}, places: &file.FileSet{}}
 	m.original, _ = sourcemap.Parse("", res.Map)
-	m.divide(string(res.Code))
+	m.divide(m.code)
 	return m
 }
 

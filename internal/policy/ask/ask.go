@@ -98,7 +98,7 @@ func (a *Answer) takeVariable(e *policy.Engine, r *policy.Request) {
 		a.Reason = reserved.Message
 		return
 	}
-	if e.Policy().Intrinsic {
+	if _, all := e.Variables(); all {
 		a.Decision, a.Fix = Allow, ""
 		a.Reason = "Intrinsic has no rules for variables, so the function sees all of the site's"
 	}

@@ -13,6 +13,8 @@
 // without one allowed the same, or one rule with no smaller budget did that no other rule has taken the
 // place of; and what stood behind a rule with a budget must still stand behind it.
 //
+// What a ceiling cuts is cut before (policy.Cut), from each side when it was deployed: what nobody may have is no gain.
+//
 // The mode, native libraries and each limit count by themselves. A function that is new had nothing
 // before, and the default limits.
 package diff

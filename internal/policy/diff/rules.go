@@ -130,8 +130,7 @@ func within(b, o *policy.Budget) bool {
 	if o == nil || b == nil {
 		return o == nil
 	}
-	return b.Per == o.Per && (o.MaxCalls == 0 || b.MaxCalls != 0 && b.MaxCalls <= o.MaxCalls) &&
-		(o.MaxBytes == 0 || b.MaxBytes != 0 && b.MaxBytes <= o.MaxBytes)
+	return b.Within(o)
 }
 
 // sameRule tells whether two rules are written alike, but for their places.

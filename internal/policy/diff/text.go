@@ -78,13 +78,20 @@ func (r Result) JSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(struct {
+	return enc.Encode(r.object())
+}
+
+// MarshalJSON gives the same object, for what holds a result.
+func (r Result) MarshalJSON() ([]byte, error) { return json.Marshal(r.object()) }
+
+func (r Result) object() any {
+	return struct {
 		Gained  int      `json:"gained"`
 		Lost    int      `json:"lost"`
 		Changes []Change `json:"changes"`
 		Added   []string `json:"functions_added"`
 		Removed []string `json:"functions_removed"`
-	}{r.Gains(), r.Losses(), orEmpty(r.Changes), orEmpty(r.Added), orEmpty(r.Removed)})
+	}{r.Gains(), r.Losses(), orEmpty(r.Changes), orEmpty(r.Added), orEmpty(r.Removed)}
 }
 
 func orEmpty[T any](list []T) []T {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/intrinsic"
-	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -18,29 +17,28 @@ const maxSource = 64 << 20
 // Visible gives those of a site's variables that bootstrap files see.
 func Visible(env map[string]string) map[string]string { return intrinsic.Visible(env) }
 
-// Bootstrap evaluates the function's own file if it is a bootstrap file of Intrinsic's; it gives nil if
-// it is none. Each error and warning is a *weir.Error whose position names the file as the site does;
-// several errors are joined.
-func Bootstrap(s *site.Site, f site.Function, env map[string]string) (*intrinsic.Bootstrap, error) {
-	name := s.Rel(f.Main)
+// Bootstrap evaluates a function's own file if it is a bootstrap file of Intrinsic's; it gives nil if
+// it is none. Each error and warning is a *weir.Error whose position has name, which is what the author
+// of the site would call the file; several errors are joined.
+func Bootstrap(file, name string, env map[string]string) (*intrinsic.Bootstrap, error) {
 	bad := func(message string) error {
 		return &weir.Error{Code: weir.Broken, Pos: weir.Position{File: name}, Message: message}
 	}
-	info, err := os.Stat(f.Main)
+	info, err := os.Stat(file)
 	switch {
 	case err != nil || !info.Mode().IsRegular():
 		return nil, bad("the file can't be read")
 	case info.Size() > maxSource:
 		return nil, bad("the file is too large for source code")
 	}
-	src, err := os.ReadFile(f.Main)
+	src, err := os.ReadFile(file)
 	if err != nil {
 		return nil, bad("the file can't be read")
 	}
 	if !intrinsic.IsBootstrap(src) {
 		return nil, nil
 	}
-	b, err := intrinsic.Load(f.Main, env)
+	b, err := intrinsic.Load(file, env)
 	if err != nil {
 		return nil, inSite(err, name)
 	}

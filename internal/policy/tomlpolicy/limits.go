@@ -55,7 +55,7 @@ func (r *reader) limits(s *section, e *entry) {
 	for _, key := range e.value.table.keys {
 		l := e.value.table.entries[key]
 		if apply := r.limit(key, l); apply != nil {
-			s.settings["limits."+key] = setting{l.pos, func(p *policy.Policy) { apply(&p.Limits) }}
+			s.settings["limits."+key] = setting{pos: l.pos, apply: func(p *policy.Policy) { apply(&p.Limits) }}
 		}
 	}
 }

@@ -27,12 +27,13 @@ var (
 
 // kinds are the keys that hold a list of rules, but http.
 var kinds = map[string]policy.Kind{"tcp": policy.TCP, "udp": policy.UDP, "dns": policy.DNS,
-	"read": policy.Read, "write": policy.Write, "exec": policy.Exec, "env": policy.Env}
+	"read": policy.Read, "write": policy.Write, "exec": policy.Exec, "env": policy.Env, "private": policy.TCP}
 
 // reader turns the tree into sections and keeps every error it meets.
 type reader struct {
-	file *File
-	errs []*weir.Error
+	file    *File
+	ceiling bool // the file is a ceiling, which has a few words more
+	errs    []*weir.Error
 }
 
 func (r *reader) bad(pos weir.Position, remedy, format string, args ...any) {
@@ -77,13 +78,15 @@ func (r *reader) root(t *table) {
 			for _, name := range e.value.table.keys {
 				r.section(name, e.value.table.entries[name])
 			}
+		case key == "private" && r.ceiling:
+			r.file.private, _ = r.list(key, e)
 		case slices.Contains(sectionKeys, key):
 			r.bad(e.pos, inFunction, "%q belongs to a function", key)
 		case e.value.kind == unstable.Table && policy.Suggest(key, rootKeys) == "":
 			name := strings.TrimPrefix(key, "functions.") // the quotes stood around all of it
 			r.bad(e.pos, fmt.Sprintf("write [functions.%s]", tomlKey(name)), "unknown table [%s] at the top", tomlKey(key))
 		default:
-			r.unknown(e.pos, key, "at the top", rootKeys)
+			r.unknown(e.pos, key, "at the top", r.rootKeys())
 		}
 	}
 }
@@ -121,7 +124,10 @@ func (r *reader) sectionKey(s *section, key string, e *entry) {
 		r.unknown(e.pos, key, place, sectionKeys)
 		return
 	}
-	set := func(apply func(*policy.Policy)) { s.settings[key] = setting{e.pos, apply} }
+	set := func(apply func(*policy.Policy)) { s.settings[key] = setting{pos: e.pos, apply: apply} }
+	if r.ceiling && r.ceilingKey(s, key, e) {
+		return
+	}
 	switch key {
 	case "mode":
 		if m, ok := r.mode(e.value); ok {
@@ -165,9 +171,16 @@ func (r *reader) list(key string, e *entry) ([]policy.Rule, bool) {
 	items, ok := r.items(key, e)
 	var rules []policy.Rule
 	for _, v := range items {
-		if rule, ok := read(v); ok {
-			r.take(policy.Check(rule))
+		rule, ok := read(v)
+		if !ok {
+			continue
+		}
+		for _, rule := range r.eachMethod(rule) {
 			rules = append(rules, rule)
+			if err := policy.Check(rule); err != nil {
+				r.take(err)
+				break // the others differ in the method only
+			}
 		}
 	}
 	return rules, ok

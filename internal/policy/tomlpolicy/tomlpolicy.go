@@ -35,6 +35,7 @@ type File struct {
 	mode     policy.Mode // of functions whose sections have none
 	modeAt   *weir.Position
 	sections []*section
+	private  []policy.Rule // of a ceiling
 }
 
 // section is one [functions.NAME], with what its keys do to a policy.
@@ -48,11 +49,14 @@ type section struct {
 type setting struct {
 	pos   weir.Position
 	apply func(*policy.Policy)
+	any   bool // of a ceiling: everything of this kind may be allowed
 }
 
 // Parse reads the content of a file; name is for positions. Each error is a *weir.Error with file,
 // line and column; several are joined, the first of the file first.
-func Parse(name string, data []byte) (*File, error) {
+func Parse(name string, data []byte) (*File, error) { return parse(name, data, false) }
+
+func parse(name string, data []byte, ceiling bool) (*File, error) {
 	if len(data) > maxFile {
 		return nil, &weir.Error{Code: weir.Invalid, Pos: position(name, data, maxFile), Message: "the file is larger than 4MB"}
 	}
@@ -60,7 +64,7 @@ func Parse(name string, data []byte) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{file: &File{name: name}}
+	r := &reader{file: &File{name: name}, ceiling: ceiling}
 	r.root(root)
 	if err := r.joined(); err != nil {
 		return nil, err
@@ -107,23 +111,15 @@ func (f *File) For(function string) (*policy.Policy, error) {
 	if f.modeAt != nil {
 		p.Settings = map[string]weir.Position{"mode": *f.modeAt}
 	}
-	holders := map[string][]*section{}
-	for _, s := range f.sections {
-		if !matchName(s.name, function) {
-			continue
-		}
+	if slices.ContainsFunc(f.sections, func(s *section) bool { return matchName(s.name, function) }) {
 		p.Source = f.name
-		for key := range s.settings {
-			holders[key] = append(holders[key], s)
-		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(holders)) {
-		best := slices.MaxFunc(holders[key], func(a, b *section) int { return compareNames(a.name, b.name) })
-		for _, s := range holders[key] {
-			if s != best && compareNames(s.name, best.name) == 0 {
-				return nil, tie(function, key, best, s)
-			}
-		}
+	chosen, err := f.choose(function)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(chosen)) {
+		best := chosen[key]
 		best.settings[key].apply(p)
 		kind, isList := kinds[key]
 		if !isList && key != "http" {
@@ -140,6 +136,30 @@ func (f *File) For(function string) (*policy.Policy, error) {
 		}
 	}
 	return p, nil
+}
+
+// choose gives, for each key that is about a function, the most specific section that has it.
+func (f *File) choose(function string) (map[string]*section, error) {
+	holders := map[string][]*section{}
+	for _, s := range f.sections {
+		if !matchName(s.name, function) {
+			continue
+		}
+		for key := range s.settings {
+			holders[key] = append(holders[key], s)
+		}
+	}
+	chosen := map[string]*section{}
+	for _, key := range slices.Sorted(maps.Keys(holders)) {
+		best := slices.MaxFunc(holders[key], func(a, b *section) int { return compareNames(a.name, b.name) })
+		for _, s := range holders[key] {
+			if s != best && compareNames(s.name, best.name) == 0 {
+				return nil, tie(function, key, best, s)
+			}
+		}
+		chosen[key] = best
+	}
+	return chosen, nil
 }
 
 func tie(function, key string, a, b *section) error {

@@ -14,6 +14,7 @@ function contextOf(event, request, cookies, call) {
     account: { id: header('x-nf-account-id') },
     cookies: cookies.face(),
     deploy: {
+      branch: header('x-nf-branch'),
       context: header('x-nf-deploy-context'),
       id: header('x-nf-deploy-id'),
       published: header('x-nf-deploy-published') === '1',
@@ -44,23 +45,30 @@ function flagsOf(values) {
   return { get: (key) => { evaluations.add(key); return values[key]; }, evaluations };
 }
 
-// geoOf reads a header that holds JSON in base64.
 function geoOf(header) {
-  if (header === '') return {}; // to throw and catch costs more than all else here
+  const { postal_code: postalCode, ...geo } = decoded(header) ?? {};
+  return postalCode === undefined ? geo : { ...geo, postalCode };
+}
+
+// decoded reads a header that holds JSON in base64, null if there is none.
+function decoded(header) {
+  if (header === '') return null; // to throw and catch costs more than all else here
   try {
-    return JSON.parse(Buffer.from(header, 'base64').toString()) ?? {};
+    return JSON.parse(Buffer.from(header, 'base64').toString());
   } catch {
-    return {};
+    return null;
   }
 }
 
-// within runs f so that Netlify.context is the context in it and in all that it begins.
-function within(context, f) {
-  return store.run({ context }, f);
+// within runs f so that Netlify.context is the context in it and in all that it begins, and netlifyIdentityContext,
+// which @netlify/identity asks, what the request tells of who has sent it.
+function within(context, request, f) {
+  return store.run({ context, identity: decoded(request.headers.get('x-nf-identity-info') ?? '') }, f);
 }
 
-// installNetlify makes the global Netlify.
+// installNetlify makes the globals Netlify and netlifyIdentityContext.
 function installNetlify() {
+  Object.defineProperty(globalThis, 'netlifyIdentityContext', { get: () => store.getStore()?.identity ?? null, configurable: true });
   globalThis.Netlify = {
     get context() { return store.getStore()?.context ?? null; },
     env: {

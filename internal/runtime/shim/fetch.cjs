@@ -18,7 +18,7 @@ async function respond(handler, event, call, answer) {
   const request = requestOf(event, call);
   const cookies = new Cookies(request.headers.get('cookie'));
   const context = contextOf(event, request, cookies, call);
-  let response = await within(context, () => handler(request, context));
+  let response = await within(context, request, () => handler(request, context));
   if (response === undefined) response = new Response(null, { status: 204 });
   const head = headOf(response, cookies);
   if (request.method === 'HEAD') {

@@ -17,15 +17,15 @@ async function cookies(change, header = []) {
 
 test('the context holds what the gateway tells', async () => {
   Object.assign(process.env, { SITE_ID: 'site-1', SITE_NAME: 'name', URL: 'https://site.test', AWS_REGION: 'us-east-1' });
-  const geo = { city: 'Bern', country: { code: 'CH', name: 'Switzerland' } };
+  const geo = { city: 'Bern', country: { code: 'CH', name: 'Switzerland' }, postal_code: '3000' };
   let c;
   await run((r, context) => { c = context; }, get('http://site.test/p/7?q=1', {
     route: '/p/:id', pathParameters: { id: '7' }, flags: { new: true }, skewProtectionToken: 'skew',
-    multiValueHeaders: { 'x-nf-account-id': ['acc'], 'x-nf-deploy-id': ['dep'], 'x-nf-deploy-context': ['production'], 'x-nf-deploy-published': ['1'],
+    multiValueHeaders: { 'x-nf-account-id': ['acc'], 'x-nf-branch': ['main'], 'x-nf-deploy-id': ['dep'], 'x-nf-deploy-context': ['production'], 'x-nf-deploy-published': ['1'],
       'x-nf-client-connection-ip': ['192.0.2.1'], 'x-nf-request-id': ['req'], 'x-nf-geo': [Buffer.from(JSON.stringify(geo)).toString('base64')] },
   }));
-  assert.deepEqual([c.account, c.geo, c.ip, c.params, c.path, c.requestId, c.url.href], [{ id: 'acc' }, geo, '192.0.2.1', { id: '7' }, '/p/:id', 'req', 'http://site.test/p/7?q=1']);
-  assert.deepEqual(c.deploy, { context: 'production', id: 'dep', published: true, skewProtectionToken: 'skew' });
+  assert.deepEqual([c.account, c.geo, c.ip, c.params, c.path, c.requestId, c.url.href], [{ id: 'acc' }, { city: 'Bern', country: geo.country, postalCode: '3000' }, '192.0.2.1', { id: '7' }, '/p/:id', 'req', 'http://site.test/p/7?q=1']);
+  assert.deepEqual(c.deploy, { branch: 'main', context: 'production', id: 'dep', published: true, skewProtectionToken: 'skew' });
   assert.deepEqual([c.server, c.site], [{ region: 'us-east-1' }, { id: 'site-1', name: 'name', url: 'https://site.test' }]);
   assert.deepEqual([c.flags.get('new'), c.flags.get('old'), [...c.flags.evaluations]], [true, undefined, ['new', 'old']]);
   assert.deepEqual([await c.json({ a: 1 }).json(), typeof c.log], [{ a: 1 }, 'function']);
@@ -98,6 +98,16 @@ test('Netlify.context is that of the invocation, wherever it is asked for', asyn
   const f = start({ form: 'v2', handler: async () => { await new Promise(setImmediate); return new Response(Netlify.context.url.pathname); } });
   const bodies = await Promise.all(['/a', '/b'].map((p) => f.run(get('http://site.test' + p))));
   assert.deepEqual(bodies.map((c) => c.body), ['/a', '/b']);
+});
+
+test('netlifyIdentityContext is what the request tells of its sender', async () => {
+  assert.equal(netlifyIdentityContext, null);
+  const f = start({ form: 'v2', handler: async () => Response.json(netlifyIdentityContext) });
+  const info = { url: 'https://site.test/.netlify/identity', user: { sub: 'u1' } };
+  for (const [header, want] of [[Buffer.from(JSON.stringify(info)).toString('base64'), info], ['****', null]]) {
+    const c = await f.run(get('http://site.test/', { multiValueHeaders: { 'x-nf-identity-info': [header] } }));
+    assert.deepEqual(JSON.parse(c.body), want);
+  }
 });
 
 test('Netlify.env', () => {

@@ -1,0 +1,246 @@
+package api
+
+// The handler: from a request to the route that it asks for, to its author, to whether they may, to the answer.
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/weir-run/weir/internal/access"
+	"github.com/weir-run/weir/internal/deploys"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// Prefix is where the API lies.
+const Prefix = "/api/v1"
+
+// Options are what an API is made of. All but Jobs, Logs, Hosts, ClientAddr and Version are needed.
+type Options struct {
+	Sites   Sites
+	Deploys Deploys
+	Access  Access
+	Journal Journal
+	Environ Environ
+	Jobs    Jobs // nil: there is no background work
+	Logs    Logs // nil: no logs are kept
+
+	SiteURL   func(weir.Site) string              // where a site is served
+	DeployURL func(weir.Site, weir.Deploy) string // where one deploy of it is
+	URL       string                              // of the API itself, without a path
+
+	Account    string                     // id and slug of the organisation; "": "default"
+	Hosts      []string                   // names by which the API may be called, beside localhost and addresses; "*" for any
+	ClientAddr func(*http.Request) string // address of the client; nil: that of the connection
+	Version    string
+	Logger     *slog.Logger
+}
+
+// API is the control API.
+type API struct {
+	Options
+	mux    *http.ServeMux
+	routes []route
+	doc    []byte // openapi.json
+}
+
+// New makes one.
+func New(o Options) (*API, error) {
+	if o.Account == "" {
+		o.Account = "default"
+	}
+	if o.ClientAddr == nil {
+		o.ClientAddr = func(r *http.Request) string {
+			host, _, _ := net.SplitHostPort(r.RemoteAddr)
+			return host
+		}
+	}
+	a := &API{Options: o, mux: http.NewServeMux()}
+	a.routes = a.table()
+	var err error
+	if a.doc, err = document(a.routes); err != nil {
+		return nil, err
+	}
+	for _, r := range a.routes {
+		a.mux.HandleFunc(r.method+" "+Prefix+r.path, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r) })
+	}
+	// netlify-cli asks for integrations here, beside the API, when it builds.
+	empty := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, []string{}) }
+	a.mux.HandleFunc("GET /team/", empty)
+	a.mux.HandleFunc("GET /site/", empty)
+	return a, nil
+}
+
+// ServeHTTP answers a request. Bodies are streamed; whoever serves the API bounds the time that a client may take for
+// headers.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	if err := a.guard(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	// The mux would redirect to a path that is cleaned: what can be read two ways is refused.
+	if p := r.URL.Path; p != path.Clean(p) && p != path.Clean(p)+"/" {
+		a.fail(w, r, &weir.Error{Code: weir.NotFound, Message: "a path with empty or dot segments names nothing"})
+		return
+	}
+	if _, pattern := a.mux.Handler(r); pattern == "" {
+		a.fail(w, r, a.noRoute(r))
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// noRoute says what is wrong with a request that no route takes.
+func (a *API) noRoute(r *http.Request) error {
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		probe := r.Clone(r.Context())
+		probe.Method = method
+		if _, pattern := a.mux.Handler(probe); pattern != "" {
+			return errMethod
+		}
+	}
+	return &weir.Error{Code: weir.NotFound, Message: "there is no such call: " + r.Method + " " + printable(r.URL.Path),
+		Remedy: "see " + Prefix + "/openapi.json for those that there are"}
+}
+
+// call is one request on its way.
+type call struct {
+	*API
+	w      http.ResponseWriter
+	r      *http.Request
+	who    access.Identity
+	site   weir.Site   // of a route of a site or deploy
+	deploy weir.Deploy // of a route of a deploy
+}
+
+// serve answers a request for one route.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, to route) {
+	c := &call{API: a, w: w, r: r}
+	answer, err := c.do(to)
+	switch {
+	case err != nil:
+		a.fail(w, r, err)
+	case answer == streamed:
+	case answer == nil:
+		w.WriteHeader(http.StatusNoContent) // without a content type: netlify-cli would parse a body
+	case to.created:
+		writeJSON(w, http.StatusCreated, answer)
+	default:
+		writeJSON(w, http.StatusOK, answer)
+	}
+}
+
+// streamed is the answer of what has written it already.
+var streamed any = new(struct{ _ byte })
+
+func (c *call) do(to route) (any, error) {
+	if to.scope != open {
+		if err := c.authenticate(); err != nil {
+			return nil, err
+		}
+		if err := c.allow(to); err != nil {
+			return nil, err
+		}
+	}
+	return to.do(c)
+}
+
+// authenticate finds out who calls.
+func (c *call) authenticate() error {
+	if c.r.URL.Query().Has("access_token") {
+		return &weir.Error{Code: weir.Invalid, Message: "a token stands in the URL, where logs and proxies see it",
+			Remedy: "revoke it, and send another in the header Authorization: Bearer"}
+	}
+	scheme, bearer, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "bearer") || bearer == "" {
+		return &weir.Error{Code: weir.Unknown, Message: "no token was sent",
+			Remedy: "set NETLIFY_AUTH_TOKEN or WEIR_TOKEN to one; weir token create makes one"}
+	}
+	var err error
+	c.who, err = c.Access.Authenticate(c.r.Context(), strings.TrimSpace(bearer), c.ClientAddr(c.r))
+	return err
+}
+
+// allow finds the site and deploy that the route is about, and decides whether the caller may. Of what they may not
+// even see, they learn no more than of what is not there.
+func (c *call) allow(to route) error {
+	switch to.scope {
+	case anyone:
+		return nil
+	case ofSite, ofDeploy, ofQuery:
+		if err := c.find(to); err != nil {
+			return err
+		}
+	}
+	if c.who.May(to.right, c.site.ID) {
+		return nil
+	}
+	what := "all sites"
+	if c.site.ID != "" {
+		what = "the site " + c.site.Name
+	}
+	return &weir.Error{Code: weir.Denied, Message: "this token has not the right to " + strings.ReplaceAll(string(to.right), "_", " ") + " on " + what,
+		Remedy: "use one that has, or ask an owner for it (weir token create)"}
+}
+
+// find sets the site, and for a route of a deploy the deploy.
+func (c *call) find(to route) error {
+	ctx := c.r.Context()
+	var err error
+	if id := c.r.PathValue("deploy_id"); to.scope == ofDeploy {
+		if c.deploy, err = c.Deploys.Deploy(ctx, id); err != nil {
+			return err
+		}
+		if c.site, err = c.Sites.Site(ctx, c.deploy.Site); err == nil && !c.who.May(access.Read, c.site.ID) {
+			err = noSuch("deploy", id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	id := c.r.PathValue("site_id")
+	if to.scope == ofQuery {
+		id = c.r.URL.Query().Get("site_id")
+	}
+	if id == "" {
+		return nil
+	}
+	site, err := c.Sites.Site(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !c.who.May(access.Read, site.ID) {
+		return noSuch("site", id)
+	}
+	if to.scope == ofDeploy && site.ID != c.deploy.Site {
+		return noSuch("deploy", c.deploy.ID)
+	}
+	c.site = site
+	return nil
+}
+
+func noSuch(what, id string) error {
+	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what + " " + printable(id)}
+}
+
+// author is who is said to have made a change.
+func (c *call) author() deploys.Author {
+	return deploys.Author{Name: c.who.Name, From: c.who.From, CanApprove: c.who.May(access.Approve, c.site.ID)}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // the values of package wire can always be written
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+func printable(s string) string { return weir.Printable(weir.Cut(s, 200)) }

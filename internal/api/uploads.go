@@ -1,0 +1,47 @@
+package api
+
+// Uploads are streamed: what is in them is checked by who takes them.
+
+import (
+	"errors"
+	"io"
+
+	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/deploys"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// octets is a body of bytes, for the document.
+type octets struct{}
+
+func (c *call) uploadFile() (any, error) {
+	path := c.r.PathValue("path")
+	if err := c.Deploys.UploadFile(c.r.Context(), c.author(), c.deploy.ID, path, c.upload()); err != nil {
+		return nil, err
+	}
+	return wire.Uploaded{ID: "/" + path, Path: "/" + path}, nil
+}
+
+// uploadFunction takes no timeout from the client, unlike Netlify: how long a function may run is for its policy.
+func (c *call) uploadFunction() (any, error) {
+	q := c.r.URL.Query()
+	name := c.r.PathValue("name")
+	u := deploys.FunctionUpload{Runtime: q.Get("runtime"), Background: q.Get("invocation_mode") == "background"}
+	if err := c.Deploys.UploadFunction(c.r.Context(), c.author(), c.deploy.ID, name, u, c.upload()); err != nil {
+		return nil, err
+	}
+	return wire.Uploaded{ID: name, Path: name}, nil
+}
+
+// upload is the request's body. One that ends early is the client's fault.
+func (c *call) upload() io.Reader { return body{c.r.Body} }
+
+type body struct{ io.Reader }
+
+func (b body) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &weir.Error{Code: weir.Invalid, Message: "the upload ended early", Remedy: "send it again", Err: err}
+	}
+	return n, err
+}

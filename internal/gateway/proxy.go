@@ -1,0 +1,148 @@
+package gateway
+
+// Rules that answer with what another server says. The request goes out through a RoundTripper that decides which
+// addresses may be reached, and what the other server answers is passed on as it is: redirects are the client's to
+// follow.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/weir-run/weir/internal/routing"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+const (
+	// proxyHead is how long an upstream may take until its answer begins, as on Netlify; proxyPause is how long it may
+	// pause in the midst of it.
+	proxyHead  = 26 * time.Second
+	proxyPause = 30 * time.Second
+	// maxLoops is how often a request may come by here: rules that lead to each other would send it round for ever.
+	maxLoops = 3
+	// loopName is what this server calls itself in the header CDN-Loop (RFC 8586).
+	loopName = "weir"
+)
+
+func (g *gateway) proxy(w http.ResponseWriter, r *http.Request, a routing.Action) {
+	to, err := url.Parse(a.Target)
+	switch {
+	case err != nil:
+		problem(w, http.StatusBadRequest, "the URL that a rule of the site leads to can't be read", "")
+		return
+	case g.Proxy == nil:
+		problem(w, http.StatusBadGateway, "this server passes no requests on to "+printable(to.Host), "")
+		return
+	case loops(r) >= maxLoops:
+		g.refuse(w, http.StatusLoopDetected, "", "the site's rules lead to each other: this request has come by "+loopName+" several times", "")
+		return
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	late := time.AfterFunc(proxyHead, func() { cancel(errSlowUpstream) })
+	defer late.Stop()
+	paced := g.pacedAnswer(w)
+	defer paced.end()
+	client := g.clientOf(r)
+	reverse := httputil.ReverseProxy{
+		Transport:     g.Proxy,
+		FlushInterval: -1,
+		Rewrite:       func(p *httputil.ProxyRequest) { g.outgoing(p, to, client, a.Headers) },
+		ModifyResponse: func(res *http.Response) error {
+			late.Stop()
+			if res.StatusCode == http.StatusSwitchingProtocols {
+				return errors.New("the upstream switches protocols")
+			}
+			res.Body = &pausingBody{res.Body, time.AfterFunc(proxyPause, func() { cancel(errSlowUpstream) })}
+			return nil
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+			g.noUpstream(w, to.Host, err, context.Cause(ctx))
+		},
+		ErrorLog: g.proxyLog,
+	}
+	reverse.ServeHTTP(paced, r.WithContext(ctx))
+}
+
+var errSlowUpstream = &weir.Error{Code: weir.TimedOut, Message: "the upstream took too long"}
+
+// outgoing makes the request to an upstream: that of the client, without what ends here and without what only this
+// server may say.
+func (g *gateway) outgoing(p *httputil.ProxyRequest, to *url.URL, c client, more map[string]string) {
+	out := p.Out
+	out.URL, out.Host = to, to.Host
+	for name := range out.Header {
+		if strings.HasPrefix(strings.ToLower(name), "x-nf-") {
+			delete(out.Header, name)
+		}
+	}
+	out.Header.Del("Upgrade") // no other protocol is carried
+	out.Header.Del("Connection")
+	for name, value := range more {
+		out.Header.Set(name, value)
+	}
+	out.Header["X-Forwarded-For"] = nil
+	if c.behind {
+		out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
+	}
+	p.SetXForwarded()
+	out.Header.Set("X-Forwarded-Proto", c.scheme)
+	out.Header.Set("X-Nf-Client-Connection-Ip", c.addr)
+	out.Header.Set("X-Nf-Request-Id", ulid.Make().String())
+	out.Header.Add("Cdn-Loop", loopName)
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header.Set("User-Agent", "") // none of net/http's own
+	}
+}
+
+// loops counts how often a request has come by.
+func loops(r *http.Request) int {
+	n := 0
+	for item := range strings.SplitSeq(strings.Join(r.Header.Values("Cdn-Loop"), ","), ",") {
+		if name, _, _ := strings.Cut(item, ";"); strings.EqualFold(strings.TrimSpace(name), loopName) {
+			n++
+		}
+	}
+	return n
+}
+
+// noUpstream answers for an upstream that can't. What the network said is for the log.
+func (g *gateway) noUpstream(w http.ResponseWriter, host string, err, cause error) {
+	status, message := http.StatusBadGateway, printable(host)+" can't be reached"
+	var known *weir.Error
+	switch {
+	case cause == errSlowUpstream:
+		status, message = http.StatusGatewayTimeout, printable(host)+" took too long to answer"
+	case errors.As(err, &known):
+		message = known.Message
+	}
+	g.Logger.Warn("no answer from an upstream", "host", printable(host), "status", status, "error", err)
+	problem(w, status, message, "")
+}
+
+// pausingBody is an upstream's answer that may not pause for long.
+type pausingBody struct {
+	io.ReadCloser
+	late *time.Timer
+}
+
+// Read is io.Reader's.
+func (b *pausingBody) Read(p []byte) (int, error) {
+	b.late.Reset(proxyPause)
+	n, err := b.ReadCloser.Read(p)
+	b.late.Reset(proxyPause) // what follows is the client's time, which has bounds of its own
+	return n, err
+}
+
+// Close is io.Closer's.
+func (b *pausingBody) Close() error {
+	b.late.Stop()
+	return b.ReadCloser.Close()
+}

@@ -1,0 +1,120 @@
+package gateway
+
+// How often a function may be called, as its config says (Netlify's rateLimit). Each server counts by itself, and
+// anew with each deploy.
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+const (
+	maxWindow  = 180    // seconds, as on Netlify
+	maxCallers = 10_000 // that one function counts apart; all beyond share one count
+)
+
+// limiters bound the functions that ask for it, by name.
+type limiters map[string]*limiter
+
+// limiter counts the calls of one function in windows of time. How many there were in the last window's length is
+// told by the counts of this window and, in proportion, of the one before.
+type limiter struct {
+	rule   weir.RateLimit
+	window time.Duration
+
+	mu          sync.Mutex
+	number      int64 // of the window that now counts
+	now, before map[string]int
+}
+
+func newLimiters(configs map[string]weir.FunctionConfig) limiters {
+	out := limiters{}
+	for name, c := range configs {
+		if c.RateLimit == nil || c.RateLimit.Limit <= 0 {
+			continue
+		}
+		window := time.Duration(min(max(c.RateLimit.Window, 1), maxWindow)) * time.Second
+		out[name] = &limiter{rule: *c.RateLimit, window: window, now: map[string]int{}, before: map[string]int{}}
+	}
+	return out
+}
+
+// take counts a call, and tells whether it is one too many, and then when to come again. Those are not counted.
+func (l *limiter) take(caller string, at time.Time) (wait time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	number := at.UnixNano() / int64(l.window)
+	switch number - l.number {
+	case 0:
+	case 1:
+		l.before, l.now = l.now, map[string]int{}
+	default:
+		l.before, l.now = map[string]int{}, map[string]int{}
+	}
+	l.number = number
+	if _, known := l.now[caller]; !known && len(l.now) >= maxCallers {
+		caller = ""
+	}
+	passed := time.Duration(at.UnixNano() % int64(l.window))
+	left := 1 - float64(passed)/float64(l.window)
+	if float64(l.now[caller])+float64(l.before[caller])*left >= float64(l.rule.Limit) {
+		return l.window - passed, false
+	}
+	l.now[caller]++
+	return 0, true
+}
+
+// callerOf gives what a function counts apart.
+func (l *limiter) callerOf(addr, host string) string {
+	caller := "*"
+	if len(l.rule.By) == 0 || slices.Contains(l.rule.By, "domain") {
+		caller += strings.ToLower(host)
+	}
+	if slices.Contains(l.rule.By, "ip") {
+		caller += " " + network(addr)
+	}
+	return caller
+}
+
+// network gives what belongs to one client: an IPv4 address, or of an IPv6 address the network, of which one client
+// has all addresses (RFC 6177).
+func network(addr string) string {
+	a, err := netip.ParseAddr(addr)
+	if err != nil {
+		return addr
+	}
+	if a = a.Unmap().WithZone(""); a.Is4() {
+		return a.String()
+	}
+	p, _ := a.Prefix(64)
+	return p.String()
+}
+
+// admitsCall tells whether a function may be called once more. If not it answers.
+func (g *gateway) admitsCall(w http.ResponseWriter, r *http.Request, name string) bool {
+	l := g.limits[name]
+	if l == nil {
+		return true
+	}
+	wait, ok := l.take(l.callerOf(g.clientOf(r).addr, r.Host), g.clock())
+	if ok {
+		return true
+	}
+	m, _ := g.find(l.rule.To, r.Method)
+	switch {
+	case l.rule.To != "" && m != nil && g.limits[m.name] == nil:
+		g.call(w, r, m)
+	case l.rule.To != "" && g.file(w, r, l.rule.To, http.StatusOK):
+	default:
+		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+		g.refuse(w, http.StatusTooManyRequests, name, name+" takes no more than "+strconv.Itoa(l.rule.Limit)+" requests in "+l.window.String(), "")
+	}
+	return false
+}

@@ -1,0 +1,248 @@
+package routing
+
+// The tables [[redirects]] and [[headers]] of netlify.toml (docs.netlify.com, "File-based configuration").
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// maxKey bounds the parts of a dotted key: each becomes a table.
+const maxKey = 16
+
+// config reads netlify.toml. What else stands there is not looked at.
+func (p *parser) config(t Text) {
+	if t.Text == "" {
+		return
+	}
+	file := weir.Position{File: t.Name}
+	where, ok := positions(t)
+	if !ok {
+		p.warn(file, fmt.Sprintf("a key has more than %d parts: none of the redirects and headers is applied", maxKey), "make it simpler")
+		return
+	}
+	var tree struct{ Redirects, Headers any }
+	if err := toml.Unmarshal([]byte(t.Text), &tree); err != nil {
+		var d *toml.DecodeError
+		if errors.As(err, &d) {
+			file.Line, file.Column = d.Position()
+		}
+		p.warn(file, "this is not valid TOML: none of its redirects and headers is applied", "mend it")
+		return
+	}
+	p.tables(tree.Redirects, "redirects", where, p.redirectTable)
+	p.tables(tree.Headers, "headers", where, p.headerTable)
+	p.dropEmpty()
+}
+
+// positions gives where each table of a list begins, in order, by the list's name; false if a key is too long.
+func positions(t Text) (map[string][]weir.Position, bool) {
+	out := map[string][]weir.Position{}
+	data := []byte(t.Text)
+	var p unstable.Parser
+	p.Reset(data)
+	line, done, top := 1, 0, true
+	for p.NextExpression() {
+		var first *unstable.Node
+		parts := 0
+		for it := p.Expression().Key(); it.Next(); parts++ {
+			if first == nil {
+				first = it.Node()
+			}
+		}
+		if parts > maxKey {
+			return nil, false
+		}
+		if p.Expression().Kind != unstable.KeyValue {
+			top = false
+		} else if !top {
+			continue // a key of a table
+		}
+		if parts != 1 {
+			continue
+		}
+		line += bytes.Count(data[done:first.Raw.Offset], []byte("\n"))
+		done = int(first.Raw.Offset)
+		out[string(first.Data)] = append(out[string(first.Data)], weir.Position{File: t.Name, Line: line})
+	}
+	return out, true
+}
+
+// tables hands on the tables of a list.
+func (p *parser) tables(v any, name string, where map[string][]weir.Position, each func(weir.Position, map[string]any)) {
+	if v == nil {
+		return
+	}
+	list, ok := v.([]any)
+	if !ok {
+		p.warn(at(where, name, 0), fmt.Sprintf("%s is no list of tables: none of them is applied", name), fmt.Sprintf("write [[%s]]", name))
+		return
+	}
+	for i, item := range list {
+		pos := at(where, name, i)
+		table, ok := item.(map[string]any)
+		if !ok {
+			p.warn(pos, fmt.Sprintf("an entry of %s is no table", name), "it is left out; write [["+name+"]]")
+			continue
+		}
+		each(pos, table)
+	}
+}
+
+// at gives the position of a list's table, or that of the list, which may stand on one line.
+func at(all map[string][]weir.Position, name string, i int) weir.Position {
+	list := all[name]
+	if len(list) == 0 {
+		return weir.Position{}
+	}
+	return list[min(i, len(list)-1)]
+}
+
+// redirectKeys are what [[redirects]] may have, with the names that Netlify has had for them before.
+var redirectKeys = []string{"from", "origin", "to", "destination", "status", "force", "query", "params", "parameters",
+	"conditions", "headers", "signed", "signing", "sign", "rate_limit", "edge_handler"}
+
+func (p *parser) redirectTable(pos weir.Position, table map[string]any) {
+	p.unknown(pos, table, "redirects", redirectKeys)
+	e, f := redirectEntry(table)
+	if f == nil && table["rate_limit"] != nil {
+		p.warn(pos, "rate_limit of redirects is not applied", "bound the function instead, by rateLimit in its config")
+	}
+	p.add(pos, e, f)
+}
+
+func (p *parser) unknown(pos weir.Position, table map[string]any, name string, known []string) {
+	for _, k := range slices.Sorted(maps.Keys(table)) {
+		if !slices.Contains(known, k) {
+			p.warn(pos, fmt.Sprintf("unknown key %q in [[%s]]", k, name), "it is left out; there are "+strings.Join(known[:min(len(known), 9)], ", "))
+		}
+	}
+}
+
+func redirectEntry(table map[string]any) (e entry, f *fault) {
+	text := func(names ...string) string {
+		for _, n := range names {
+			v, ok := table[n]
+			s, isText := v.(string)
+			if ok && !isText && f == nil {
+				f = faulty("put it in quotes", "%s is no text", n)
+			}
+			if ok {
+				return strings.TrimSpace(s)
+			}
+		}
+		return ""
+	}
+	pairs := func(names ...string) []pair {
+		for _, n := range names {
+			if v, ok := table[n]; ok {
+				list, bad := pairsOf(n, v)
+				if bad != nil && f == nil {
+					f = bad
+				}
+				return list
+			}
+		}
+		return nil
+	}
+	e = entry{from: text("from", "origin"), to: text("to", "destination"), query: pairs("query", "params", "parameters"),
+		conditions: pairs("conditions"), headers: pairs("headers")}
+	e.signed = table["signed"] != nil || table["signing"] != nil || table["sign"] != nil
+	e.force, _ = table["force"].(bool)
+	switch s := table["status"].(type) {
+	case nil:
+	case int64:
+		e.status = int(min(max(s, 1), 999))
+	case string:
+		if !isStatus(s) {
+			return e, faulty("write a number, as in 301", "the status %q is none", s)
+		}
+		e.status, _ = strconv.Atoi(strings.TrimSuffix(s, "!"))
+		e.force = e.force || strings.HasSuffix(s, "!")
+	default:
+		return e, faulty("write a number, as in 301", "the status is no number")
+	}
+	if _, isBool := table["force"].(bool); table["force"] != nil && !isBool {
+		return e, faulty("write force = true", "force is neither true nor false")
+	}
+	if f == nil && e.from == "" {
+		f = faulty(`write from = "/PATH"`, "a rule has no from")
+	}
+	for _, h := range e.headers {
+		if f == nil && (!validName(h.name) || !validValue(h.value) || slices.Contains(forwarding, strings.ToLower(h.name))) {
+			f = faulty("leave it out", "the header %q can't be sent to an upstream", h.name)
+		}
+	}
+	return e, f
+}
+
+// forwarding are the headers of a request to an upstream that the server sets itself.
+var forwarding = append([]string{"host", "forwarded", "via", "cdn-loop", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}, unsettable...)
+
+// pairsOf gives the texts of a table, in the order of their names. Lists are joined by commas.
+func pairsOf(name string, v any) ([]pair, *fault) {
+	table, ok := v.(map[string]any)
+	if !ok {
+		return nil, faulty("write it as in "+name+" = {name = \"value\"}", "%s is no table", name)
+	}
+	var out []pair
+	for _, k := range slices.Sorted(maps.Keys(table)) {
+		switch value := table[k].(type) {
+		case string:
+			out = append(out, pair{k, value})
+		case []any:
+			var texts []string
+			for _, item := range value {
+				s, ok := item.(string)
+				if !ok {
+					return nil, faulty("put it in quotes", "a value of %s.%s is no text", name, k)
+				}
+				texts = append(texts, s)
+			}
+			out = append(out, pair{k, strings.Join(texts, ",")})
+		default:
+			return nil, faulty("put it in quotes", "%s.%s is no text", name, k)
+		}
+	}
+	return out, nil
+}
+
+func (p *parser) headerTable(pos weir.Position, table map[string]any) {
+	p.unknown(pos, table, "headers", []string{"for", "values"})
+	path, ok := table["for"].(string)
+	if !ok {
+		p.warn(pos, "headers are for no path", `they are left out; write for = "/PATH"`)
+		return
+	}
+	values, f := pairsOf("values", table["values"])
+	if f != nil {
+		p.warn(pos, f.message, "the headers are left out; "+f.remedy)
+		return
+	}
+	rule := p.headersFor(pos, strings.TrimSpace(path))
+	if rule == nil {
+		return
+	}
+	for _, v := range values {
+		p.setHeader(pos, rule, v.name, joinLines(v.value))
+	}
+}
+
+// joinLines makes one line of a value with an entry on each.
+func joinLines(value string) string {
+	parts := strings.Split(value, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return strings.Join(parts, ", ")
+}

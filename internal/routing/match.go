@@ -1,0 +1,260 @@
+package routing
+
+// Which rule a request meets first, and what that makes of it. Rules are found by the plain text that their paths
+// begin with, so that a request is compared with few of many.
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Kind is what a rule makes of a request.
+type Kind uint8
+
+// The kinds.
+const (
+	Redirect Kind = iota + 1 // the client is sent to Target
+	Rewrite                  // what is at the path Target is the answer
+	Proxy                    // the answer of the URL Target is the answer
+	NotFound                 // there is nothing here: only rules for roles fit, and the client has none of them
+)
+
+// Request is what rules ask of a request.
+type Request struct {
+	Scheme   string // "http" or "https"
+	Host     string // as in its Host header
+	Path     string // percent-encoded
+	Query    string // without its question mark
+	Language string // of the client: a tag (BCP 47); "" if not known
+	Country  string // where it is: two letters (ISO 3166-1); "" if not known
+	// Cookie gives the value of a cookie, "" if there is none. Roles gives the roles that were verified. They are
+	// asked only if a rule does; nil: there are none.
+	Cookie func(name string) string
+	Roles  func() []string
+}
+
+// Action is what becomes of a request.
+type Action struct {
+	Kind    Kind
+	Status  int  // of a redirect; of the answer with a rewrite; a proxy's upstream has its own
+	Force   bool // a file of the same path doesn't come first
+	Target  string
+	Headers map[string]string // to send to a proxy's upstream besides
+}
+
+// redirects are all rules, in order.
+type redirects struct {
+	all      []redirect
+	patterns int              // how many have something open in their paths
+	byPath   map[string][]int // those that have not, by their paths, decoded, without slashes at the ends
+	byLead   map[string][]int // the others, by the segments that they begin with
+	depth    int              // segments of the longest of these beginnings
+}
+
+func newRedirects() redirects {
+	return redirects{byPath: map[string][]int{}, byLead: map[string][]int{}}
+}
+
+func (rs *redirects) add(r redirect) {
+	n := len(rs.all)
+	rs.all = append(rs.all, r)
+	lead := r.pattern.literal()
+	key := strings.Join(lead, "/")
+	if r.pattern.fixed() {
+		rs.byPath[key] = append(rs.byPath[key], n)
+		return
+	}
+	rs.patterns++
+	rs.depth = max(rs.depth, len(lead))
+	rs.byLead[key] = append(rs.byLead[key], n)
+}
+
+// Empty tells whether there are no redirects, rewrites and proxies.
+func (r *Rules) Empty() bool { return r == nil || len(r.redirects.all) == 0 }
+
+// Match gives what the first rule that fits makes of a request, false if none does. A redirect that would lead to
+// the very URL of the request is passed over. If a rule would fit but for its roles, no file comes before what is
+// found instead: such rules are there to keep people out.
+func (r *Rules) Match(q Request) (Action, bool) {
+	if r.Empty() {
+		return Action{}, false
+	}
+	p, ok := readPath(q.Path)
+	if !ok {
+		return Action{}, false
+	}
+	query := parameters(q.Query)
+	rs := &r.redirects
+	lists := rs.candidates(p)
+	barred := false
+	for n := next(lists); n >= 0; n = next(lists) {
+		rule := &rs.all[n]
+		a, ok := rule.apply(&q, p, query)
+		switch {
+		case !ok:
+		case !rule.conditions.hasRole(&q):
+			barred = true
+		default:
+			a.Force = a.Force || barred
+			return a, true
+		}
+	}
+	if barred {
+		return Action{Kind: NotFound, Status: 404, Force: true}, true
+	}
+	return Action{}, false
+}
+
+// candidates gives lists of the rules that a path may match.
+func (rs *redirects) candidates(p path) [][]int {
+	bare := p.withoutSlash()
+	whole := strings.Join(bare.decoded, "/")
+	lists := [][]int{rs.byPath[whole], rs.byLead[""]}
+	end := 0
+	for i, s := range bare.decoded {
+		if i >= rs.depth {
+			break
+		}
+		if end += len(s); whole[:end] != "" {
+			lists = append(lists, rs.byLead[whole[:end]])
+		}
+		end++
+	}
+	return lists
+}
+
+// next takes the lowest number out of lists that are in order, -1 if all are empty.
+func next(lists [][]int) int {
+	least := -1
+	for i, l := range lists {
+		if len(l) > 0 && (least < 0 || l[0] < lists[least][0]) {
+			least = i
+		}
+	}
+	if least < 0 {
+		return -1
+	}
+	n := lists[least][0]
+	lists[least] = lists[least][1:]
+	return n
+}
+
+// parameters gives the values of a query's parameters, the last one of each name.
+func parameters(raw string) map[string]string {
+	out := map[string]string{}
+	for p := range strings.SplitSeq(raw, "&") {
+		name, value, ok := strings.Cut(p, "=")
+		name, err1 := url.QueryUnescape(name)
+		value, err2 := url.QueryUnescape(value)
+		if ok && err1 == nil && err2 == nil {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// apply gives what the rule makes of a request, false if it isn't for it. It does not ask for roles.
+func (r *redirect) apply(q *Request, p path, query map[string]string) (Action, bool) {
+	if r.host != "" && (r.host != canonicalHost(q.Scheme, q.Host) || r.scheme != q.Scheme) {
+		return Action{}, false
+	}
+	var room [4]pair
+	values, ok := r.pattern.match(p, room[:0])
+	if !ok {
+		return Action{}, false
+	}
+	for _, want := range r.query {
+		got, ok := query[want.name]
+		name, open := strings.CutPrefix(want.value, ":")
+		switch {
+		case !ok, !open && got != want.value:
+			return Action{}, false
+		case open:
+			values = append(values, pair{name, strings.ReplaceAll(url.QueryEscape(got), "+", "%20")})
+		}
+	}
+	if !r.conditions.met(q) {
+		return Action{}, false
+	}
+	to, ok := r.target.fill(values)
+	if !ok || r.returns(q, to) {
+		return Action{}, false
+	}
+	return r.action(q, to), true
+}
+
+func (r *redirect) action(q *Request, to string) Action {
+	a := Action{Kind: r.kind, Status: r.status, Force: r.force, Target: to}
+	if r.kind != Redirect {
+		a.Target, _, _ = strings.Cut(to, "#")
+	}
+	switch {
+	case q.Query == "":
+	case r.target.query && r.kind == Rewrite:
+		a.Target += "&" + asciiURL(q.Query)
+	case !r.target.query:
+		front, fragment, ok := strings.Cut(a.Target, "#")
+		a.Target = strings.TrimSuffix(front, "?") + "?" + asciiURL(q.Query)
+		if ok {
+			a.Target += "#" + fragment
+		}
+	}
+	if len(r.headers) > 0 {
+		a.Headers = map[string]string{}
+		for _, h := range r.headers {
+			a.Headers[h.name] = h.value
+		}
+	}
+	return a
+}
+
+// returns tells whether a redirect would lead back to where the request was, or go on for ever: /docs/* to
+// /docs/new/:splat does not count for what is in /docs/new already.
+func (r *redirect) returns(q *Request, to string) bool {
+	if r.kind != Redirect {
+		return false
+	}
+	if lead := strings.TrimSuffix(r.target.lead, "/"); r.pattern.splat && lead != "" {
+		base := "/" + strings.Join(r.pattern.literal(), "/")
+		if strings.HasPrefix(lead+"/", strings.TrimSuffix(base, "/")+"/") && strings.HasPrefix(q.Path+"/", lead+"/") {
+			return true
+		}
+	}
+	if r.target.external {
+		u, err := url.Parse(to)
+		if err != nil || u.Scheme != q.Scheme || canonicalHost(u.Scheme, u.Host) != canonicalHost(q.Scheme, q.Host) {
+			return false
+		}
+		to = u.EscapedPath()
+		if u.RawQuery != "" {
+			to += "?" + u.RawQuery
+		}
+	}
+	to, _, _ = strings.Cut(to, "#")
+	path, query, _ := strings.Cut(to, "?")
+	return strings.TrimSuffix(path, "/") == strings.TrimSuffix(q.Path, "/") && (!r.target.query || query == q.Query)
+}
+
+// met tells whether a request meets all conditions but roles.
+func (c *conditions) met(q *Request) bool {
+	if len(c.countries) > 0 && !slices.Contains(c.countries, strings.ToLower(q.Country)) {
+		return false
+	}
+	if len(c.languages) > 0 {
+		tag := strings.ToLower(q.Language)
+		primary, _, _ := strings.Cut(tag, "-")
+		if !slices.Contains(c.languages, tag) && !slices.Contains(c.languages, primary) {
+			return false
+		}
+	}
+	if len(c.cookies) > 0 && (q.Cookie == nil || !slices.ContainsFunc(c.cookies, func(name string) bool { return q.Cookie(name) != "" })) {
+		return false
+	}
+	return true
+}
+
+// hasRole tells whether a request has one of the roles, if any is asked for.
+func (c *conditions) hasRole(q *Request) bool {
+	return len(c.roles) == 0 || q.Roles != nil && slices.ContainsFunc(q.Roles(), func(role string) bool { return slices.Contains(c.roles, role) })
+}

@@ -1,0 +1,40 @@
+package server
+
+// The control API, joined to the parts that do the work.
+
+import (
+	"net/http"
+
+	"github.com/weir-run/weir/internal/api"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// openAPI makes the handler of the API.
+func (s *Server) openAPI() (err error) {
+	s.control, err = api.New(api.Options{
+		Sites:   s.deploys,
+		Deploys: s.deploys,
+		Access:  s.access,
+		Journal: s.journal,
+		Environ: s.variables,
+
+		SiteURL:   s.urls.site,
+		DeployURL: s.deployURL,
+		URL:       s.APIAddr(),
+		Hosts:     s.o.APIHosts,
+		Account:   account,
+		Logger:    s.o.Logger,
+	})
+	return err
+}
+
+// deployURL is where a deploy is found, whatever is published: by its alias, if it has one.
+func (s *Server) deployURL(site weir.Site, d weir.Deploy) string {
+	if d.Alias != "" {
+		return s.urls.deploy(site, d.Alias)
+	}
+	return s.urls.deploy(site, d.ID)
+}
+
+// controlled answers for the API once there is one.
+func (s *Server) controlled(w http.ResponseWriter, r *http.Request) { s.control.ServeHTTP(w, r) }

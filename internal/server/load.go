@@ -1,0 +1,192 @@
+package server
+
+// From a deploy's record to something that answers: its archives are fetched and unpacked, its policies bounded by the
+// ceiling and, if it is held, by what was approved before.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+
+	"github.com/weir-run/weir/internal/build"
+	"github.com/weir-run/weir/internal/environ"
+	"github.com/weir-run/weir/internal/gateway"
+	"github.com/weir-run/weir/internal/instance"
+	"github.com/weir-run/weir/internal/invoke"
+	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/routing"
+	"github.com/weir-run/weir/internal/site"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// account is the one organisation of a server, as Netlify's clients know it.
+const account = "default"
+
+// load gets a deploy ready. What it gives must be closed.
+func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) {
+	of, ok := s.hosts.site(d.Site)
+	if !ok {
+		return nil, &weir.Error{Code: weir.NotFound, Message: "the site of this deploy is gone"}
+	}
+	manifest, err := s.deploys.Manifest(ctx, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := s.deploys.Policies(ctx, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	open := func(ctx context.Context, sha256 string) (io.ReadCloser, error) { return s.cache.Open(ctx, sha256) }
+	texts, err := readTexts(ctx, manifest, open)
+	if err != nil {
+		return nil, err
+	}
+	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir,
+		Functions: archives(manifest, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
+		// What was judged counts, whatever the archive says by now.
+		Policy: func(function string, _ *policy.Policy) (*policy.Policy, error) { return policies[function], nil }})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			artifact.Close()
+		}
+	}()
+	engines, err := s.enginesOf(ctx, d, artifact)
+	if err != nil {
+		return nil, err
+	}
+	env, err := s.variables.Resolve(ctx, environ.Query{Site: d.Site, Deploy: d.ID, Context: d.Context, Branch: d.Alias, Scope: "functions", Secrets: !heldBack(d)})
+	if err != nil {
+		return nil, err
+	}
+	dispatcher, recorder, err := s.start(ctx, of, d, artifact, engines, env)
+	if err != nil {
+		return nil, err
+	}
+	rules, _ := routing.Parse(rulesOf(texts)) // its author was told of the faults
+	return &mount{deploy: d, dispatcher: dispatcher, handler: s.handler(of, d, manifest, dispatcher, rules), close: func() {
+		dispatcher.Close()
+		artifact.Close()
+		recorder.Close()
+	}}, nil
+}
+
+// heldBack tells whether a deploy may do no more than what was approved before it.
+func heldBack(d weir.Deploy) bool {
+	return d.Review == weir.ReviewHeld || d.Review == weir.ReviewRejected
+}
+
+// enginesOf makes the policies of a deploy ready to decide, within their bounds.
+func (s *Server) enginesOf(ctx context.Context, d weir.Deploy, artifact *build.Artifact) (map[string]*policy.Engine, error) {
+	engines, err := compile(artifact, false)
+	if err != nil {
+		return nil, err
+	}
+	before := map[string]*policy.Policy{}
+	if heldBack(d) && d.Baseline != "" {
+		if before, err = s.deploys.Policies(ctx, d.Baseline); err != nil {
+			return nil, err
+		}
+	}
+	for name, e := range engines {
+		top, err := ceilingOf(s.o.Ceiling, name)
+		if err != nil {
+			return nil, err
+		}
+		ceiling, err := policy.CompileCeiling(top)
+		if err != nil {
+			return nil, err
+		}
+		bounds := []policy.Bound{{Engine: ceiling, Name: "the organisation's ceiling", Remedy: "ask who may change it"}}
+		if heldBack(d) {
+			approved, err := policy.Compile(before[name]) // nil allows nothing
+			if err != nil {
+				return nil, err
+			}
+			bounds = append(bounds, policy.Bound{Engine: approved, Name: "what was approved before", Remedy: fmt.Sprintf("ask who may approve it: weir deploys approve %s", d.ID)})
+		}
+		engines[name] = e.Within(bounds...)
+	}
+	return engines, nil
+}
+
+// start prepares the functions of a deploy. None runs yet.
+func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifact *build.Artifact, engines map[string]*policy.Engine, env map[string]string) (*invoke.Dispatcher, *deployRecorder, error) {
+	major, odd := jsRuntime(env[site.JSRuntimeVariable])
+	for _, w := range odd {
+		s.o.Logger.Warn(w, "site", of.Name, "deploy", d.ID)
+	}
+	nodes, err := s.nodesOf(ctx, artifact, engines, major)
+	if err != nil && len(artifact.Functions) > 0 {
+		s.o.Logger.Error("no Node.js for the functions of a deploy", "site", of.Name, "deploy", d.ID, "error", err)
+	}
+	log := func(l instance.Line) {}
+	recorder := newDeployRecorder(s.recorder, d, log)
+	recorder.redactor.SetValues(env)
+	recorder.violations.watch(engines)
+	c := common{env: env, platform: s.platform(of), shared: sharedGrants(engines), recorder: recorder, log: log}
+	backends := map[string]invoke.Backend{}
+	for _, f := range artifact.Functions {
+		name := f.Bundle.Function
+		if f.Err != nil {
+			backends[name] = broken{f.Err}
+			continue
+		}
+		backends[name] = backend{s.pool(f, engines[name], nodes[name], c)}
+	}
+	dispatcher := invoke.NewDispatcher(recorder)
+	dispatcher.Swap(backends, func() {})
+	return dispatcher, recorder, nil
+}
+
+// platform gives the variables that every function of a site sees (Netlify's, for functions).
+func (s *Server) platform(site weir.Site) map[string]string {
+	return map[string]string{"URL": s.urls.site(site), "SITE_NAME": site.Name, "SITE_ID": site.ID}
+}
+
+// headers gives what every function is told by headers of the site and its deploy, as Netlify does.
+func (s *Server) headers(site weir.Site, d weir.Deploy) map[string]string {
+	out := headers()
+	maps.Copy(out, map[string]string{
+		"x-nf-account-id":       account,
+		"x-nf-site-id":          site.ID,
+		"x-nf-deploy-context":   d.Context,
+		"x-nf-deploy-id":        d.ID,
+		"x-nf-deploy-published": published01(site.Published == d.ID),
+	})
+	return out
+}
+
+// handler answers for a deploy.
+func (s *Server) handler(of weir.Site, d weir.Deploy, m weir.Manifest, functions gateway.Invoker, rules *routing.Rules) http.Handler {
+	configs := map[string]weir.FunctionConfig{}
+	for name, f := range m.Functions {
+		configs[name] = f.Config
+	}
+	return gateway.New(gateway.Options{
+		Files:          deployed{m.Files, s.cache},
+		Rules:          rules,
+		Functions:      functions,
+		Accept:         s.acceptFor(d),
+		Configs:        configs,
+		AllowHost:      func(string) bool { return true }, // it was found by its host
+		Headers:        s.headers(of, d),
+		Verifier:       s.o.Verifier,
+		Logger:         s.o.Logger.With("site", of.Name, "deploy", d.ID),
+		Proxy:          s.proxy,
+		TrustedProxies: s.o.TrustedProxies,
+		CountryHeader:  s.o.CountryHeader,
+		Compressed:     s.compressed,
+	})
+}
+
+func published01(yes bool) string {
+	if yes {
+		return "1"
+	}
+	return "0"
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// loads counts what is loaded and closed.
+type loads struct {
+	opened, closed atomic.Int32
+	fault          atomic.Pointer[error]
+	gate           chan struct{} // a load waits for it; nil: it doesn't
+}
+
+func (l *loads) load(_ context.Context, d weir.Deploy) (*mount, error) {
+	if l.gate != nil {
+		<-l.gate
+	}
+	if err := l.fault.Load(); err != nil {
+		return nil, *err
+	}
+	l.opened.Add(1)
+	return &mount{deploy: d, close: func() { l.closed.Add(1) }}, nil
+}
+
+func TestMountsAreSharedAndSwappedWithoutAGap(t *testing.T) {
+	l := &loads{gate: make(chan struct{})}
+	m := newMounts(t.Context(), l.load, slog.New(slog.DiscardHandler))
+	d := weir.Deploy{ID: "a", Site: "1"}
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			mt, err := m.acquire(t.Context(), d)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer m.release(mt)
+		})
+	}
+	l.gate <- struct{}{}
+	all.Wait()
+	if n := l.opened.Load(); n != 1 {
+		t.Errorf("loaded %d times", n)
+	}
+	old, err := m.acquire(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.renew("other")
+	m.renew("1")
+	m.renew("1") // while the first is under way: what it read may be stale
+	during, err := m.acquire(t.Context(), d)
+	if err != nil || during != old {
+		t.Error("a request waits for the new one, or fails:", err)
+	}
+	m.release(during)
+	l.gate <- struct{}{}
+	l.gate <- struct{}{}
+	waitFor(t, func() bool { return !m.busy("a") })
+	if n := l.opened.Load(); n != 3 {
+		t.Errorf("loaded %d times", n)
+	}
+	after, err := m.acquire(t.Context(), d)
+	if err != nil || after == old {
+		t.Error("the old one is still there:", err)
+	}
+	if n := l.closed.Load(); n > 1 {
+		t.Error("closed while it was in use")
+	}
+	m.release(old)
+	m.release(after)
+	m.end()
+	if l.closed.Load() != l.opened.Load() {
+		t.Errorf("opened %d, closed %d", l.opened.Load(), l.closed.Load())
+	}
+	if _, err := m.acquire(t.Context(), d); weir.ErrorCode(err) != weir.Unavailable {
+		t.Error(err)
+	}
+}
+
+func (m *mounts) busy(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.slots[id].loading != nil
+}
+
+// TestReviewCounts: a deploy is never served by what an earlier review let it do.
+func TestReviewCounts(t *testing.T) {
+	l := &loads{}
+	m := newMounts(t.Context(), l.load, slog.New(slog.DiscardHandler))
+	defer m.end()
+	held, err := m.acquire(t.Context(), weir.Deploy{ID: "a", Review: weir.ReviewApproved})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.release(held)
+	fault := errors.New("the store is away")
+	l.fault.Store(&fault)
+	if got, err := m.acquire(t.Context(), weir.Deploy{ID: "a", Review: weir.ReviewHeld, Baseline: "b"}); err != fault {
+		t.Error("an approval that is gone still serves:", got, err)
+	}
+}
+
+func TestFailedAndIdleMounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &loads{}
+		m := newMounts(t.Context(), l.load, slog.New(slog.DiscardHandler))
+		d := weir.Deploy{ID: "a", Site: "1"}
+		fault := errors.New("the store is away")
+		l.fault.Store(&fault)
+		if _, err := m.acquire(t.Context(), d); err != fault {
+			t.Error(err)
+		}
+		l.fault.Store(nil)
+		if _, err := m.acquire(t.Context(), d); err != fault {
+			t.Error("every request loads it again:", err)
+		}
+		time.Sleep(failedFor)
+		mt, err := m.acquire(t.Context(), d)
+		if err != nil {
+			t.Fatal("a fault that has passed:", err)
+		}
+		time.Sleep(2 * unmountAfter)
+		m.dropIdle(time.Now())
+		if l.closed.Load() != 0 {
+			t.Error("closed while it was in use")
+		}
+		l.fault.Store(&fault)
+		m.renew("1")
+		synctest.Wait()
+		if again, err := m.acquire(t.Context(), d); err != nil || again != mt {
+			t.Error("what serves is gone as the new one can't be loaded:", err)
+		} else {
+			m.release(again)
+		}
+		m.release(mt)
+		time.Sleep(unmountAfter + time.Second)
+		m.dropIdle(time.Now())
+		synctest.Wait()
+		if l.closed.Load() != 1 {
+			t.Error("not closed after a while")
+		}
+		m.end()
+	})
+}

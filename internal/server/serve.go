@@ -1,0 +1,350 @@
+package server
+
+// weir serve: sites that were deployed here, for everybody, behind the same walls as in weir dev.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-run/weir/internal/access"
+	"github.com/weir-run/weir/internal/deploys"
+	"github.com/weir-run/weir/internal/egress"
+	"github.com/weir-run/weir/internal/environ"
+	"github.com/weir-run/weir/internal/gateway"
+	"github.com/weir-run/weir/internal/jobs"
+	"github.com/weir-run/weir/internal/policy/tomlpolicy"
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/store"
+	"github.com/weir-run/weir/internal/store/cache"
+	"github.com/weir-run/weir/internal/store/natsstore"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// ServeOptions say how to serve.
+type ServeOptions struct {
+	StateDir string // the embedded store, copies of files, artifacts, keys
+	Listen   string // address and port for sites; port 0: any free one
+	// APIListen is the address and port of the control API. One that is not a loopback address needs APICertificates,
+	// or InsecureAPI.
+	APIListen       string
+	InsecureAPI     bool
+	APIHosts        []string      // names by which the API may be called besides localhost and addresses
+	Certificates    []Certificate // for sites; none: HTTP
+	APICertificates []Certificate
+	RedirectListen  string              // address and port at which HTTP is redirected to the sites' HTTPS; "": none
+	Sites           string              // "https://*.example.com": where clients find sites; "": at Listen, below localhost
+	NATS            natsstore.Options   // URL, Creds, Replicas, Sync; Dir is below StateDir
+	Ceiling         *tomlpolicy.Ceiling // nil: policy.DefaultCeiling
+	EnvKeyFile      string              // "": one in StateDir, made if need be
+	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
+	TrustedProxies  []netip.Prefix      // see gateway.Options, as for CountryHeader
+	CountryHeader   string
+	Verifier        *gateway.IdentityVerifier
+
+	NodePath   string
+	Resolve    []egress.Override
+	UpstreamCA []byte
+	Recorder   Recorder // takes denials, invocations and changes
+	Logger     *slog.Logger
+	Progress   io.Writer
+	Zygotes    bool
+	Blanks     int
+	// Bounds of all functions together; 0: the defaults of internal/instance.
+	MaxInstances, MaxQueue int
+	MaxMemory              int64
+}
+
+// compressedSize bounds the compressed files that are kept in memory, in bytes.
+const compressedSize = 64 << 20
+
+// Recorder takes all that is recorded on a server.
+type Recorder interface {
+	record.Recorder
+	record.ChangeRecorder
+}
+
+// Server serves the sites of one store. It is made by NewServer and must be closed.
+type Server struct {
+	// FirstToken is the file with the first owner's token, "" if there was one already.
+	FirstToken string
+
+	*machine
+	o          ServeOptions
+	urls       urls
+	store      store.Store
+	cache      *cache.Cache
+	recorder   record.Recorder
+	journal    *access.Journal
+	access     *access.Service
+	variables  *environ.Service
+	deploys    *deploys.Service
+	jobs       *jobs.Service
+	hosts      *hosts
+	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
+	compressed *gateway.Compressed // files of all sites
+	mounts     *mounts
+	published  *published
+	sites      *door
+	api        *door
+	redirect   *door        // nil: none
+	control    http.Handler // of the API
+
+	ctx     context.Context // of what goes on besides requests
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// NewServer opens the store, finds out that the walls can be raised, and listens. It starts no function. Errors are
+// *weir.Error.
+func NewServer(ctx context.Context, o ServeOptions) (_ *Server, err error) {
+	s := &Server{o: o}
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	for _, step := range []func(context.Context) error{s.openMachine, s.openStore, s.listen, s.openParts} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.begin(ctx)
+}
+
+func (s *Server) openMachine(context.Context) (err error) {
+	// A rule leads to a private address only if the ceiling, which bounds every policy, names the host.
+	out := egress.Options{Resolve: s.o.Resolve, UpstreamCAs: s.o.UpstreamCA, AllowPrivate: true}
+	if s.machine, err = newMachine(machineOptions{StateDir: s.o.StateDir, NodePath: s.o.NodePath, Egress: out, Logger: s.o.Logger, Progress: s.o.Progress,
+		Zygotes: s.o.Zygotes, Blanks: s.o.Blanks, MaxInstances: s.o.MaxInstances, MaxQueue: s.o.MaxQueue, MaxMemory: s.o.MaxMemory}); err != nil {
+		return err
+	}
+	s.proxy, s.compressed = s.egress.Transport(false), gateway.NewCompressed(compressedSize)
+	return nil
+}
+
+func (s *Server) openStore(ctx context.Context) (err error) {
+	o := s.o.NATS
+	o.Logger = s.o.Logger
+	if o.URL == "" {
+		o.Dir = filepath.Join(s.o.StateDir, "store")
+	}
+	st, err := natsstore.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	s.store = st
+	s.cache, err = cache.New(cache.Options{Dir: filepath.Join(s.o.StateDir, "files"), Blobs: s.store.Blobs(), Size: s.o.CacheSize, Logger: s.o.Logger})
+	return err
+}
+
+// openParts makes what works on the store.
+func (s *Server) openParts(ctx context.Context) (err error) {
+	if s.journal, err = access.NewJournal(ctx, s.store, s.o.Recorder); err != nil {
+		return err
+	}
+	if s.access, err = access.New(ctx, s.store, s.journal, time.Now); err != nil {
+		return err
+	}
+	first := filepath.Join(s.o.StateDir, access.OwnerFile)
+	made, err := s.access.First(ctx, first)
+	if err != nil {
+		return err
+	}
+	if made {
+		s.FirstToken = first
+	}
+	if s.variables, err = environ.Open(ctx, environ.Options{Store: s.store, Changes: s.journal, StateDir: s.o.StateDir, KeyFile: s.o.EnvKeyFile}); err != nil {
+		return err
+	}
+	s.recorder = s.o.Recorder
+	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain, Logger: s.o.Logger})
+	if err != nil {
+		return err
+	}
+	if s.jobs, err = jobs.Open(ctx, jobs.Options{Store: s.store, Runner: runner{s}, Logger: s.o.Logger}); err != nil {
+		return err
+	}
+	s.mounts = newMounts(s.ctx, s.load, s.o.Logger)
+	s.published = &published{ctx: s.ctx, find: s.deploys.Deploy, mounts: s.mounts, logger: s.o.Logger, shown: map[string]*shown{}}
+	return s.openAPI()
+}
+
+// begin has the server do what goes on besides requests, and waits until it knows its sites.
+func (s *Server) begin(ctx context.Context) error {
+	kv, err := s.store.KV(ctx, "sites")
+	if err != nil {
+		return err
+	}
+	known := make(chan struct{})
+	s.hosts = newHosts(s.urls.domain, s.siteChanged, s.o.Logger)
+	s.running.Go(func() { s.hosts.watch(s.ctx, kv, sync.OnceFunc(func() { close(known) })) })
+	s.running.Go(func() { s.watchVariables(s.ctx) })
+	s.running.Go(func() { s.deploys.Run(s.ctx) })
+	s.running.Go(func() { s.jobs.Work(s.ctx) })
+	s.running.Go(func() { s.mounts.sweep(s.ctx) })
+	select {
+	case <-known:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// siteChanged takes what has changed of a site.
+func (s *Server) siteChanged(before, after weir.Site) {
+	s.published.changed(before, after)
+	if after.ID != "" || before.ID == "" {
+		s.setSchedules(after)
+	} else {
+		s.setSchedules(weir.Site{ID: before.ID, Name: before.Name})
+	}
+	if before.ID != "" && after.ID != "" && s.urls.site(before) != s.urls.site(after) {
+		s.mounts.renew(after.ID) // functions are told the URL
+	}
+}
+
+// watchVariables has deploys run with the variables that their sites have now.
+func (s *Server) watchVariables(ctx context.Context) {
+	again := false
+	for {
+		err := s.variables.Watch(ctx, func() {
+			if again { // what changed in between nobody has told
+				s.renewAll()
+			}
+		}, func(site string) error {
+			if site == "" {
+				s.renewAll()
+			} else {
+				s.mounts.renew(site)
+			}
+			return nil
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		again = true
+		s.o.Logger.Warn("variables can't be watched, functions go on with those that they have", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchAgain):
+		}
+	}
+}
+
+func (s *Server) renewAll() {
+	for _, site := range s.hosts.all() {
+		s.mounts.renew(site.ID)
+	}
+}
+
+// Addr and APIAddr are the addresses that the server listens on for sites and for its API, as URLs.
+func (s *Server) Addr() string    { return s.sites.scheme() + "://" + s.sites.addr().String() }
+func (s *Server) APIAddr() string { return s.api.scheme() + "://" + s.api.addr().String() }
+
+// Serve answers requests until ctx ends. Then it gives those in flight a while to finish.
+func (s *Server) Serve(ctx context.Context) error {
+	doors := []*door{s.sites, s.api}
+	if s.redirect != nil {
+		doors = append(doors, s.redirect)
+	}
+	failed := make(chan error, len(doors))
+	for _, d := range doors {
+		s.running.Go(func() {
+			if err := d.serve(); err != nil {
+				failed <- err
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	grace, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, d := range doors {
+		all.Go(func() { d.close(grace) })
+	}
+	all.Wait()
+	return err
+}
+
+// Close ends every function and frees what the server held.
+func (s *Server) Close() {
+	s.stop()
+	for _, d := range []*door{s.sites, s.api, s.redirect} {
+		if d != nil {
+			d.listener.Close()
+		}
+	}
+	s.running.Wait()
+	if s.published != nil {
+		s.published.loading.Wait()
+		late := time.AfterFunc(closeTime, func() { s.launcher.Close() })
+		s.mounts.end()
+		late.Stop()
+	}
+	if s.jobs != nil {
+		s.jobs.Close()
+	}
+	if s.machine != nil {
+		s.machine.close()
+	}
+	if s.store != nil {
+		s.store.Close()
+	}
+}
+
+// listen opens the doors.
+func (s *Server) listen(context.Context) (err error) {
+	o := s.o
+	if s.sites, err = open("sites", o.Listen, "--listen", o.Certificates, newDrain(http.HandlerFunc(s.front)), o.Logger); err != nil {
+		return err
+	}
+	if o.Sites == "" {
+		o.Sites = fmt.Sprintf("%s://*.localhost:%d", s.sites.scheme(), s.sites.addr().Port)
+	}
+	if s.urls, err = parseURLs(o.Sites); err != nil {
+		return err
+	}
+	if s.api, err = open("the API", o.APIListen, "--api-listen", o.APICertificates, http.HandlerFunc(s.controlled), o.Logger); err != nil {
+		return err
+	}
+	if !s.api.addr().IP.IsLoopback() && len(o.APICertificates) == 0 && !o.InsecureAPI {
+		return &weir.Error{Code: weir.Invalid, Message: "the API would listen on " + o.APIListen + " without TLS, where tokens can be read on their way",
+			Remedy: "name --api-cert and --api-key, listen on 127.0.0.1, or say --api-insecure if something in front does TLS"}
+	}
+	if o.RedirectListen == "" {
+		return nil
+	}
+	if s.sites.scheme() != "https" {
+		return &weir.Error{Code: weir.Invalid, Message: "there is no HTTPS to redirect to", Remedy: "name --cert and --key, or leave --redirect-listen out"}
+	}
+	s.redirect, err = open("redirects to HTTPS", o.RedirectListen, "--redirect-listen", nil, http.HandlerFunc(s.toHTTPS), o.Logger)
+	return err
+}
+
+// toHTTPS sends a client of one of the sites to the same URL by HTTPS.
+func (s *Server) toHTTPS(w http.ResponseWriter, r *http.Request) {
+	if _, _, err := s.hosts.find(r.Host); err != nil {
+		gateway.Fail(w, &weir.Error{Code: weir.NotFound, Message: "there is no site at this host name", Remedy: "check the URL"})
+		return
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	http.Redirect(w, r, s.urls.of(strings.ToLower(host))+r.URL.RequestURI(), http.StatusPermanentRedirect)
+}
