@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/tomlpolicy"
@@ -112,29 +111,6 @@ func (f *File) Of(function string, own *policy.Policy) (*policy.Policy, error) {
 		both.Settings["mode"] = at
 	}
 	return &both, nil
-}
-
-// All gives the policies of all functions of a site that was built elsewhere. own has a key for each: the policy of
-// its Intrinsic bootstrap, or nil. A warning is a section that is about none of them. Each error is a *weir.Error, also
-// for a policy that can't be held to; several are joined.
-func (f *File) All(own map[string]*policy.Policy) (policies map[string]*policy.Policy, warnings []*weir.Error, err error) {
-	policies = map[string]*policy.Policy{}
-	names := slices.Sorted(maps.Keys(own))
-	var faults []error
-	for _, name := range names {
-		p, err := f.Of(name, own[name])
-		if err == nil {
-			_, err = policy.Compile(p)
-		}
-		if err != nil {
-			faults = append(faults, err)
-		}
-		policies[name] = p
-	}
-	if len(faults) > 0 {
-		return nil, nil, errors.Join(faults...)
-	}
-	return policies, f.Unmatched(names), nil
 }
 
 // Function is a function of a site with its policy.

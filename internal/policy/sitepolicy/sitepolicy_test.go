@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -51,34 +50,6 @@ func TestBothFrontEndsAreAsked(t *testing.T) {
 	}
 	if plain.Intrinsic || len(plain.Rules) != 1 || plain.Source != FileName {
 		t.Errorf("plain has %+v", plain)
-	}
-}
-
-func TestAllOfASiteThatWasBuiltElsewhere(t *testing.T) {
-	own := &policy.Policy{Intrinsic: true, Source: "own.zip/own.js", Rules: []policy.Rule{{Kind: policy.TCP, Pattern: "db.internal:5432"}}}
-	functions := map[string]*policy.Policy{"own": own, "plain": nil, "other": nil}
-	file, err := ParseFile("_weir.toml", []byte("[functions.plain]\nenv = [\"A\"]\n[functions.plane]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, warnings, err := file.All(functions)
-	if err != nil || len(got) != 3 || len(got["own"].Rules) != 1 || !got["own"].Intrinsic || len(got["plain"].Rules) != 1 || len(got["other"].Rules) != 0 {
-		t.Errorf("%+v %v", got, err)
-	}
-	if len(warnings) != 1 || !strings.HasPrefix(warnings[0].Error(), "_weir.toml:3:") {
-		t.Errorf("%v", warnings)
-	}
-	for text, want := range map[string]string{
-		"[functions.\"*\"]\naddons = true\n":                                                "own has a policy of its own",
-		"[functions.plain]\nhttp = [\"GET https://a.example/\"]\ntcp = [\"a.example:443\"]": "_weir.toml:3:8: \"a.example:443\" names",
-	} {
-		file, err := ParseFile("_weir.toml", []byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, _, err := file.All(functions); got != nil || weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q gives %v", text, err)
-		}
 	}
 }
 
