@@ -151,7 +151,7 @@ func (s *Service) makeReady(ctx context.Context, r deployRecord) error {
 					return err
 				}
 				r.State, r.Done = weir.DeployReady, s.now()
-				r.Manifest, r.Policies = manifest, m.Policies
+				r.Manifest, r.Policies, r.Schedules = manifest, m.Policies, schedules(m)
 				r.Declared, r.Known = "", ""
 				r.Declared, r.Known = "", ""
 				j.apply(s, r)
@@ -201,4 +201,18 @@ func (s *Service) staged(ctx context.Context, r deployRecord, m weir.Manifest) (
 		m.Warnings = append(m.Warnings, weir.Cut(weir.Printable(w), maxFault))
 	}
 	return m, policies, nil
+}
+
+// schedules gives those of a deploy's functions, by name, nil if it has none.
+func schedules(m weir.Manifest) map[string]string {
+	var out map[string]string
+	for name, f := range m.Functions {
+		if f.Config.Schedule != "" && f.Fault == "" {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[name] = f.Config.Schedule
+		}
+	}
+	return out
 }

@@ -23,12 +23,12 @@ var errMoved = errors.New("another deploy was approved meanwhile")
 func (r *siteRecord) removing(id string) bool { return slices.Contains(r.Removing, id) }
 
 // publish makes a deploy the published one.
-func (r *siteRecord) publish(id string) {
+func (r *siteRecord) publish(d deployRecord) {
 	previous := append([]string{r.Published}, r.Previous...)
-	previous = slices.DeleteFunc(previous, func(p string) bool { return p == "" || p == id })
+	previous = slices.DeleteFunc(previous, func(p string) bool { return p == "" || p == d.ID })
 	r.Previous = previous[:min(len(previous), maxPrevious)]
-	r.Published = id
-	r.Newest = max(r.Newest, id)
+	r.Published, r.Schedules = d.ID, d.Schedules
+	r.Newest = max(r.Newest, d.ID)
 }
 
 // land does with a site what becomes of it by itself when a deploy is ready or approved, and tells whether that is
@@ -46,7 +46,7 @@ func (r *siteRecord) land(d deployRecord) bool {
 		r.Approved, r.NewestApproved, changed = d.ID, d.ID, true
 	}
 	if live {
-		r.publish(d.ID)
+		r.publish(d)
 		changed = true
 	}
 	if d.Alias != "" && d.ID > r.Aliases[d.Alias] {
@@ -156,7 +156,7 @@ func (s *Service) goLive(ctx context.Context, a Author, siteID, action string, p
 			continue
 		}
 		err = s.journalled(ctx, a, record.Change{Action: action, Site: siteID, Deploy: d.ID}, func() error {
-			site.publish(d.ID)
+			site.publish(d)
 			if before != nil {
 				site.Previous = before
 			}

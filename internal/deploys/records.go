@@ -8,8 +8,7 @@ package deploys
 //	deploys   deploy.SITE.ID            deployRecord
 //	          id.ID                     SITE
 //	uploads   active.SITE.ID            nothing: the deploy is not at its end
-//	          file.ID.SHA1              received
-//	          function.ID.SHA256        received
+//	          received.ID.DIGEST        received: of a file (SHA-1) or a function's archive (SHA-256)
 //	policies  policy.SITE               SitePolicy
 //	gc        state                     sweepState
 
@@ -38,17 +37,18 @@ type siteRecord struct {
 // deployRecord is a deploy with what only this package needs. Others read the value as a weir.Deploy.
 type deployRecord struct {
 	weir.Deploy
-	From       string    `json:"from,omitempty"`        // address of the client that began it
-	CanApprove bool      `json:"can_approve,omitempty"` // everybody who had a hand in it may approve
-	Declared   string    `json:"declared,omitempty"`    // SHA-256 of the blob with its contents, until it is at its end
-	Known      string    `json:"known,omitempty"`       // … with what of it needs no upload; "": not looked yet
-	Policies   string    `json:"policies,omitempty"`    // as in its Manifest
-	Over       string    `json:"over,omitempty"`        // the deploy that was the approved one when this one was judged
-	Gains      int       `json:"gains,omitempty"`       // privileges beyond that one's
-	Like       string    `json:"like,omitempty"`        // the deploy that it repeats
-	Owner      string    `json:"owner,omitempty"`       // the server that processes it,
-	Until      time.Time `json:"until,omitzero"`        // and when it is believed to have ended if it is silent
-	Attempts   int       `json:"attempts,omitempty"`    // servers that took it and were not heard of again
+	From       string            `json:"from,omitempty"`        // address of the client that began it
+	CanApprove bool              `json:"can_approve,omitempty"` // everybody who had a hand in it may approve
+	Declared   string            `json:"declared,omitempty"`    // SHA-256 of the blob with its contents, until it is at its end
+	Known      string            `json:"known,omitempty"`       // … with what of it needs no upload; "": not looked yet
+	Policies   string            `json:"policies,omitempty"`    // as in its Manifest
+	Over       string            `json:"over,omitempty"`        // the deploy that was the approved one when this one was judged
+	Schedules  map[string]string `json:"schedules,omitempty"`   // of its functions, by name
+	Gains      int               `json:"gains,omitempty"`       // privileges beyond that one's
+	Like       string            `json:"like,omitempty"`        // the deploy that it repeats
+	Owner      string            `json:"owner,omitempty"`       // the server that processes it,
+	Until      time.Time         `json:"until,omitzero"`        // and when it is believed to have ended if it is silent
+	Attempts   int               `json:"attempts,omitempty"`    // servers that took it and were not heard of again
 }
 
 // received is what came for one digest.

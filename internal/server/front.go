@@ -3,6 +3,7 @@ package server
 // Requests for sites: the host says which deploy answers.
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/weir-run/weir/internal/gateway"
@@ -33,7 +34,12 @@ func (s *Server) mountOf(r *http.Request) (*mount, error) {
 		}
 		return s.mounts.acquire(r.Context(), d)
 	}
-	d, err := s.deploys.SiteDeploy(r.Context(), site.ID, id)
+	return s.mountOfDeploy(r.Context(), site.ID, id)
+}
+
+// mountOfDeploy gives one deploy of a site, whose user must release it.
+func (s *Server) mountOfDeploy(ctx context.Context, site, id string) (*mount, error) {
+	d, err := s.deploys.SiteDeploy(ctx, site, id)
 	if err != nil {
 		return nil, err
 	}
@@ -43,5 +49,5 @@ func (s *Server) mountOf(r *http.Request) (*mount, error) {
 	if d.Review == weir.ReviewRejected {
 		return nil, &weir.Error{Code: weir.Denied, Message: "this deploy was rejected", Remedy: "deploy the site again without what was not approved"}
 	}
-	return s.mounts.acquire(r.Context(), d)
+	return s.mounts.acquire(ctx, d)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/environ"
 	"github.com/weir-run/weir/internal/gateway"
+	"github.com/weir-run/weir/internal/jobs"
 	"github.com/weir-run/weir/internal/policy/tomlpolicy"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/store"
@@ -86,6 +87,7 @@ type Server struct {
 	access     *access.Service
 	variables  *environ.Service
 	deploys    *deploys.Service
+	jobs       *jobs.Service
 	hosts      *hosts
 	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
 	compressed *gateway.Compressed // files of all sites
@@ -169,6 +171,9 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.jobs, err = jobs.Open(ctx, jobs.Options{Store: s.store, Runner: runner{s}, Logger: s.o.Logger}); err != nil {
+		return err
+	}
 	s.mounts = newMounts(s.ctx, s.load, s.o.Logger)
 	s.published = &published{ctx: s.ctx, find: s.deploys.Deploy, mounts: s.mounts, logger: s.o.Logger, shown: map[string]*shown{}}
 	return s.openAPI()
@@ -185,6 +190,7 @@ func (s *Server) begin(ctx context.Context) error {
 	s.running.Go(func() { s.hosts.watch(s.ctx, kv, sync.OnceFunc(func() { close(known) })) })
 	s.running.Go(func() { s.watchVariables(s.ctx) })
 	s.running.Go(func() { s.deploys.Run(s.ctx) })
+	s.running.Go(func() { s.jobs.Work(s.ctx) })
 	s.running.Go(func() { s.mounts.sweep(s.ctx) })
 	select {
 	case <-known:
@@ -197,6 +203,11 @@ func (s *Server) begin(ctx context.Context) error {
 // siteChanged takes what has changed of a site.
 func (s *Server) siteChanged(before, after weir.Site) {
 	s.published.changed(before, after)
+	if after.ID != "" || before.ID == "" {
+		s.setSchedules(after)
+	} else {
+		s.setSchedules(weir.Site{ID: before.ID, Name: before.Name})
+	}
 	if before.ID != "" && after.ID != "" && s.urls.site(before) != s.urls.site(after) {
 		s.mounts.renew(after.ID) // functions are told the URL
 	}
@@ -284,6 +295,9 @@ func (s *Server) Close() {
 		late := time.AfterFunc(closeTime, func() { s.launcher.Close() })
 		s.mounts.end()
 		late.Stop()
+	}
+	if s.jobs != nil {
+		s.jobs.Close()
 	}
 	if s.machine != nil {
 		s.machine.close()
