@@ -195,11 +195,11 @@ func TestConditionsOfARequest(t *testing.T) {
 }
 
 func TestHeadersOfASite(t *testing.T) {
-	site := ruled(t, "/r /x 302\n/f /.netlify/functions/fn 200\n/locked/fn /.netlify/functions/fn 200\n", "/*\n X-All: 1\n Cache-Control: no-store\n/page\n X-Page: 2\n/locked/*\n Basic-Auth: bob:builder anna:pw\n",
+	site := ruled(t, "/r /x 302\n/en/* /:splat 200\n/f /.netlify/functions/fn 200\n/locked/fn /.netlify/functions/fn 200\n", "/*\n X-All: 1\n Cache-Control: no-store\n/page\n X-Page: 2\n/locked/*\n Basic-Auth: bob:builder anna:pw\n",
 		shelf{"page.html": "page", "404.html": "none", "locked/a.html": "secret"})
 	for target, want := range map[string]string{
 		"/page": "200 1 2 no-store", "/none": "404 1  no-store", "/r": "302   no-cache", "/f": "200   ",
-		"/locked/a": "401   ", "/LOCKED/a": "401   ", "/locked": "401   ",
+		"/locked/a": "401   ", "/LOCKED/a": "401   ", "/locked": "401   ", "/.netlify/functions/fn/" + strings.Repeat("a", 9000): "401   ", "/en/locked/a": "401   ",
 	} {
 		res := ask(echo(), request("GET", target, ""), site)
 		h := res.Header

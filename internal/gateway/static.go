@@ -99,9 +99,7 @@ func (g *gateway) send(w http.ResponseWriter, r *http.Request, f *File, name str
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Type", typeOf(name))
 	for _, rule := range g.Rules.HeadersFor(r.URL.EscapedPath()) {
-		if rule.Name != routing.BasicAuth {
-			h.Set(rule.Name, rule.Value)
-		}
+		h.Set(rule.Name, rule.Value)
 	}
 	var content io.ReadSeeker = f
 	size, tag := f.Size, f.Digest
