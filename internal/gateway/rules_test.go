@@ -228,13 +228,18 @@ func TestHeadersOfASite(t *testing.T) {
 
 // TestUnreadFileHoldsNothing: who takes nothing of a file keeps no connection.
 func TestUnreadFileHoldsNothing(t *testing.T) {
-	done := make(chan struct{})
-	s := serve(t, echo(), false, hasty, func(o *Options) { o.Files = shelf{"big": strings.Repeat("x", 32<<20)} })
-	handler := s.Config.Handler
-	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r); close(done) })
-	conn := dial(t, s)
-	io.WriteString(conn, "GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	<-done
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		done := make(chan struct{})
+		s := serve(t, echo(), http2, hasty, func(o *Options) { o.Files = shelf{"big": strings.Repeat("x", 32<<20)} })
+		handler := s.Config.Handler
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r); close(done) })
+		res, err := s.Client().Get(s.URL + "/big")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		<-done
+	})
 }
 
 func TestOneConnectionTakesManyFiles(t *testing.T) {
