@@ -206,15 +206,13 @@ func (s *Service) fail(ctx context.Context, r deployRecord, owner, why string) (
 // end forgets what was received for a deploy that is at its end.
 func (s *Service) end(ctx context.Context, r deployRecord) error {
 	s.forget(r.ID)
-	for _, prefix := range []string{"file.", "function."} {
-		keys, err := s.uploads.Keys(ctx, prefix+r.ID)
-		if err != nil {
+	keys, err := s.uploads.Keys(ctx, "received."+r.ID)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := s.uploads.Delete(ctx, key, 0); err != nil {
 			return err
-		}
-		for _, key := range keys {
-			if err := s.uploads.Delete(ctx, key, 0); err != nil {
-				return err
-			}
 		}
 	}
 	return s.uploads.Delete(ctx, active{site: r.Site, id: r.ID}.key(), 0)

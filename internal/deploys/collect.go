@@ -228,28 +228,26 @@ func begun(id string) time.Time {
 // dropUploads forgets what was received for deploys that are at their end or gone: an upload may end after its deploy.
 func (s *Service) dropUploads(ctx context.Context) error {
 	ended := map[string]bool{}
-	for _, prefix := range []string{"file", "function"} {
-		keys, err := s.uploads.Keys(ctx, prefix)
-		if err != nil {
-			return err
-		}
-		for _, key := range keys {
-			id := strings.Split(key, ".")[1]
-			end, asked := ended[id]
-			if !asked {
-				r, err := s.readDeploy(ctx, id)
-				if err != nil && weir.ErrorCode(err) != weir.NotFound {
-					return err
-				}
-				end = err != nil || r.State == weir.DeployReady || r.State == weir.DeployFailed
-				ended[id] = end
-			}
-			if !end {
-				continue
-			}
-			if err := s.uploads.Delete(ctx, key, 0); err != nil {
+	keys, err := s.uploads.Keys(ctx, "received")
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		id := strings.Split(key, ".")[1]
+		end, asked := ended[id]
+		if !asked {
+			r, err := s.readDeploy(ctx, id)
+			if err != nil && weir.ErrorCode(err) != weir.NotFound {
 				return err
 			}
+			end = err != nil || r.State == weir.DeployReady || r.State == weir.DeployFailed
+			ended[id] = end
+		}
+		if !end {
+			continue
+		}
+		if err := s.uploads.Delete(ctx, key, 0); err != nil {
+			return err
 		}
 	}
 	return nil

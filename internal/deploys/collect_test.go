@@ -279,7 +279,7 @@ func TestWhatServersHaveLeft(t *testing.T) {
 		}
 	}
 	must(s.uploads.Create(ctx, active{site: site.ID, id: s.newDeployID()}.key(), []byte("{}"))) // begun, no more
-	must(s.uploads.Create(ctx, "file."+first+"."+sha1of("x"), encode(received{SHA256: sha256of("x")})))
+	must(s.uploads.Create(ctx, "received."+first+"."+sha1of("x"), encode(received{SHA256: sha256of("x")})))
 	must(s.deploys.Create(ctx, "id."+s.newDeployID(), encode(site.ID)))
 	must(0, s.sites.Delete(ctx, "site."+gone.ID, 0)) // a site that was being deleted
 	_, err := s.updateSite(ctx, site.ID, func(r *siteRecord) error { r.Removing = []string{first}; return nil })
@@ -322,7 +322,7 @@ func TestSweepsUnderLoad(t *testing.T) {
 	})
 	for c := range 3 {
 		clients.Go(func() {
-			for i := range 4 {
+			for i := range 3 {
 				files := folder{"shared.txt": "shared", fmt.Sprint(c): fmt.Sprint("client ", c), "page": fmt.Sprint("page ", (i+c)%3), "functions/f": fmt.Sprint("f", i%2)}
 				persist(t, a, site.ID, files)
 			}

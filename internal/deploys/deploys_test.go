@@ -226,7 +226,7 @@ func TestBadUploadsChangeNothing(t *testing.T) {
 		t.Error(err)
 	}
 	expect(t, "too much together", file("c.txt", strings.NewReader(files["c.txt"])), weir.TooLarge)
-	keys, err := s.uploads.Keys(ctx, "file."+id)
+	keys, err := s.uploads.Keys(ctx, "received."+id)
 	if err != nil || len(keys) != 1 || state(t, s, id).State != weir.DeployUploading {
 		t.Errorf("received: %v %v", keys, err)
 	}

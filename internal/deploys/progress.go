@@ -69,18 +69,16 @@ func (s *Service) readReceived(ctx context.Context, r deployRecord, anew bool) (
 	}
 	slices.Sort(p.needs.Files)
 	slices.Sort(p.needs.Functions)
-	for _, prefix := range []string{"file.", "function."} {
-		entries, err := s.uploads.List(ctx, prefix+r.ID)
-		if err != nil {
+	entries, err := s.uploads.List(ctx, "received."+r.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		var got received
+		if err := decode(e.Value, &got); err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
-			var got received
-			if err := decode(e.Value, &got); err != nil {
-				return nil, err
-			}
-			p.add(prefix, e.Key[strings.LastIndexByte(e.Key, '.')+1:], got)
-		}
+		p.add(e.Key[strings.LastIndexByte(e.Key, '.')+1:], got)
 	}
 	p.took = time.Since(began)
 	s.mu.Lock()
@@ -136,50 +134,46 @@ func (s *Service) forget(id string) {
 	delete(s.progress, id)
 }
 
-func (m *Missing) of(prefix string) []string {
-	if prefix == "file." {
-		return m.Files
-	}
-	return m.Functions
+// names tells whether a digest is one of these.
+func (m *Missing) names(sum string) bool {
+	_, file := slices.BinarySearch(m.Files, sum)
+	_, function := slices.BinarySearch(m.Functions, sum)
+	return file || function
 }
 
 // note notes what was received for a digest.
-func (s *Service) note(id string, p *progress, prefix, sum string, got received) {
-	p.add(prefix, sum, got)
+func (s *Service) note(id string, p *progress, sum string, got received) {
+	p.add(sum, got)
 	s.mu.Lock()
 	now := s.progress[id]
 	s.mu.Unlock()
 	if now != nil && now != p { // it was read anew meanwhile
-		now.add(prefix, sum, got)
+		now.add(sum, got)
 		p = now
 	}
 	p.busy()
 }
 
-func (p *progress) add(prefix, sum string, got received) {
-	_, needed := slices.BinarySearch(p.needs.of(prefix), sum)
-	if !needed || p.has(prefix, sum) { // an earlier declaration named it
+func (p *progress) add(sum string, got received) {
+	if !p.needs.names(sum) || p.has(sum) { // an earlier declaration named it
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytes += got.Size
-	if prefix == "file." {
+	if isSHA1.MatchString(sum) {
 		p.files[sum] = weir.DeployFile{SHA1: sum, SHA256: got.SHA256, Size: got.Size}
 	} else {
 		p.functions[sum] = weir.DeployFunction{SHA256: sum, Size: got.Size, Runtime: got.Runtime, Config: weir.FunctionConfig{Background: got.Background}}
 	}
 }
 
-func (p *progress) has(prefix, sum string) bool {
+func (p *progress) has(sum string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if prefix == "file." {
-		_, has := p.files[sum]
-		return has
-	}
-	_, has := p.functions[sum]
-	return has
+	_, file := p.files[sum]
+	_, function := p.functions[sum]
+	return file || function
 }
 
 func (p *progress) missing() Missing {

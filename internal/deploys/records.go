@@ -8,8 +8,7 @@ package deploys
 //	deploys   deploy.SITE.ID            deployRecord
 //	          id.ID                     SITE
 //	uploads   active.SITE.ID            nothing: the deploy is not at its end
-//	          file.ID.SHA1              received
-//	          function.ID.SHA256        received
+//	          received.ID.DIGEST        received: of a file (SHA-1) or a function's archive (SHA-256)
 //	policies  policy.SITE               SitePolicy
 //	gc        state                     sweepState
 

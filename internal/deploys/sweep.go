@@ -90,20 +90,18 @@ func (s *Service) sweepOnce(ctx context.Context, m *marks, idle []store.Blob) (r
 // mark adds all that is referred to now. What was received is read before the deploys: it becomes a part of one before
 // it is forgotten.
 func (s *Service) mark(ctx context.Context, m *marks) error {
-	for _, prefix := range []string{"file", "function"} {
-		entries, err := s.uploads.List(ctx, prefix)
-		if err != nil {
+	entries, err := s.uploads.List(ctx, "received")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		var got received
+		if err := decode(e.Value, &got); err != nil {
 			return err
 		}
-		for _, e := range entries {
-			var got received
-			if err := decode(e.Value, &got); err != nil {
-				return err
-			}
-			m.blobs[got.SHA256] = true
-		}
+		m.blobs[got.SHA256] = true
 	}
-	entries, err := s.deploys.List(ctx, "deploy")
+	entries, err = s.deploys.List(ctx, "deploy")
 	if err != nil {
 		return err
 	}

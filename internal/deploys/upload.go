@@ -32,7 +32,7 @@ func (s *Service) UploadFile(ctx context.Context, a Author, id, path string, r i
 	if err != nil {
 		return err
 	}
-	return s.upload(ctx, a, d, "file.", func(c contents) (string, error) {
+	return s.upload(ctx, a, d, func(c contents) (string, error) {
 		sum, declared := c.Files[name]
 		if !declared {
 			return "", undeclared("file", name)
@@ -49,7 +49,7 @@ func (s *Service) UploadFunction(ctx context.Context, a Author, id, name string,
 	if err != nil {
 		return err
 	}
-	return s.upload(ctx, a, d, "function.", func(c contents) (string, error) {
+	return s.upload(ctx, a, d, func(c contents) (string, error) {
 		f, declared := c.Functions[name]
 		if !declared {
 			return "", undeclared("function", name)
@@ -64,7 +64,7 @@ func undeclared(kind, name string) error {
 	return &weir.Error{Code: weir.NotFound, Message: "the deploy has no " + kind + " " + quote(name), Remedy: "declare it first"}
 }
 
-func (s *Service) upload(ctx context.Context, a Author, d deployRecord, prefix string, find func(contents) (string, error), content func(sum string) *content, got received) error {
+func (s *Service) upload(ctx context.Context, a Author, d deployRecord, find func(contents) (string, error), content func(sum string) *content, got received) error {
 	if whole(d.State) {
 		return s.again(ctx, d, find)
 	}
@@ -77,7 +77,7 @@ func (s *Service) upload(ctx context.Context, a Author, d deployRecord, prefix s
 		return err
 	}
 	sum, err := find(p.contents)
-	if err != nil || p.has(prefix, sum) {
+	if err != nil || p.has(sum) {
 		return err
 	}
 	d, err = s.updateDeploy(ctx, d, func(r *deployRecord) error {
@@ -97,10 +97,10 @@ func (s *Service) upload(ctx context.Context, a Author, d deployRecord, prefix s
 		return err
 	}
 	c := content(sum)
-	if got, err = s.receive(ctx, prefix+d.ID+"."+sum, c, p, got); err != nil {
+	if got, err = s.receive(ctx, "received."+d.ID+"."+sum, c, p, got); err != nil {
 		return err
 	}
-	s.note(d.ID, p, prefix, sum, got)
+	s.note(d.ID, p, sum, got)
 	return s.wakeIfWhole(ctx, d)
 }
 

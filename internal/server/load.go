@@ -128,7 +128,13 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 	recorder := newDeployRecorder(s.recorder, d, log)
 	recorder.redactor.SetValues(env)
 	recorder.violations.watch(engines)
-	c := common{env: env, platform: s.platform(of), shared: sharedGrants(engines), recorder: recorder, log: log}
+	own, err := s.o.ownFiles()
+	if err != nil {
+		return nil, nil, err
+	}
+	// Links may have been left by functions of other sites, and by deploys that are gone.
+	shared := append(sharedGrants(engines), s.o.Ceiling.Writable()...)
+	c := common{env: env, platform: s.platform(of), shared: shared, own: own, recorder: recorder, log: log}
 	backends := map[string]invoke.Backend{}
 	for _, f := range artifact.Functions {
 		name := f.Bundle.Function
