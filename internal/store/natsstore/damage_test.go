@@ -138,3 +138,39 @@ func TestPutAgainWhileItIsRemoved(t *testing.T) {
 		t.Errorf("%q %v", got, err)
 	}
 }
+
+// TestFullStore: when there is little room, contents are refused, but all else goes on, and what is removed makes room.
+func TestFullStore(t *testing.T) {
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), most: 20 << 20})
+	must(t, err)
+	t.Cleanup(s.Close)
+	ctx := t.Context()
+	put := func(i int) (store.Blob, error) {
+		return s.Blobs().Put(ctx, strings.NewReader(strings.Repeat(string(rune('a'+i)), 5<<20)), "")
+	}
+	var kept []store.Blob
+	for i := range 10 {
+		b, err := put(i)
+		if err != nil {
+			if weir.ErrorCode(err) != weir.Unavailable || !strings.Contains(err.Error(), "full") {
+				t.Error(err)
+			}
+			break
+		}
+		kept = append(kept, b)
+	}
+	if len(kept) != 3 {
+		t.Errorf("%d contents of 5 MB fit in 20 MB", len(kept))
+	}
+	kv, err := s.KV(ctx, "sites")
+	must(t, err)
+	_, err = kv.Put(ctx, "site", nil)
+	must(t, err)
+	must(t, s.Blobs().Delete(ctx, kept[0]))
+	if _, err := put(0); err != nil {
+		t.Error("after a removal:", err)
+	}
+	if _, err := s.Stream(ctx, "large", store.Bounds{Bytes: 1 << 30}); weir.ErrorCode(err) != weir.Unavailable || !strings.Contains(err.Error(), "full") {
+		t.Errorf("a stream that may take more than there is: %v", err)
+	}
+}
