@@ -26,6 +26,7 @@ type Line struct {
 	Function string    `json:"function"`
 	Instance string    `json:"instance,omitempty"`
 	Request  string    `json:"request,omitempty"` // "" if it isn't known
+	Among    []string  `json:"among,omitempty"`   // of which requests it is one, if that is all that is known
 	Stream   string    `json:"stream"`
 	Text     string    `json:"text"` // what a stranger wrote: use weir.Printable before it reaches a terminal
 
