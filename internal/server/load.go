@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"strings"
 
 	"github.com/weir-run/weir/internal/build"
 	"github.com/weir-run/weir/internal/environ"
@@ -132,11 +131,7 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 		return nil, nil, err
 	}
 	log := func(l instance.Line) {
-		request := l.Request
-		if len(l.Among) > 0 {
-			request = "one of " + strings.Join(l.Among, ", ")
-		}
-		s.logs.Add(logs.Line{Time: l.Time, Site: d.Site, Deploy: d.ID, Function: l.Function, Instance: l.Instance, Request: request, Stream: l.Stream, Text: secrets.Text(l.Text)})
+		s.logs.Add(logs.Line{Time: l.Time, Site: d.Site, Deploy: d.ID, Function: l.Function, Instance: l.Instance, Request: l.Request, Among: l.Among, Stream: l.Stream, Text: secrets.Text(l.Text)})
 	}
 	recorder := newDeployRecorder(s.recorder, d, log)
 	recorder.redactor.SetValues(env)
