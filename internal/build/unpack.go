@@ -92,7 +92,7 @@ func Unpack(ctx context.Context, o UnpackOptions) (*Artifact, error) {
 
 // Bounds of all archives of a deploy.
 const (
-	maxDeploy      = 4 << 30   // bytes, packed or not
+	maxDeploy      = 4 << 30 // bytes, packed or not
 	maxDeployNames = 500_000 // files and folders
 )
 
