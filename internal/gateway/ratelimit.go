@@ -75,7 +75,8 @@ func (l *limiter) take(caller string, at time.Time) (wait time.Duration, ok bool
 func (l *limiter) callerOf(addr, host string) string {
 	caller := "*"
 	if len(l.rule.By) == 0 || slices.Contains(l.rule.By, "domain") {
-		caller += strings.ToLower(host)
+		name, _, _ := strings.Cut(strings.ToLower(host), ":") // and no other way to write the same
+		caller += strings.TrimSuffix(name, ".")
 	}
 	if slices.Contains(l.rule.By, "ip") {
 		caller += " " + network(addr)
