@@ -13,7 +13,7 @@ import (
 func (s *Service) Decided(d record.Decision) { s.tell.Decided(d) }
 
 func (s *Service) denied(d record.Decision) {
-	s.Add(Line{Time: d.Time, Site: d.Site, Deploy: d.Deploy, Function: d.Function, Instance: d.Instance, Request: d.Request,
+	s.Add(Line{Time: d.Time, Site: d.Site, Deploy: d.Deploy, Function: d.Function, Instance: d.Instance, Request: d.Request, Among: d.Requests,
 		Stream: Denied, Text: denial(d), Decision: &d})
 }
 
