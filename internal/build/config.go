@@ -3,6 +3,7 @@ package build
 // What a function's own source says of it, and what several of them say together.
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -44,6 +45,25 @@ func (o *output) readConfig(s *site.Site, f *site.Function, main string) error {
 	included, err := s.Beside(main, said.Included)
 	f.Included = slices.Concat(f.Included, included)
 	return err
+}
+
+// overlaid gives a config in which each thing that another one says stands before what it says itself, but for how the
+// handler is called.
+func overlaid(c, by weir.FunctionConfig) weir.FunctionConfig {
+	if by.Paths != nil {
+		c.Paths = by.Paths
+	}
+	if by.ExcludedPaths != nil {
+		c.ExcludedPaths = by.ExcludedPaths
+	}
+	if by.Methods != nil {
+		c.Methods = by.Methods
+	}
+	c.PreferStatic = c.PreferStatic || by.PreferStatic
+	c.Background = c.Background || by.Background
+	c.Schedule = cmp.Or(by.Schedule, c.Schedule)
+	c.RateLimit = cmp.Or(by.RateLimit, c.RateLimit)
+	return c
 }
 
 // settleConfig completes a config with what the function's name says, and checks it: what clients declare was read by

@@ -171,5 +171,5 @@ func (a *archive) readForm() error {
 	}
 	delete(a.files, formName)
 	a.form, a.entry, a.export, a.config, a.policy = form.Form, form.Entry, form.Export, form.Config, form.Policy
-	return a.readConfig("")
+	return nil
 }

@@ -26,7 +26,7 @@ import (
 type Archive struct {
 	Name   string
 	SHA256 string // of the archive, in hexadecimal
-	// Config is what the client declares of the function. If that is anything, the function's source isn't asked.
+	// Config is what the client declares of the function: each thing that it says stands before what the source says.
 	// Its Form means nothing.
 	Config weir.FunctionConfig
 	Packed bool // by Pack: the upload said that its runtime is PackedRuntime

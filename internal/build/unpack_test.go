@@ -87,7 +87,7 @@ func TestUnpack(t *testing.T) {
 		"boot":            {Form: weir.FormV1},
 		"pnpm":            {Form: weir.FormV1},
 		"v2":              {Form: weir.FormV2, Paths: []string{"/source"}, Methods: []string{"GET"}},
-		"declared":        {Form: weir.FormV2, Paths: []string{"/declared"}, Schedule: "@daily"},
+		"declared":        {Form: weir.FormV2, Paths: []string{"/declared"}, Methods: []string{"GET"}, Schedule: "@daily"},
 		"claims":          {Form: weir.FormV1},
 		"computed":        {Form: weir.FormV2},
 	} {
@@ -249,10 +249,10 @@ import './nowhere.mjs';
 	if err := Pack(t.Context(), io.Discard, built, "other"); weir.ErrorCode(err) != weir.NotFound {
 		t.Error(err)
 	}
-	// The client's word counts over the archive's, but not about how the handler is called.
-	archives[2].Config = weir.FunctionConfig{Paths: []string{"/q"}}
+	// What the client says comes to what the archive says.
+	archives[2].Config = weir.FunctionConfig{Background: true}
 	there = unpackAll(t, t.TempDir(), archives...)
-	if got := there.Functions[2].Bundle.Config; there.Functions[2].Bundle.Function != "plain" || got.Form != weir.FormV2 || !reflect.DeepEqual(got.Paths, []string{"/q"}) {
+	if got := there.Functions[2].Bundle.Config; there.Functions[2].Bundle.Function != "plain" || got.Form != weir.FormV2 || !got.Background || !reflect.DeepEqual(got.Paths, []string{"/p/:id"}) {
 		t.Errorf("%+v", got)
 	}
 }

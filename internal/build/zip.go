@@ -78,6 +78,7 @@ func (a *archive) unpack() error {
 	if err := a.recognize(); err != nil {
 		return err
 	}
+	a.config = overlaid(a.config, a.declared)
 	if err := settleConfig(&a.config, a.output.name); err != nil {
 		return a.broken("its configuration: %v", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 
 	"github.com/weir-run/weir/internal/build/insource"
@@ -93,15 +92,8 @@ func (a *archive) named(entry string, by *regexp.Regexp) string {
 	return string(name[1])
 }
 
-// readConfig takes what the client declares, or else what the function's own file says, as for one that isn't built
-// yet. How it is built is settled.
+// readConfig takes what the function's own file says, as for one that isn't built yet. How it is built is settled.
 func (a *archive) readConfig(own string) error {
-	if !reflect.ValueOf(a.declared).IsZero() {
-		form := a.config.Form
-		a.config = a.declared
-		a.config.Form = form
-		return nil
-	}
 	src, err := a.read(own)
 	if err != nil {
 		return nil

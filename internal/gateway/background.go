@@ -38,7 +38,7 @@ func (g *gateway) background(w http.ResponseWriter, r *http.Request, m *matched,
 }
 
 func (g *gateway) backgroundInvocation(w http.ResponseWriter, r *http.Request, m *matched, id string, limits weir.Limits) (weir.Invocation, error) {
-	inv := weir.Invocation{ID: id, Function: m.name}
+	inv := weir.Invocation{}
 	limit := min(limits.Request, weir.MaxBackgroundEvent)
 	body, err := readBody(w, r, limit, m.name)
 	if weir.ErrorCode(err) == weir.TooLarge {
@@ -47,7 +47,9 @@ func (g *gateway) backgroundInvocation(w http.ResponseWriter, r *http.Request, m
 	if err != nil {
 		return inv, err
 	}
-	return g.invocation(r, m, body, id, limits)
+	inv, err = g.invocation(r, m, body, id, limits)
+	inv.ClientContext = nil // of somebody who is gone
+	return inv, err
 }
 
 func backgroundTooLarge(name string, limit int64) error {

@@ -64,7 +64,7 @@ func (g *gateway) proxy(w http.ResponseWriter, r *http.Request, a routing.Action
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			g.noUpstream(w, to.Host, err, context.Cause(ctx))
+			g.noUpstream(w, to.Host, errors.Join(err, context.Cause(ctx)))
 		},
 		ErrorLog: g.proxyLog,
 	}
@@ -114,14 +114,10 @@ func loops(r *http.Request) int {
 }
 
 // noUpstream answers for an upstream that can't. What the network said is for the log.
-func (g *gateway) noUpstream(w http.ResponseWriter, host string, err, cause error) {
+func (g *gateway) noUpstream(w http.ResponseWriter, host string, err error) {
 	status, message := http.StatusBadGateway, printable(host)+" can't be reached"
-	var known *weir.Error
-	switch {
-	case cause == errSlowUpstream:
+	if weir.ErrorCode(err) == weir.TimedOut {
 		status, message = http.StatusGatewayTimeout, printable(host)+" took too long to answer"
-	case errors.As(err, &known):
-		message = known.Message
 	}
 	g.Logger.Warn("no answer from an upstream", "host", printable(host), "status", status, "error", err)
 	problem(w, status, message, "")

@@ -56,7 +56,7 @@ func ask(f *functions, r *http.Request, change ...func(*Options)) *http.Response
 
 // answerTo is ask without functions.
 func answerTo(r *http.Request, change ...func(*Options)) *httptest.ResponseRecorder {
-	o := Options{Logger: slog.New(slog.DiscardHandler), Lambda: true, Compressed: NewCompressed(1 << 20),
+	o := Options{Logger: quiet, Lambda: true, Compressed: NewCompressed(1 << 20),
 		AllowHost: func(host string) bool { return host == "localhost" }}
 	for _, c := range change {
 		c(&o)
@@ -90,3 +90,5 @@ func text(t *testing.T, res *http.Response) string {
 	}
 	return string(b)
 }
+
+var quiet = slog.New(slog.DiscardHandler)

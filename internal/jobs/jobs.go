@@ -55,8 +55,8 @@ type Outcome struct {
 // OK is the Outcome of a run that ended well. A job with any other is run again.
 const OK = "ok"
 
-// Runner runs functions. It is called from several goroutines. An error says that the function was not started: if it
-// is weir.Busy or weir.Unavailable, it is tried again later, else it can't be run at all. When ctx ends, the run must.
+// Runner runs functions. It is called from several goroutines. An error says that the function was not started, and
+// that it never can be if it is weir.NotFound; else it is tried again later. When ctx ends, the run must.
 type Runner interface {
 	Run(ctx context.Context, job Job) (Outcome, error)
 }

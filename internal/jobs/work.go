@@ -186,7 +186,7 @@ func (s *Service) attempt(ctx context.Context, st state, rev uint64) error {
 // after gives what a job is after a run; the state "" if it is done.
 func (s *Service) after(st state, out Outcome, err error) state {
 	now := s.o.Clock.Now()
-	switch code := weir.ErrorCode(err); {
+	switch {
 	case errors.Is(err, errLost):
 		return st // another's
 	case err == nil && out.Outcome == OK:
@@ -205,7 +205,7 @@ func (s *Service) after(st state, out Outcome, err error) state {
 			pause = pauses[st.Runs-1]
 		}
 		return wait(st, now.Add(pause), told)
-	case (code == weir.Busy || code == weir.Unavailable) && now.Sub(st.Accepted) < tryToStart:
+	case weir.ErrorCode(err) != weir.NotFound && now.Sub(st.Accepted) < tryToStart:
 		st.Runs-- // it was not begun
 		return wait(st, now.Add(roomPause), err.Error())
 	}

@@ -19,18 +19,18 @@ const maxKeys = 1024
 // key is what equal decisions share. Source is part of it: code inside a process, whose word is
 // advisory, can tell of anything, and a fact must never be counted under its word.
 type key struct {
-	function, instance, request, kind, method, target, reason, rule, mode string
-	imported                                                              bool
-	verdict                                                               Verdict
-	source, confirmed                                                     Source
+	site, deploy, function, instance, request, kind, method, target, reason, rule, mode string
+	imported                                                                            bool
+	verdict                                                                             Verdict
+	source, confirmed                                                                   Source
 }
 
 // origin is whose decisions share one bound. What code inside a process tells can't crowd out the
-// facts about it, what is allowed can't crowd out what is denied, nor one function another.
+// facts about it, what is allowed can't crowd out what is denied, nor one function another, of its own or another site.
 type origin struct {
-	function string
-	source   Source
-	verdict  Verdict
+	site, function string
+	source         Source
+	verdict        Verdict
 }
 
 // aggregator lets the first of equal decisions through at once, counts the others, and gives them as
@@ -83,9 +83,9 @@ func (a *aggregator) first(d *Decision) bool {
 	if a.counted(d) {
 		return false
 	}
-	from := origin{d.Function, d.Source, d.Verdict}
+	from := origin{d.Site, d.Function, d.Source, d.Verdict}
 	if a.keys[from] >= maxKeys {
-		*d = Decision{Time: d.Time, Verdict: d.Verdict, Mode: d.Mode, Import: d.Import, Function: d.Function, Kind: d.Kind, Source: d.Source, Target: "(many)",
+		*d = Decision{Time: d.Time, Verdict: d.Verdict, Mode: d.Mode, Import: d.Import, Site: d.Site, Deploy: d.Deploy, Function: d.Function, Kind: d.Kind, Source: d.Source, Target: "(many)",
 			Reason: "too many different decisions to record one by one"}
 		if a.counted(d) {
 			return false
@@ -116,7 +116,7 @@ func keyOf(d *Decision) key {
 	if d.Verdict == Allow { // of what is allowed, it counts by which rule and how often
 		request, rule = "", d.Rule
 	}
-	return key{d.Function, d.Instance, request, d.Kind, d.Method, d.Target, d.Reason, rule, d.Mode, d.Import, d.Verdict, d.Source, d.Confirmed}
+	return key{d.Site, d.Deploy, d.Function, d.Instance, request, d.Kind, d.Method, d.Target, d.Reason, rule, d.Mode, d.Import, d.Verdict, d.Source, d.Confirmed}
 }
 
 // flush gives what was counted and starts a new window.

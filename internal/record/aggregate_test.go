@@ -91,3 +91,25 @@ func TestWhatStandsForManyCountsAsMany(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestSitesAreToldApart: a flood of one site's denials hides none of another's function of the same name, and is told
+// as its own.
+func TestSitesAreToldApart(t *testing.T) {
+	got := flood(func(a *aggregator) {
+		for i := range 2 * maxKeys {
+			a.add(Decision{Verdict: Deny, Site: "loud", Function: "fn", Kind: "http", Target: fmt.Sprint("https://evil.test/", i), Source: Egress})
+		}
+		a.add(Decision{Verdict: Deny, Site: "quiet", Function: "fn", Kind: "http", Target: "https://evil.test/0", Source: Egress})
+	})
+	n := map[string]int{}
+	quiet := ""
+	for _, d := range got {
+		n[d.Site] += max(1, d.Count)
+		if d.Site == "quiet" {
+			quiet += d.Target
+		}
+	}
+	if n["loud"] != 2*maxKeys || n["quiet"] != 1 || quiet != "https://evil.test/0" {
+		t.Errorf("%v, %q", n, quiet)
+	}
+}

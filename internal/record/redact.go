@@ -104,6 +104,9 @@ func (r *Redactor) Invoked(i Invocation) {
 	r.next.Invoked(i)
 }
 
+// Text gives a text without the values.
+func (r *Redactor) Text(text string) string { return r.clean(text) }
+
 // clean takes the values out of a text.
 func (r *Redactor) clean(text string) string {
 	known := r.secrets.Load()

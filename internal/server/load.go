@@ -15,7 +15,9 @@ import (
 	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/instance"
 	"github.com/weir-run/weir/internal/invoke"
+	"github.com/weir-run/weir/internal/logs"
 	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
@@ -43,7 +45,7 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir,
+	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir, Env: buildVariables(d),
 		Functions: archives(manifest, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
 		// What was judged counts, whatever the archive says by now.
 		Policy: func(function string, _ *policy.Policy) (*policy.Policy, error) { return policies[function], nil }})
@@ -59,7 +61,7 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
-	env, err := s.variables.Resolve(ctx, environ.Query{Site: d.Site, Deploy: d.ID, Context: d.Context, Branch: d.Alias, Scope: "functions", Secrets: !heldBack(d)})
+	env, err := s.variables.Resolve(ctx, queryOf(d))
 	if err != nil {
 		return nil, err
 	}
@@ -124,11 +126,23 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 	if err != nil && len(artifact.Functions) > 0 {
 		s.o.Logger.Error("no Node.js for the functions of a deploy", "site", of.Name, "deploy", d.ID, "error", err)
 	}
-	log := func(l instance.Line) {}
+	secrets, err := s.secretsOf(ctx, d, env)
+	if err != nil {
+		return nil, nil, err
+	}
+	log := func(l instance.Line) {
+		s.logs.Add(logs.Line{Time: l.Time, Site: d.Site, Deploy: d.ID, Function: l.Function, Instance: l.Instance, Request: l.Request, Among: l.Among, Stream: l.Stream, Text: secrets.Text(l.Text)})
+	}
 	recorder := newDeployRecorder(s.recorder, d, log)
 	recorder.redactor.SetValues(env)
 	recorder.violations.watch(engines)
-	c := common{env: env, platform: s.platform(of), shared: sharedGrants(engines), recorder: recorder, log: log}
+	own, err := s.o.ownFiles()
+	if err != nil {
+		return nil, nil, err
+	}
+	// Links may have been left by functions of other sites, and by deploys that are gone.
+	shared := append(sharedGrants(engines), s.o.Ceiling.Writable()...)
+	c := common{env: env, platform: s.platform(of), shared: shared, own: own, recorder: recorder, log: log}
 	backends := map[string]invoke.Backend{}
 	for _, f := range artifact.Functions {
 		name := f.Bundle.Function
@@ -143,6 +157,28 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 	return dispatcher, recorder, nil
 }
 
+// secretsOf takes the values of a deploy's secrets out of what its functions print.
+func (s *Server) secretsOf(ctx context.Context, d weir.Deploy, env map[string]string) (*record.Redactor, error) {
+	out := record.NewRedactor(record.Multi())
+	q := queryOf(d)
+	q.Secrets = false
+	open, err := s.variables.Resolve(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	secret := maps.Clone(env)
+	for name := range open {
+		delete(secret, name)
+	}
+	out.SetValues(secret)
+	return out, nil
+}
+
+// queryOf asks for the variables that a deploy's functions may get.
+func queryOf(d weir.Deploy) environ.Query {
+	return environ.Query{Site: d.Site, Deploy: d.ID, Context: d.Context, Branch: d.Alias, Scope: "functions", Secrets: !heldBack(d)}
+}
+
 // platform gives the variables that every function of a site sees (Netlify's, for functions).
 func (s *Server) platform(site weir.Site) map[string]string {
 	return map[string]string{"URL": s.urls.site(site), "SITE_NAME": site.Name, "SITE_ID": site.ID}
@@ -154,6 +190,7 @@ func (s *Server) headers(site weir.Site, d weir.Deploy) map[string]string {
 	maps.Copy(out, map[string]string{
 		"x-nf-account-id":       account,
 		"x-nf-site-id":          site.ID,
+		"x-nf-branch":           d.Alias,
 		"x-nf-deploy-context":   d.Context,
 		"x-nf-deploy-id":        d.ID,
 		"x-nf-deploy-published": published01(site.Published == d.ID),

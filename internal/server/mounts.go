@@ -71,10 +71,11 @@ func (m *mounts) acquire(ctx context.Context, d weir.Deploy) (*mount, error) {
 			s.mount, s.err = nil, nil
 		}
 		if s != nil && s.mount != nil {
-			s.mount.users++
-			s.mount.used = time.Now()
+			mt := s.mount
+			mt.users++
+			mt.used = time.Now()
 			m.mu.Unlock()
-			return s.mount, nil
+			return mt, nil
 		}
 		if s != nil && s.err != nil && time.Since(s.failed) < failedFor {
 			m.mu.Unlock()
@@ -117,7 +118,9 @@ func (m *mounts) fill(s *slot, d weir.Deploy) {
 		m.mu.Lock()
 		switch {
 		case err != nil:
-			m.logger.Error("a deploy can't be served", "deploy", d.ID, "site", d.Site, "error", err)
+			if m.ctx.Err() == nil {
+				m.logger.Error("a deploy can't be served", "deploy", d.ID, "site", d.Site, "error", err)
+			}
 			s.err, s.failed = err, time.Now()
 		case m.closed:
 			m.retire(loaded)

@@ -21,6 +21,7 @@ import (
 	"github.com/weir-run/weir/internal/environ"
 	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/jobs"
+	"github.com/weir-run/weir/internal/logs"
 	"github.com/weir-run/weir/internal/policy/tomlpolicy"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/store"
@@ -88,6 +89,7 @@ type Server struct {
 	variables  *environ.Service
 	deploys    *deploys.Service
 	jobs       *jobs.Service
+	logs       *logs.Service
 	hosts      *hosts
 	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
 	compressed *gateway.Compressed // files of all sites
@@ -166,7 +168,10 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	if s.variables, err = environ.Open(ctx, environ.Options{Store: s.store, Changes: s.journal, StateDir: s.o.StateDir, KeyFile: s.o.EnvKeyFile}); err != nil {
 		return err
 	}
-	s.recorder = s.o.Recorder
+	if s.logs, err = logs.Open(ctx, logs.Options{Store: s.store, Logger: s.o.Logger}); err != nil {
+		return err
+	}
+	s.recorder = record.Multi(s.o.Recorder, s.logs)
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain, Logger: s.o.Logger})
 	if err != nil {
 		return err
@@ -298,6 +303,9 @@ func (s *Server) Close() {
 	}
 	if s.jobs != nil {
 		s.jobs.Close()
+	}
+	if s.logs != nil {
+		s.logs.Close()
 	}
 	if s.machine != nil {
 		s.machine.close()

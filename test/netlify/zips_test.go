@@ -84,6 +84,10 @@ func zipped(t *testing.T, bundler string) string {
 	if err := os.CopyFS(filepath.Join(work, "functions"), os.DirFS(source+"/functions")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.CopyFS(filepath.Join(work, "functions"), os.DirFS("testdata/functions")); err != nil {
+		t.Fatal(err)
+	}
+	install(t, filepath.Join(work, "node_modules"))
 	copyFile(t, "testdata/zip.mjs", filepath.Join(work, "zip.mjs"))
 	if out, err := in(work, "node", "zip.mjs", bundler); err != nil {
 		t.Fatalf("Netlify's build: %v\n%s", err, out)
@@ -94,6 +98,25 @@ func zipped(t *testing.T, bundler string) string {
 		t.Fatal(err)
 	}
 	return site
+}
+
+// install puts a package into a folder as pnpm does: it and what it needs lie behind links.
+func install(t *testing.T, dir string) {
+	t.Helper()
+	for name, text := range map[string]string{"linked": "module.exports = 'linked to ' + require('other');", "other": "module.exports = 'another';"} {
+		at := filepath.Join(dir, ".pnpm", name+"@1.0.0", "node_modules", name)
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(at, "index.js"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{"linked": ".pnpm/linked@1.0.0/node_modules/linked", ".pnpm/linked@1.0.0/node_modules/other": "../../other@1.0.0/node_modules/other"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // open makes a folder that sandboxes may look into: t.TempDir's parent is its owner's alone.
@@ -144,6 +167,9 @@ func TestArchivesOfNetlifysBundler(t *testing.T) {
 				"/.netlify/functions/modern":   {404, "no default URL"},
 				"/modern/7":                    {202, `{"path":"/modern/7"`},
 				"/typed/7":                     {200, "typed 7"},
+				"/.netlify/functions/linked":   {200, "linked to another"},
+				"/.netlify/functions/later":    {202, ""},
+				"/.netlify/functions/nightly":  {200, "runs by its schedule"},
 			} {
 				if bundler == "nft" && (strings.HasSuffix(path, "/plain") || strings.HasSuffix(path, "/streamed")) {
 					continue // it puts CommonJS into a file .mjs, which no Node.js runs

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/policy/tomlpolicy"
@@ -50,42 +49,6 @@ func ParseFile(name string, data []byte) (*File, error) {
 		return nil, err
 	}
 	return &File{f}, nil
-}
-
-// Ceiling is the ceiling file of an organisation.
-type Ceiling struct{ toml *tomlpolicy.Ceiling } // nil: there is none
-
-// ReadCeiling reads the ceiling file at path, "" for none. Each error is a *weir.Error with the position; several
-// are joined.
-func ReadCeiling(path string) (*Ceiling, error) {
-	if path == "" {
-		return &Ceiling{}, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "the ceiling can't be read", Err: err}
-	}
-	c, err := tomlpolicy.ParseCeiling(path, b)
-	if err != nil {
-		return nil, err
-	}
-	return &Ceiling{c}, nil
-}
-
-// Writable gives what functions may write, of whatever name, site and time (see tomlpolicy.Ceiling).
-func (c *Ceiling) Writable() []string {
-	if c.toml == nil {
-		return nil // but their own /tmp, which no other function sees
-	}
-	return c.toml.Writable()
-}
-
-// Of gives the ceiling of a function. The error is a *weir.Error.
-func (c *Ceiling) Of(function string) (*policy.Ceiling, error) {
-	if c.toml == nil {
-		return policy.DefaultCeiling(), nil
-	}
-	return c.toml.For(function)
 }
 
 // Empty tells that the site has no such file.
@@ -148,29 +111,6 @@ func (f *File) Of(function string, own *policy.Policy) (*policy.Policy, error) {
 		both.Settings["mode"] = at
 	}
 	return &both, nil
-}
-
-// All gives the policies of all functions of a site that was built elsewhere. own has a key for each: the policy of
-// its Intrinsic bootstrap, or nil. A warning is a section that is about none of them. Each error is a *weir.Error, also
-// for a policy that can't be held to; several are joined.
-func (f *File) All(own map[string]*policy.Policy) (policies map[string]*policy.Policy, warnings []*weir.Error, err error) {
-	policies = map[string]*policy.Policy{}
-	names := slices.Sorted(maps.Keys(own))
-	var faults []error
-	for _, name := range names {
-		p, err := f.Of(name, own[name])
-		if err == nil {
-			_, err = policy.Compile(p)
-		}
-		if err != nil {
-			faults = append(faults, err)
-		}
-		policies[name] = p
-	}
-	if len(faults) > 0 {
-		return nil, nil, errors.Join(faults...)
-	}
-	return policies, f.Unmatched(names), nil
 }
 
 // Function is a function of a site with its policy.

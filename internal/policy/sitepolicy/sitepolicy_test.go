@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-run/weir/internal/policy"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -54,34 +53,6 @@ func TestBothFrontEndsAreAsked(t *testing.T) {
 	}
 }
 
-func TestAllOfASiteThatWasBuiltElsewhere(t *testing.T) {
-	own := &policy.Policy{Intrinsic: true, Source: "own.zip/own.js", Rules: []policy.Rule{{Kind: policy.TCP, Pattern: "db.internal:5432"}}}
-	functions := map[string]*policy.Policy{"own": own, "plain": nil, "other": nil}
-	file, err := ParseFile("_weir.toml", []byte("[functions.plain]\nenv = [\"A\"]\n[functions.plane]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, warnings, err := file.All(functions)
-	if err != nil || len(got) != 3 || len(got["own"].Rules) != 1 || !got["own"].Intrinsic || len(got["plain"].Rules) != 1 || len(got["other"].Rules) != 0 {
-		t.Errorf("%+v %v", got, err)
-	}
-	if len(warnings) != 1 || !strings.HasPrefix(warnings[0].Error(), "_weir.toml:3:") {
-		t.Errorf("%v", warnings)
-	}
-	for text, want := range map[string]string{
-		"[functions.\"*\"]\naddons = true\n":                                                "own has a policy of its own",
-		"[functions.plain]\nhttp = [\"GET https://a.example/\"]\ntcp = [\"a.example:443\"]": "_weir.toml:3:8: \"a.example:443\" names",
-	} {
-		file, err := ParseFile("_weir.toml", []byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, _, err := file.All(functions); got != nil || weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q gives %v", text, err)
-		}
-	}
-}
-
 func TestNoFileGivesNothing(t *testing.T) {
 	s, err := Load(write(t, nil), nil)
 	if err != nil {
@@ -124,26 +95,5 @@ func TestFaultsAreErrorsWithAPlace(t *testing.T) {
 	}
 	if _, err := Load(dir, nil); err == nil || !strings.Contains(err.Error(), "weir.toml: is not a regular file") {
 		t.Errorf("a folder gives %v", err)
-	}
-}
-
-// TestCeilingOfAFile: a file that was asked for and can't be read is an error, not the default.
-func TestCeilingOfAFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ceiling.toml")
-	if _, err := ReadCeiling(path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("a file that isn't there: %v", err)
-	}
-	if err := os.WriteFile(path, []byte("private = [\"db.internal:5432\"]\n[functions.pay]\nenv = [\"A\"]\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for file, want := range map[string]int{path: 1, "": 0} {
-		c, err := ReadCeiling(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		of, err := c.Of("pay")
-		if err != nil || len(c.Writable()) != want || len(of.Private) != want || len(of.Any) != 6-want {
-			t.Errorf("%q: %+v %v", file, of, err)
-		}
 	}
 }

@@ -47,8 +47,21 @@ func ParseCeiling(name string, data []byte) (*Ceiling, error) {
 }
 
 // Writable gives what functions may write, of whatever name, site and time, as grants. Where they may, they can leave
-// links, which another function's rule must not be led astray by.
-func (c *Ceiling) Writable() []string { return slices.Clone(c.writable) }
+// links, which another function's rule must not be led astray by. Of no ceiling (nil) it is nothing of the host.
+func (c *Ceiling) Writable() []string {
+	if c == nil {
+		return nil
+	}
+	return slices.Clone(c.writable)
+}
+
+// Name gives the name of the file, "" of no ceiling (nil).
+func (c *Ceiling) Name() string {
+	if c == nil {
+		return ""
+	}
+	return c.file.name
+}
 
 // For gives the ceiling of a function. What no section of the file has is as in policy.DefaultCeiling. The error is
 // that of File.For.

@@ -75,6 +75,11 @@ func (b *blobs) write(ctx context.Context, subject string, r io.Reader) (size in
 		if *chunk == nil {
 			*chunk = make([]byte, chunkSize)
 		}
+		if len(acks) == 0 {
+			if err := b.s.room(); err != nil {
+				return 0, err
+			}
+		}
 		n, end := fill(r, *chunk)
 		if n > 0 {
 			ack, err := b.s.js.PublishAsync(subject, (*chunk)[:n])

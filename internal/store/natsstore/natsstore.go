@@ -36,7 +36,9 @@ type Options struct {
 	Sync     bool   // what is acknowledged survives a power cut, too: every write waits for the disk
 	Logger   *slog.Logger
 
-	remembered time.Duration // tests set it; 0: remembered
+	// Tests set these.
+	remembered time.Duration // 0: remembered
+	most       int64         // bytes that the embedded server may take; 0: three quarters of what was free when it started
 }
 
 // Store is a store.Store.
@@ -109,7 +111,7 @@ func (s *Store) embed() error {
 	}
 	srv, err := server.NewServer(&server.Options{
 		ServerName: "weir", DontListen: true, NoSigs: true, JetStream: true, StoreDir: s.o.Dir,
-		SyncAlways: s.o.Sync, DisableJetStreamBanner: true, MaxPayload: 1 << 20,
+		SyncAlways: s.o.Sync, DisableJetStreamBanner: true, MaxPayload: 1 << 20, JetStreamMaxStore: s.o.most,
 	})
 	if err != nil {
 		return &weir.Error{Code: weir.Invalid, Message: "the store in " + s.o.Dir + " can't be opened", Err: err}
@@ -188,11 +190,42 @@ func once[T any](s *Store, kind, name string, make func() (T, error)) (T, error)
 	return v, nil
 }
 
+// room refuses contents when the embedded server has little room left: without any, nothing could be removed either,
+// because a removal is something written.
+func (s *Store) room() error {
+	if s.server == nil {
+		return nil
+	}
+	info, err := s.server.Jsz(nil)
+	if err != nil {
+		return unreachable(err)
+	}
+	if most := uint64(info.Config.MaxStore); info.Store > most/10*9 {
+		return full(fmt.Errorf("it has %d MB, and may have %d", info.Store>>20, most>>20))
+	}
+	return nil
+}
+
+func full(err error) error {
+	return &weir.Error{Code: weir.Unavailable, Message: "the store is full", Err: err, Remedy: "remove deploys, or make room on its disk and start the server again"}
+}
+
+// The codes by which NATS says that it has no room (JSInsufficientResourcesErr, JSStorageResourcesExceededErr of
+// nats-server).
+const (
+	insufficientResources    = 10023
+	storageResourcesExceeded = 10047
+)
+
 // unreachable wraps what NATS says, unless it is the caller's own doing.
 func unreachable(err error) error {
 	var own *weir.Error
-	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
+	var api *jetstream.APIError
+	switch {
+	case err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &api) && (api.ErrorCode == insufficientResources || api.ErrorCode == storageResourcesExceeded):
+		return full(err)
 	}
 	return &weir.Error{Code: weir.Unavailable, Message: "the store can't be reached", Err: err, Remedy: "try again; if it stays so, see the server's log"}
 }

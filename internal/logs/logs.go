@@ -1,0 +1,225 @@
+package logs
+
+// Lines as they come. Whoever adds one never waits: lines are held for a moment, function by function, and written
+// together; what finds no room is counted, and the count is told where the lines would have stood.
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/store"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// Line is one line of a function's log.
+type Line struct {
+	Time     time.Time `json:"time"`
+	Site     string    `json:"site"`
+	Deploy   string    `json:"deploy,omitempty"`
+	Function string    `json:"function"`
+	Instance string    `json:"instance,omitempty"`
+	Request  string    `json:"request,omitempty"` // "" if it isn't known
+	Among    []string  `json:"among,omitempty"`   // of which requests it is one, if that is all that is known
+	Stream   string    `json:"stream"`
+	Text     string    `json:"text"` // what a stranger wrote: use weir.Printable before it reaches a terminal
+
+	Decision   *record.Decision   `json:"decision,omitempty"`   // what Denied is about
+	Invocation *record.Invocation `json:"invocation,omitempty"` // what Invoked is about
+}
+
+// The streams of a line, besides stdout and stderr.
+const (
+	Denied  = "denied"     // something was denied; Text says it
+	Invoked = "invocation" // an invocation has ended; Text says how
+	Dropped = "dropped"    // lines that would have stood here are lost; Text says how many
+)
+
+// Bounds, in bytes.
+const (
+	maxText     = 8 << 10   // of a line; what is longer is cut
+	maxBatch    = 8 << 10   // from which on lines are another message
+	maxFunction = 256 << 10 // of lines of one function that are held
+	maxSite     = 1 << 20   // of one site
+	maxAll      = 64 << 20
+)
+
+// every is how long a line is held at most while the store keeps up.
+const every = 200 * time.Millisecond
+
+// Options are what a Service needs. Store must be set.
+type Options struct {
+	Store       store.Store
+	Age         time.Duration // of lines; 0: 7 days
+	PerFunction int64         // messages that are kept of one function, each of one line or of several that came together; 0: 10,000
+	Bytes       int64         // of all; 0: 1 GB
+	Logger      *slog.Logger  // nil: nowhere
+}
+
+// Service keeps lines. It is a record.Recorder, too: of what is recorded, denials and invocations become lines. It is
+// safe for concurrent use.
+type Service struct {
+	log    *slog.Logger
+	stream store.Stream
+	tell   *record.Teller
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	wake   chan struct{} // has one in it when there is enough for a message
+
+	writing sync.Mutex // held by who writes
+	down    bool       // the store took nothing at the last attempt; guarded by writing
+
+	mu     sync.Mutex
+	held   map[string]*held // by subject
+	bySite map[string]int   // bytes that are held
+	all    int
+}
+
+// held are the lines of one function that are still to be written.
+type held struct {
+	site, function string
+	lines          [][]byte
+	bytes          int
+	dropped        int // since the last that was written
+}
+
+// Open makes a Service, which must be closed. Errors are the store's.
+func Open(ctx context.Context, o Options) (*Service, error) {
+	stream, err := o.Store.Stream(ctx, "logs", store.Bounds{Age: cmp.Or(o.Age, 7*24*time.Hour), PerSubject: cmp.Or(o.PerFunction, 10_000), Bytes: cmp.Or(o.Bytes, 1<<30)})
+	if err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{log: o.Logger, stream: stream, wake: make(chan struct{}, 1), held: map[string]*held{}, bySite: map[string]int{}}
+	s.tell = record.NewTeller(s.denied)
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.done.Go(func() { s.write(ctx) })
+	return s, nil
+}
+
+// Close writes what is held, as far as the store takes it.
+func (s *Service) Close() {
+	s.tell.Close()
+	s.cancel()
+	s.done.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s.Flush(ctx)
+}
+
+// subjectOf gives the subject of a function's lines.
+func subjectOf(site, function string) string { return store.Token(site) + "." + store.Token(function) }
+
+// Add takes a line. It never blocks: a line for which there is no room is counted. A line without a site or a function
+// is nobody's, and dropped.
+func (s *Service) Add(l Line) {
+	if l.Site == "" || l.Function == "" {
+		return
+	}
+	if len(l.Text) > maxText {
+		l.Text = weir.Cut(l.Text, maxText) + "…"
+	}
+	text, err := json.Marshal(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.heldOf(l.Site, l.Function)
+	n := len(text)
+	if err != nil || h.bytes+n > maxFunction || s.bySite[l.Site]+n > maxSite || s.all+n > maxAll {
+		h.dropped++
+		return
+	}
+	h.lines = append(h.lines, text)
+	h.bytes += n
+	s.bySite[l.Site] += n
+	s.all += n
+	if h.bytes >= maxBatch {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// heldOf gives what is held of a function. The caller holds s.mu.
+func (s *Service) heldOf(site, function string) *held {
+	subject := subjectOf(site, function)
+	h := s.held[subject]
+	if h == nil {
+		h = &held{site: site, function: function}
+		s.held[subject] = h
+	}
+	return h
+}
+
+// write writes what is held, again and again, until ctx ends.
+func (s *Service) write(ctx context.Context) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.wake:
+		}
+		s.Flush(ctx)
+	}
+}
+
+// Flush writes what has been added so far. What the store does not take is counted as dropped.
+func (s *Service) Flush(ctx context.Context) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	batch := s.held
+	s.held, s.bySite, s.all = map[string]*held{}, map[string]int{}, 0
+	s.mu.Unlock()
+	for subject, h := range batch {
+		lost, err := s.append(ctx, subject, h)
+		if err != nil && !s.down {
+			s.log.Warn("lines of functions are lost until the store takes them again", "site", h.site, "function", h.function, "err", err)
+		}
+		s.down = err != nil
+		if weir.ErrorCode(err) == weir.Invalid {
+			continue // a name that can't be kept will never be
+		}
+		s.mu.Lock()
+		if lost > 0 {
+			s.heldOf(h.site, h.function).dropped += lost
+		}
+		s.mu.Unlock()
+	}
+}
+
+// append writes the lines of a function, and gives how many are lost if that fails.
+func (s *Service) append(ctx context.Context, subject string, h *held) (lost int, err error) {
+	lines := h.lines
+	if h.dropped > 0 {
+		told, err := json.Marshal(Line{Time: time.Now().UTC(), Site: h.site, Function: h.function, Stream: Dropped,
+			Text: fmt.Sprintf("%d lines were dropped: more came than can be kept", h.dropped)})
+		if err != nil {
+			return len(lines) + h.dropped, err
+		}
+		lines = append(lines, told)
+	}
+	for len(lines) > 0 {
+		n, size := 1, len(lines[0])
+		for n < len(lines) && size+len(lines[n]) < maxBatch {
+			size += len(lines[n])
+			n++
+		}
+		if _, err := s.stream.Append(ctx, subject, "", bytes.Join(lines[:n], []byte("\n"))); err != nil {
+			return len(lines) + max(0, h.dropped-1), err
+		}
+		lines = lines[n:]
+	}
+	return 0, nil
+}

@@ -1,0 +1,56 @@
+package logs
+
+// Decisions and invocations as lines of their own.
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/weir-run/weir/internal/record"
+)
+
+// Decided takes a decision. A denial becomes a line; equal ones within a second are counted and become one more.
+func (s *Service) Decided(d record.Decision) { s.tell.Decided(d) }
+
+func (s *Service) denied(d record.Decision) {
+	s.Add(Line{Time: d.Time, Site: d.Site, Deploy: d.Deploy, Function: d.Function, Instance: d.Instance, Request: d.Request, Among: d.Requests,
+		Stream: Denied, Text: denial(d), Decision: &d})
+}
+
+// denial says what was denied, in one line.
+func denial(d record.Decision) string {
+	var b strings.Builder
+	if d.Mode == record.Monitor {
+		b.WriteString("would be ")
+	}
+	b.WriteString("denied ")
+	for _, part := range []string{d.Kind, d.Method, d.Target} {
+		if part != "" {
+			b.WriteString(part + " ")
+		}
+	}
+	text := strings.TrimSpace(b.String())
+	if d.Reason != "" {
+		text += ": " + d.Reason
+	}
+	if d.Fix != "" {
+		text += "; allow with " + d.Fix
+	}
+	if d.Count > 0 {
+		text += fmt.Sprintf(" (%d more)", d.Count)
+	}
+	return text
+}
+
+// Invoked takes an invocation.
+func (s *Service) Invoked(i record.Invocation) {
+	text := fmt.Sprintf("%s in %.0f ms", i.Outcome, i.Millis)
+	if i.Cold {
+		text += ", cold"
+	}
+	if i.Error != "" {
+		text += ": " + i.Error
+	}
+	s.Add(Line{Time: i.Time, Site: i.Site, Deploy: i.Deploy, Function: i.Function, Instance: i.Instance, Request: i.Request,
+		Stream: Invoked, Text: text, Invocation: &i})
+}
