@@ -76,6 +76,9 @@ func TestFilesAreCompressed(t *testing.T) {
 	if tag == plain.Header().Get("ETag") {
 		t.Error("two contents have one tag")
 	}
+	if w := answerTo(request("GET", "/a", "", "Accept-Encoding: br", `If-Match: "other"`), site); w.Code != 412 || w.Header().Get("Content-Length") != "" {
+		t.Errorf("only another one: %d %v", w.Code, w.Header())
+	}
 	for _, method := range []string{"GET", "HEAD"} {
 		if w := answerTo(request(method, "/a", "", "Accept-Encoding: br", "If-None-Match: "+tag), site); w.Code != 304 || w.Body.Len() > 0 {
 			t.Errorf("%s again: %d", method, w.Code)

@@ -95,7 +95,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case g.Lambda && (strings.HasPrefix(r.URL.Path, lambdaPath) || strings.HasPrefix(r.URL.Path, lambdaStreamPath)):
 		g.lambda(w, r)
-	case g.admits(w, r):
+	case g.admits(w, r, r.URL.EscapedPath()):
 		g.site(w, r)
 	}
 }

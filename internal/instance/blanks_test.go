@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,7 +196,7 @@ func TestBlankThatIsNoUse(t *testing.T) {
 
 	w.until("it may be tried again", func() bool { w.fleet.blanks.retry.succeeded(); w.fleet.refill(); return len(w.fleet.blanks.ready) == 1 })
 	odd := w.pool(&policy.Policy{Function: "odd"}, tame, nil)
-	if err := os.Symlink("f.js", filepath.Join(odd.cfg.Bundle.Dir, "link.js")); err != nil {
+	if err := syscall.Mkfifo(filepath.Join(odd.cfg.Bundle.Dir, "pipe"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got, info := call(t, odd, "{}"); got != "1" || info.Start != record.FromNothing {

@@ -38,6 +38,7 @@ type Sources struct {
 type Rules struct {
 	redirects redirects
 	headers   []headerRule
+	guarded   bool // some path asks for a name and password
 }
 
 // Parse reads a site's rules, and says what was left out, one line each.

@@ -17,6 +17,7 @@ func (s *Server) openAPI() (err error) {
 		Access:  s.access,
 		Journal: s.journal,
 		Environ: s.variables,
+		Jobs:    s.jobs,
 
 		SiteURL:   s.urls.site,
 		DeployURL: s.deployURL,

@@ -45,7 +45,7 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir,
+	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir, Env: buildVariables(d),
 		Functions: archives(manifest, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
 		// What was judged counts, whatever the archive says by now.
 		Policy: func(function string, _ *policy.Policy) (*policy.Policy, error) { return policies[function], nil }})
@@ -190,6 +190,7 @@ func (s *Server) headers(site weir.Site, d weir.Deploy) map[string]string {
 	maps.Copy(out, map[string]string{
 		"x-nf-account-id":       account,
 		"x-nf-site-id":          site.ID,
+		"x-nf-branch":           d.Alias,
 		"x-nf-deploy-context":   d.Context,
 		"x-nf-deploy-id":        d.ID,
 		"x-nf-deploy-published": published01(site.Published == d.ID),
