@@ -18,6 +18,7 @@ func (s *Server) openAPI() (err error) {
 		Journal: s.journal,
 		Environ: s.variables,
 		Jobs:    s.jobs,
+		Logs:    s.logs,
 
 		SiteURL:   s.urls.site,
 		DeployURL: s.deployURL,
