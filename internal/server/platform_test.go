@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -190,5 +191,33 @@ func TestLambdaClientsNeedARight(t *testing.T) {
 	}
 	if status, body := ask(p.APIAddr()+"/lambda/other"+call, token); status != 404 {
 		t.Errorf("another site: %d %s", status, body)
+	}
+}
+
+func TestListensOnlyWhereTokensAreSafe(t *testing.T) {
+	dir := t.TempDir()
+	cert := []Certificate{certificate(t, dir, "api.test")}
+	for name, c := range map[string]struct {
+		change func(*ServeOptions)
+		fine   bool
+	}{
+		"the API in public":             {func(o *ServeOptions) { o.APIListen = "0.0.0.0:0" }, false},
+		"… by IPv6":                     {func(o *ServeOptions) { o.APIListen = "[::]:0" }, false},
+		"… by TLS":                      {func(o *ServeOptions) { o.APIListen, o.APICertificates = "0.0.0.0:0", cert }, true},
+		"… behind something":            {func(o *ServeOptions) { o.APIListen, o.InsecureAPI = "0.0.0.0:0", true }, true},
+		"a redirect to nowhere":         {func(o *ServeOptions) { o.RedirectListen = "127.0.0.1:0" }, false},
+		"a certificate that is not one": {func(o *ServeOptions) { o.Certificates = []Certificate{{dir + "/none", dir + "/none"}} }, false},
+		"sites without a star":          {func(o *ServeOptions) { o.Sites = "http://example.com" }, false},
+	} {
+		root := t.TempDir()
+		o := ServeOptions{StateDir: root, Listen: "127.0.0.1:0", APIListen: "127.0.0.1:0", Recorder: &changes{}, Logger: slog.New(slog.DiscardHandler)}
+		c.change(&o)
+		s, err := NewServer(t.Context(), o)
+		if err == nil {
+			s.Close()
+		}
+		if (err == nil) != c.fine || !c.fine && weir.ErrorCode(err) != weir.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
