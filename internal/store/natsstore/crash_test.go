@@ -90,7 +90,7 @@ func TestKilled(t *testing.T) {
 		if round%10 == 0 { // all is read back each time
 			dir, acknowledged = t.TempDir(), 0
 		}
-		acknowledged = max(acknowledged, killedWriter(t, dir, 3+rand.IntN(15), time.Duration(rand.IntN(4000))*time.Microsecond))
+		acknowledged = max(acknowledged, killedWriter(t, dir, 3+rand.IntN(8), time.Duration(rand.IntN(4000))*time.Microsecond))
 		s, c, err := openCrashing(t.Context(), dir)
 		must(t, err)
 		checkKilled(t, c, acknowledged)
