@@ -187,7 +187,7 @@ func (c *call) allow(to route) error {
 	if c.site.ID != "" {
 		what = "the site " + c.site.Name
 	}
-	return &weir.Error{Code: weir.Denied, Message: "this token has not the right to " + strings.ReplaceAll(string(to.right), "_", " ") + " on " + what,
+	return &weir.Error{Code: weir.Denied, Message: "this token lacks the right to " + strings.ReplaceAll(string(to.right), "_", " ") + " on " + what,
 		Remedy: "use one that has, or ask an owner for it (weir token create)"}
 }
 

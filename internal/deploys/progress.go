@@ -81,26 +81,30 @@ func (s *Service) readReceived(ctx context.Context, r deployRecord, anew bool) (
 		p.add(e.Key[strings.LastIndexByte(e.Key, '.')+1:], got)
 	}
 	p.took = time.Since(began)
+	return s.remember(r.ID, p, anew), nil
+}
+
+func (s *Service) remember(id string, p *progress, anew bool) *progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if have := s.progress[r.ID]; have != nil && have.of == p.of && !anew {
-		return have, nil
+	if have := s.progress[id]; have != nil && have.of == p.of && !anew {
+		return have
 	}
-	s.progress[r.ID] = p
+	s.progress[id] = p
 	for files := 0; ; files = 0 {
 		for _, p := range s.progress {
 			files += len(p.contents.Files) + 100
 		}
 		if files <= maxRemembered || len(s.progress) == 1 {
-			return p, nil
+			return p
 		}
 		oldest := slices.MinFunc(slices.Collect(maps.Keys(s.progress)), func(a, b string) int { return s.progress[a].read.Compare(s.progress[b].read) })
 		delete(s.progress, oldest)
 	}
 }
 
-// due tells whether to look again what other servers have received: after twice the time for each that this server
-// received nothing, and never for much of the time.
+// due tells whether to look again what other servers have received: each time after twice the time if this one received
+// nothing meanwhile, and never for much of the time.
 func (p *progress) due(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
