@@ -221,3 +221,26 @@ func TestListensOnlyWhereTokensAreSafe(t *testing.T) {
 		}
 	}
 }
+
+// TestSitePolicyIsCheckedWhenItIsSet: what is set for a site on the server counts instead of what its deploys bring, and
+// what is no policy is not set.
+func TestSitePolicyIsCheckedWhenItIsSet(t *testing.T) {
+	p := newPlatform(t)
+	site := p.site("shop")
+	if err := p.deploys.SetPolicy(t.Context(), owner, site.ID, "[functions.v]\nhtpp = []\n"); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), ":2:") {
+		t.Errorf("%v", err)
+	}
+	if err := p.deploys.SetPolicy(t.Context(), owner, site.ID, "[functions.v]\nenv = [\"A\"]\n"); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"A", "B"} {
+		if err := p.variables.Set(t.Context(), environ.Author{Name: "owner"}, environ.Variable{Site: site.ID, Key: key, Values: []environ.Value{{Context: environ.All, Value: "is " + key}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.shows("shop.localhost", p.deploy(site, owner, content{files: map[string]string{"_weir.toml": "[functions.v]\nenv = [\"B\"]\n"},
+		functions: map[string]string{"v": `exports.handler = async () => ({ statusCode: 200, body: process.env.A + " " + process.env.B })`}}, deploys.BeginOptions{}))
+	if _, body := p.get("shop.localhost", "/.netlify/functions/v"); body != "is A undefined" {
+		t.Errorf("%s", body)
+	}
+}
