@@ -32,7 +32,7 @@ type progress struct {
 // maxRemembered bounds how many files a server remembers, of all deploys.
 const maxRemembered = 200_000
 
-// received gives what is there of a prepared deploy, as this server remembers it.
+// received gives what is there of a prepared deploy, as this server remembers it. Errors: errPast.
 func (s *Service) received(ctx context.Context, r deployRecord) (*progress, error) {
 	s.mu.Lock()
 	p := s.progress[r.ID]
@@ -40,8 +40,22 @@ func (s *Service) received(ctx context.Context, r deployRecord) (*progress, erro
 	if p != nil && p.of == r.Declared+r.Known {
 		return p, nil
 	}
-	return s.readReceived(ctx, r, false)
+	p, err := s.readReceived(ctx, r, false)
+	if weir.ErrorCode(err) != weir.NotFound {
+		return p, err
+	}
+	now, readErr := s.readDeploy(ctx, r.ID)
+	switch {
+	case readErr != nil:
+		err = readErr
+	case now.Declared+now.Known != r.Declared+r.Known:
+		err = errPast
+	}
+	return nil, err
 }
+
+// errPast says that what was known of a deploy is past: it was processed, or other contents were declared.
+var errPast = &weir.Error{Code: weir.Conflict, Message: "the deploy went on in the meantime", Remedy: "look at it again"}
 
 // readReceived reads what is there of a prepared deploy, and remembers it. Unless anew, what somebody else has read
 // meanwhile stays.

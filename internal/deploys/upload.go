@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha1" // by which Netlify's clients know files; what is served is known by SHA-256
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -66,6 +67,9 @@ func (s *Service) upload(ctx context.Context, a Author, id string, of part, got 
 			Remedy: "say first what it consists of, and wait until it is prepared"}
 	}
 	p, err := s.received(ctx, d)
+	if errors.Is(err, errPast) {
+		return s.upload(ctx, a, id, of, got, body)
+	}
 	if err != nil {
 		return err
 	}
@@ -113,7 +117,13 @@ func whole(state weir.DeployState) bool {
 func (s *Service) again(ctx context.Context, d deployRecord, of part) error {
 	var c contents
 	if d.State != weir.DeployReady {
-		if err := s.readDocument(ctx, d.Declared, &c); err != nil {
+		err := s.readDocument(ctx, d.Declared, &c)
+		if weir.ErrorCode(err) == weir.NotFound {
+			if now, readErr := s.readDeploy(ctx, d.ID); readErr == nil && now.State == weir.DeployReady {
+				return s.again(ctx, now, of)
+			}
+		}
+		if err != nil {
 			return err
 		}
 	} else {

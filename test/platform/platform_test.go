@@ -9,6 +9,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -86,6 +87,7 @@ type server struct {
 	log   bytes.Buffer
 	sites string // URL
 	api   string
+	token string
 	*client.Client
 }
 
@@ -113,9 +115,17 @@ func newServer(t *testing.T, flags ...string) *server {
 // start starts it and waits until it serves.
 func (s *server) start() {
 	s.t.Helper()
+	if err := s.launch(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.connect(s)
+}
+
+// launch starts it and waits until it listens.
+func (s *server) launch() error {
 	self, err := os.Executable()
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	s.cmd = exec.Command(self, append([]string{"serve", "--state-dir", s.dir, "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--blanks", "0"}, s.flags...)...)
 	s.cmd.Env = append(os.Environ(), "WEIR_TEST_COMMAND=1")
@@ -125,7 +135,7 @@ func (s *server) start() {
 		err = s.cmd.Start()
 	}
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -135,20 +145,21 @@ func (s *server) start() {
 			s.sites = url
 		case "api":
 			s.api = url
-			s.connect()
-			return
+			return nil
 		}
 	}
-	s.t.Fatal("it ended instead of serving")
+	s.cmd.Wait()
+	return errors.New("it ended instead of serving")
 }
 
-// connect makes a client with the first owner's token.
-func (s *server) connect() {
-	token, err := os.ReadFile(filepath.Join(s.dir, "owner.token"))
+// connect makes a client with the first owner's token, which a server got when the store was new.
+func (s *server) connect(first *server) {
+	token, err := os.ReadFile(filepath.Join(first.dir, "owner.token"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.Client, err = client.New(client.Options{Server: s.api, Token: strings.TrimSpace(string(token))}); err != nil {
+	s.token = strings.TrimSpace(string(token))
+	if s.Client, err = client.New(client.Options{Server: s.api, Token: s.token}); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -62,8 +62,8 @@ type Store struct {
 	missing chan struct{} // closed when watches may have missed a change
 }
 
-// Open opens a store. Errors are *weir.Error: Invalid if the folder can't be used or another process uses it,
-// Unavailable if the server can't be reached.
+// Open opens a store. Errors are *weir.Error: Invalid if the folder can't be used or another process uses it, or
+// if the other server doesn't let this one do what it must; Unavailable if it can't be reached for a while.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -75,26 +75,16 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 			s.Close()
 		}
 	}()
-	connect := []nats.Option{nats.Name("weir"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
-		nats.DisconnectErrHandler(s.disconnected), nats.ReconnectHandler(s.reconnected)}
 	if o.URL == "" {
 		if err := s.embed(); err != nil {
 			return nil, err
 		}
-		connect = append(connect, nats.InProcessServer(s.server))
-	} else if o.Creds != "" {
-		connect = append(connect, nats.UserCredentials(o.Creds))
 	}
-	if s.conn, err = nats.Connect(o.URL, connect...); err != nil {
-		return nil, unreachable(err)
-	}
-	if s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncTimeout(timeout), jetstream.WithDefaultTimeout(timeout)); err != nil {
-		return nil, unreachable(err)
-	}
-	if s.blobs, err = s.openBlobs(ctx); err != nil {
+	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-	return s, nil
+	s.blobs, err = s.openBlobs(ctx)
+	return s, elsewhere(o.URL, err)
 }
 
 // embed starts the server in this process. It listens nowhere.
@@ -126,30 +116,11 @@ func (s *Store) embed() error {
 	return nil
 }
 
-// direct tells whether any server that has a stream may be asked for its messages: one of several may not have
-// heard yet of what was written.
-func (s *Store) direct() bool { return s.o.Replicas == 1 }
-
 // missed gives what is closed when a deletion may have been forgotten before those who watch heard of it.
 func (s *Store) missed() <-chan struct{} {
 	s.watches.Lock()
 	defer s.watches.Unlock()
 	return s.missing
-}
-
-func (s *Store) disconnected(*nats.Conn, error) {
-	s.watches.Lock()
-	defer s.watches.Unlock()
-	s.lost = time.Now()
-}
-
-func (s *Store) reconnected(*nats.Conn) {
-	s.watches.Lock()
-	defer s.watches.Unlock()
-	if time.Since(s.lost) > s.o.remembered/2 {
-		close(s.missing)
-		s.missing = make(chan struct{})
-	}
 }
 
 // Close is store.Store's. It ends the embedded server, too.
