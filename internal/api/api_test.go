@@ -374,6 +374,15 @@ func TestUploadsAreStreamed(t *testing.T) {
 	}
 }
 
+// TestUploadsThatNothingMendsAreNotRepeated: netlify-cli gives up at once after 422 only.
+func TestUploadsThatNothingMendsAreNotRepeated(t *testing.T) {
+	for code, want := range map[weir.Code]int{weir.TooLarge: 422, weir.NotFound: 422, weir.Conflict: 422, weir.Invalid: 422, weir.Unavailable: 503, weir.Internal: 500} {
+		if got := status(final(&weir.Error{Code: code, Message: "x"})); got != want {
+			t.Errorf("%s: %d, want %d", code, got, want)
+		}
+	}
+}
+
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
