@@ -123,6 +123,16 @@ func (f *fake) Begin(_ context.Context, by deploys.Author, site string, o deploy
 	return d, nil
 }
 
+func (f *fake) TakesPart(_ context.Context, by deploys.Author, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.by(by)
+	if f.deploys[id].State == weir.DeployReady {
+		return &weir.Error{Code: weir.Conflict, Message: "the deploy takes nothing more"}
+	}
+	return nil
+}
+
 func (f *fake) Declare(ctx context.Context, by deploys.Author, id string, d deploys.Declaration) (deploys.Missing, weir.Deploy, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
