@@ -44,7 +44,7 @@ func newFake() *fake {
 }
 
 func notFound(what string) error {
-	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what}
+	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what, Remedy: "look at the list"}
 }
 
 func (f *fake) by(a deploys.Author) { f.authors = append(f.authors, a) }
