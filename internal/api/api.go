@@ -46,7 +46,7 @@ type API struct {
 	mux    *http.ServeMux
 	routes []route
 	doc    []byte // openapi.json
-	tails  chan struct{}
+	tails  tails
 	beat   time.Duration
 }
 
@@ -61,7 +61,7 @@ func New(o Options) (*API, error) {
 			return host
 		}
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), tails: make(chan struct{}, maxTails), beat: heartbeat}
+	a := &API{Options: o, mux: http.NewServeMux(), beat: heartbeat}
 	a.routes = a.table()
 	var err error
 	if a.doc, err = document(a.routes); err != nil {
