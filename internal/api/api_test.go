@@ -13,6 +13,7 @@ import (
 	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/environ"
+	"github.com/weir-run/weir/internal/logs"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -20,13 +21,15 @@ import (
 type world struct {
 	*fake
 	vars *vars
+	work *work
 	api  *API
 	site weir.Site
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{fake: newFake(), vars: &vars{all: map[string]environ.Variable{}}}
+	w := &world{fake: newFake(), vars: &vars{all: map[string]environ.Variable{}}, work: &work{lines: make(chan logs.Line)}}
+	close(w.work.lines)
 	w.site, _ = w.CreateSite(t.Context(), deploys.Author{}, "shop")
 	other, _ := w.CreateSite(t.Context(), deploys.Author{}, "other")
 	identities := map[string]access.Identity{}
@@ -36,7 +39,7 @@ func newWorld(t *testing.T) *world {
 	identities["stranger"] = access.Identity{Name: "stranger", Kind: access.Personal, Role: access.Owner, Sites: []string{other.ID}}
 	identities["pipeline"] = access.Identity{Name: "pipeline", Kind: access.Deployer, Role: access.Developer, Sites: []string{w.site.ID}}
 	var err error
-	w.api, err = New(Options{Sites: w.fake, Deploys: w.fake, Access: tokens{identities}, Environ: w.vars,
+	w.api, err = New(Options{Sites: w.fake, Deploys: w.fake, Access: tokens{identities}, Environ: w.vars, Journal: w.work, Jobs: w.work, Logs: w.work,
 		SiteURL:   func(s weir.Site) string { return "http://" + s.Name + ".localhost" },
 		DeployURL: func(s weir.Site, d weir.Deploy) string { return "http://" + d.ID + "--" + s.Name + ".localhost" },
 		URL:       "http://localhost:9999", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})

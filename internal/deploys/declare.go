@@ -5,6 +5,7 @@ package deploys
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -91,6 +92,9 @@ func (s *Service) missing(ctx context.Context, r deployRecord) (Missing, error) 
 		return Missing{}, nil
 	}
 	p, err := s.received(ctx, r)
+	if errors.Is(err, errPast) {
+		return s.Missing(ctx, r.ID)
+	}
 	if err != nil {
 		return Missing{}, err
 	}

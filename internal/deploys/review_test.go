@@ -195,6 +195,27 @@ func TestApprovedWhileItWasJudged(t *testing.T) {
 	}
 }
 
+// TestADeployThatHasItsPlaceIsNotJudgedAgain, not even if the server ended before it had put it down.
+func TestADeployThatHasItsPlaceIsNotJudgedAgain(t *testing.T) {
+	s, f := newService(t)
+	ctx, site := t.Context(), newSite(t, s)
+	narrow := with("a.example").deploy(t, s, approver, site.ID, BeginOptions{})
+	with("a.example", "b.example").deploy(t, s, approver, site.ID, BeginOptions{})
+	live := with("b.example").deploy(t, s, dev, site.ID, BeginOptions{})
+	if _, err := s.uploads.Create(ctx, active{site: site.ID, id: live.ID}.key(), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Approve(ctx, approver, narrow.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.advance(idleTime)
+	s.look(ctx)
+	s.workOff(ctx)
+	if d, now := state(t, s, live.ID), reread(t, s, site); d.Review != weir.ReviewNone || now.Published != live.ID || now.Approved != narrow.ID {
+		t.Errorf("got %+v %+v", d, now)
+	}
+}
+
 func TestTheSitesPolicyTakesThePlaceOfTheDeploys(t *testing.T) {
 	st, f := newStore(t), &fake{}
 	s := newServer(t, st, f, Options{CheckPolicy: func(text string) error {

@@ -148,7 +148,7 @@ func (s *Service) markDeploy(ctx context.Context, m *marks, r deployRecord) erro
 			if weir.ErrorCode(readErr) == weir.NotFound || readErr == nil && now.Known != digest && now.Manifest != digest {
 				continue // it was needed no longer, and was removed
 			}
-			return err
+			return err // what it refers to can't be known, so nothing is removed
 		}
 		for _, f := range document.Files {
 			m.blobs[f.SHA256] = true

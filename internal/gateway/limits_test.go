@@ -78,6 +78,9 @@ func TestRateLimits(t *testing.T) {
 			t.Errorf("call %d: %d, come again in %q", i, code, retry)
 		}
 	}
+	if code, _, _ := call("192.0.2.1", "A.test.:443"); code != 429 {
+		t.Errorf("the same domain, written otherwise: %d", code)
+	}
 	for _, other := range [][2]string{{"192.0.2.2", "a.test"}, {"192.0.2.1", "b.test"}, {"[2001:db8::1]", "a.test"}} {
 		if code, _, _ := call(other[0], other[1]); code != 200 {
 			t.Errorf("%v: %d", other, code)

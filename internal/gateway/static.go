@@ -105,7 +105,7 @@ func (g *gateway) send(w http.ResponseWriter, r *http.Request, f *File, name str
 	size, tag := f.Size, f.Digest
 	if compressible(h.Get("Content-Type")) && f.Size >= minCompress {
 		h.Add("Vary", "Accept-Encoding")
-		encoding := acceptedEncoding(r.Header)
+		encoding := acceptedEncoding(r.Header, "br")
 		if encoding != "" && r.Header.Get("Range") == "" {
 			if small := g.Compressed.of(f, encoding); small != nil {
 				h.Set("Content-Encoding", encoding)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -242,6 +241,9 @@ func (s *Service) settle(ctx context.Context, st state, rev uint64) error {
 		} else {
 			_, err = s.change(ctx, st, rev)
 		}
+		if err == nil && st.State == Dead {
+			s.trim(ctx, st.Site)
+		}
 		if err == nil || errors.Is(err, store.ErrConflict) || try == settleTries {
 			return err
 		}
@@ -303,19 +305,9 @@ func (s *Service) renew(ctx context.Context, st state, rev uint64) (uint64, erro
 	return 0, err
 }
 
-// sweep removes dead letters that are too old or too many, and what is left of steps that were cut short.
+// sweep removes dead letters that are too old, and what is left of steps that were cut short.
 func (s *Service) sweep(ctx context.Context) {
-	for site, dead := range s.deadBySite() {
-		keep := usage{}
-		for _, r := range slices.Backward(dead) { // the latest first
-			keep.jobs, keep.bytes = keep.jobs+1, keep.bytes+int64(r.Size)
-			if keep.jobs > s.o.PerSite || keep.bytes > s.o.SiteBytes || s.o.Clock.Now().Sub(r.Died) > keepDead {
-				if err := s.remove(ctx, r.state, r.revision); err != nil && !errors.Is(err, store.ErrConflict) {
-					s.o.Logger.Warn("a dead letter can't be removed", "site", site, "err", err)
-				}
-			}
-		}
-	}
+	s.trim(ctx, "")
 	keys, err := s.events.Keys(ctx, "")
 	if err != nil {
 		s.o.Logger.Warn("background jobs: the store can't be tidied", "err", err)
@@ -343,17 +335,34 @@ func (s *Service) removeOrphan(ctx context.Context, key string) {
 	}
 }
 
-// deadBySite gives the dead letters of each site, the oldest first.
-func (s *Service) deadBySite() map[string][]row {
+// trim removes dead letters of a site ("": of all) that are too old or too many, the oldest first.
+func (s *Service) trim(ctx context.Context, site string) {
+	for _, dead := range s.deadBySite(site) {
+		keep := usage{}
+		for _, r := range slices.Backward(dead) { // the latest first
+			keep.jobs, keep.bytes = keep.jobs+1, keep.bytes+int64(r.Size)
+			if keep.jobs <= s.o.PerSite && keep.bytes <= s.o.SiteBytes && s.o.Clock.Now().Sub(r.Died) <= keepDead {
+				continue
+			}
+			if err := s.remove(ctx, r.state, r.revision); err != nil && !errors.Is(err, store.ErrConflict) {
+				s.o.Logger.Warn("a dead letter can't be removed", "site", r.Site, "err", err)
+				return
+			}
+		}
+	}
+}
+
+// deadBySite gives the dead letters of a site ("": of all), the oldest first.
+func (s *Service) deadBySite(site string) map[string][]row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[string][]row{}
 	for _, r := range s.table {
-		if r.State == Dead {
+		if r.State == Dead && (site == "" || r.Site == site) {
 			out[r.Site] = append(out[r.Site], *r)
 		}
 	}
-	for _, rows := range maps.All(out) {
+	for _, rows := range out {
 		slices.SortFunc(rows, func(a, b row) int { return a.Died.Compare(b.Died) })
 	}
 	return out

@@ -351,6 +351,7 @@ func TestWhatIsLeft(t *testing.T) {
 		until(t, "a dead letter", func() bool { return len(s.List("a")) == 0 })
 		c.move(time.Second)
 	}
+	until(t, "the bound", func() bool { return len(s.DeadLetters("a")) == 5 })
 	_, err := s.events.Put(t.Context(), "a.orphan", []byte("{}"))
 	ok(t, err)
 	c.move(2 * time.Hour)

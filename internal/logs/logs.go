@@ -127,25 +127,39 @@ func (s *Service) Add(l Line) {
 	if len(l.Text) > maxText {
 		l.Text = weir.Cut(l.Text, maxText) + "…"
 	}
+	if !s.room(l) { // before anything is spent on it
+		return
+	}
 	text, err := json.Marshal(l)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.heldOf(l.Site, l.Function)
-	n := len(text)
-	if err != nil || h.bytes+n > maxFunction || s.bySite[l.Site]+n > maxSite || s.all+n > maxAll {
+	if err != nil {
 		h.dropped++
 		return
 	}
 	h.lines = append(h.lines, text)
-	h.bytes += n
-	s.bySite[l.Site] += n
-	s.all += n
+	h.bytes += len(text)
+	s.bySite[l.Site] += len(text)
+	s.all += len(text)
 	if h.bytes >= maxBatch {
 		select {
 		case s.wake <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// room tells whether there is room for a line, and counts it if there isn't.
+func (s *Service) room(l Line) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.heldOf(l.Site, l.Function)
+	if h.bytes < maxFunction && s.bySite[l.Site] < maxSite && s.all < maxAll {
+		return true
+	}
+	h.dropped++
+	return false
 }
 
 // heldOf gives what is held of a function. The caller holds s.mu.

@@ -318,7 +318,7 @@ func TestRecordsAreLines(t *testing.T) {
 	nobodys := deny
 	nobodys.Site = ""
 	s.Decided(nobodys)
-	s.Invoked(record.Invocation{Time: time.Now(), Site: "a", Deploy: "d", Function: "fn", Request: "r1", Outcome: "error", Millis: 12.3, Cold: true, Error: "TypeError"})
+	s.Invoked(record.Invocation{Time: deny.Time.Add(-10 * time.Millisecond), Site: "a", Deploy: "d", Function: "fn", Request: "r1", Outcome: "error", Millis: 12.3, Cold: true, Error: "TypeError"})
 	want := []string{`denied http POST https://evil.test/: no rule names the host; allow with http = ["POST https://evil.test/"]`,
 		"would be denied http POST https://b.test/: no rule names the host", "error in 12 ms, cold: TypeError"}
 	if got := texts(t, s, Query{Site: "a"}); !slices.Equal(got, want) {
@@ -326,6 +326,9 @@ func TestRecordsAreLines(t *testing.T) {
 	}
 	all, err := s.Past(t.Context(), Query{Site: "a", Request: "r2"})
 	ok(t, err)
+	if begun := all[0].Decision.Time; !all[0].Time.Equal(begun) {
+		t.Errorf("a denial of %v stands at %v", begun, all[0].Time)
+	}
 	if len(all) != 2 || all[0].Stream != Denied || all[0].Decision.Target != deny.Target || all[0].Deploy != "d" {
 		t.Errorf("%+v", all)
 	}

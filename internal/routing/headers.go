@@ -38,7 +38,7 @@ var unsettable = []string{"accept-ranges", "age", "allow", "alt-svc", "connectio
 
 func (p *parser) headersFile(t Text) {
 	var rule *headerRule
-	for pos, line := range lines(t) {
+	for pos, line := range p.lines(t) {
 		if line[0] == '/' {
 			rule = p.headersFor(pos, line)
 			continue

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 
 	"github.com/weir-run/weir/internal/build"
 	"github.com/weir-run/weir/internal/environ"
@@ -70,7 +69,10 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 		return nil, err
 	}
 	rules, _ := routing.Parse(rulesOf(texts)) // its author was told of the faults
-	return &mount{deploy: d, dispatcher: dispatcher, handler: s.handler(of, d, manifest, dispatcher, rules), close: func() {
+	o := s.gateway(of, d, manifest, dispatcher, rules)
+	events := o
+	events.Lambda = true
+	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), close: func() {
 		dispatcher.Close()
 		artifact.Close()
 		recorder.Close()
@@ -198,13 +200,13 @@ func (s *Server) headers(site weir.Site, d weir.Deploy) map[string]string {
 	return out
 }
 
-// handler answers for a deploy.
-func (s *Server) handler(of weir.Site, d weir.Deploy, m weir.Manifest, functions gateway.Invoker, rules *routing.Rules) http.Handler {
+// gateway says how a deploy is answered for.
+func (s *Server) gateway(of weir.Site, d weir.Deploy, m weir.Manifest, functions gateway.Invoker, rules *routing.Rules) gateway.Options {
 	configs := map[string]weir.FunctionConfig{}
 	for name, f := range m.Functions {
 		configs[name] = f.Config
 	}
-	return gateway.New(gateway.Options{
+	return gateway.Options{
 		Files:          deployed{m.Files, s.cache},
 		Rules:          rules,
 		Functions:      functions,
@@ -218,7 +220,7 @@ func (s *Server) handler(of weir.Site, d weir.Deploy, m weir.Manifest, functions
 		TrustedProxies: s.o.TrustedProxies,
 		CountryHeader:  s.o.CountryHeader,
 		Compressed:     s.compressed,
-	})
+	}
 }
 
 func published01(yes bool) string {

@@ -24,6 +24,7 @@ const (
 type mount struct {
 	deploy     weir.Deploy
 	handler    http.Handler
+	lambda     http.Handler // its functions by the Lambda Invoke API
 	dispatcher *invoke.Dispatcher
 	close      func() // frees what it has; called once, when nobody uses it any more
 

@@ -46,7 +46,7 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	out := deploys.StageOutput{Functions: map[string]weir.DeployFunction{}, Policies: map[string]*policy.Policy{}, Config: texts[configFile], Policy: texts[policyFile]}
 	name := policyFile
 	if in.Policy != "" {
-		out.Policy, name = in.Policy, "the site's policy on the server"
+		out.Policy, name = in.Policy, sitePolicy
 	}
 	file := &sitepolicy.File{}
 	if out.Policy != "" {
@@ -105,6 +105,15 @@ func ceilingOf(c *tomlpolicy.Ceiling, function string) (*policy.Ceiling, error) 
 // wherever and whenever it is loaded.
 func buildVariables(d weir.Deploy) map[string]string {
 	return map[string]string{"CONTEXT": d.Context, "BRANCH": d.Alias, "NETLIFY": "true"}
+}
+
+// sitePolicy names the policy that is set for a site on the server, in messages.
+const sitePolicy = "the site's policy on the server"
+
+// checkPolicy tells whether a text can be one.
+func checkPolicy(text string) error {
+	_, err := sitepolicy.ParseFile(sitePolicy, []byte(text))
+	return err
 }
 
 // archives gives the functions of a manifest as the build takes them.

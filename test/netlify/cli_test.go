@@ -115,10 +115,18 @@ func (p *platform) get(url string) (int, string) {
 	return res.StatusCode, string(b)
 }
 
+// want asks until the answer is as it should be: what was published is served a moment later.
 func (p *platform) want(url string, status int, body string) {
 	p.t.Helper()
-	if got, text := p.get(url); got != status || !strings.Contains(text, body) {
-		p.t.Errorf("%s: %d %.300s; want %d %s", url, got, text, status, body)
+	for until := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		got, text := p.get(url)
+		if got == status && strings.Contains(text, body) {
+			return
+		}
+		if time.Now().After(until) {
+			p.t.Errorf("%s: %d %.300s; want %d %s", url, got, text, status, body)
+			return
+		}
 	}
 }
 

@@ -16,10 +16,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/weir-run/weir/internal/api/client"
 	"github.com/weir-run/weir/internal/api/wire"
@@ -30,10 +33,50 @@ import (
 // TestMain makes of this binary the command, if it is started as one.
 func TestMain(m *testing.M) {
 	sandbox.Init()
+	weir := func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 	if os.Getenv("WEIR_TEST_COMMAND") != "" {
-		os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		weir()
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"weir": weir})
+}
+
+// TestScripts runs the commands of testdata against a server.
+func TestScripts(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	token, err := os.ReadFile(filepath.Join(s.dir, "owner.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("WEIR_SERVER", s.api)
+			e.Setenv("WEIR_TOKEN", strings.TrimSpace(string(token)))
+			e.Setenv("WEIR_STATE_DIR", s.dir) // where Node.js can read
+			return os.Chmod(e.WorkDir, 0o755)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"get": s.asks, "keep": keep},
+	})
+}
+
+// asks is the command get HOST PATH, which prints the answer of a site; "! get" wants one of no success.
+func (s *server) asks(ts *testscript.TestScript, neg bool, args []string) {
+	status, body, err := s.get(context.Background(), "GET", args[0], args[1])
+	ts.Check(err)
+	fmt.Fprintln(ts.Stdout(), body)
+	if (status == http.StatusOK) == neg {
+		ts.Fatalf("%d %s", status, body)
+	}
+}
+
+// keep NAME REGEXP sets a variable to what a part in parentheses matched in the last output.
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("no %s in the output", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 // server is a weir serve in a process of its own.

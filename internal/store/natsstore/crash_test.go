@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -37,7 +38,7 @@ type crashing struct {
 
 func openCrashing(ctx context.Context, dir string) (*Store, crashing, error) {
 	var c crashing
-	s, err := Open(ctx, Options{Dir: dir})
+	s, err := Open(ctx, Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return nil, c, err
 	}
@@ -89,7 +90,7 @@ func TestKilled(t *testing.T) {
 		if round%10 == 0 { // all is read back each time
 			dir, acknowledged = t.TempDir(), 0
 		}
-		acknowledged = max(acknowledged, killedWriter(t, dir, 3+rand.IntN(15), time.Duration(rand.IntN(4000))*time.Microsecond))
+		acknowledged = max(acknowledged, killedWriter(t, dir, 3+rand.IntN(8), time.Duration(rand.IntN(4000))*time.Microsecond))
 		s, c, err := openCrashing(t.Context(), dir)
 		must(t, err)
 		checkKilled(t, c, acknowledged)

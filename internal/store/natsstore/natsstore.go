@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -205,8 +206,18 @@ func unreachable(err error) error {
 type logger struct{ to *slog.Logger }
 
 func (l logger) Noticef(f string, a ...any) { l.to.Debug("store: " + fmt.Sprintf(f, a...)) }
-func (l logger) Warnf(f string, a ...any)   { l.to.Warn("store: " + fmt.Sprintf(f, a...)) }
-func (l logger) Errorf(f string, a ...any)  { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
-func (l logger) Fatalf(f string, a ...any)  { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
-func (l logger) Debugf(string, ...any)      {}
-func (l logger) Tracef(string, ...any)      {}
+
+// errPriorState is what nats-server says of an index that is older than what it is of.
+const errPriorState = "prior state file"
+
+func (l logger) Warnf(f string, a ...any) {
+	text, level := "store: "+fmt.Sprintf(f, a...), slog.LevelWarn
+	if strings.Contains(text, "outdated") || strings.HasSuffix(text, errPriorState) {
+		level = slog.LevelDebug // an index that is made anew after the process was killed: as it must be
+	}
+	l.to.Log(context.Background(), level, text)
+}
+func (l logger) Errorf(f string, a ...any) { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Fatalf(f string, a ...any) { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Debugf(string, ...any)     {}
+func (l logger) Tracef(string, ...any)     {}
