@@ -59,8 +59,8 @@ func (n *nats) stop() {
 	n.srv.WaitForShutdown()
 }
 
-// cluster makes servers on one empty store and starts them at once.
-func cluster(t *testing.T, n int, flags ...string) (*nats, []*server) {
+// cluster makes servers on one empty store and starts them at once. flags are those of each, besides.
+func cluster(t *testing.T, flags ...[]string) (*nats, []*server) {
 	t.Helper()
 	at := newNATS(t, natsserver.Options{})
 	key := filepath.Join(t.TempDir(), "env.key")
@@ -73,8 +73,8 @@ func cluster(t *testing.T, n int, flags ...string) (*nats, []*server) {
 	}
 	var servers []*server
 	var starting sync.WaitGroup
-	for range n {
-		s := newServer(t, append([]string{"--nats", at.url, "--env-key", key}, flags...)...)
+	for _, f := range flags {
+		s := newServer(t, append(f, "--nats", at.url, "--env-key", key)...)
 		servers = append(servers, s)
 		starting.Go(func() {
 			if err := s.launch(); err != nil {
@@ -90,7 +90,7 @@ func cluster(t *testing.T, n int, flags ...string) (*nats, []*server) {
 		}
 	}
 	if len(first) != 1 || t.Failed() {
-		t.Fatalf("%d of %d servers have a first owner's token", len(first), n)
+		t.Fatalf("%d of %d servers have a first owner's token", len(first), len(servers))
 	}
 	for _, s := range servers {
 		s.connect(first[0])
@@ -119,7 +119,8 @@ func (s *server) shows(host, path, want string) bool {
 
 // TestServersOnOneStore: what is done on one of two servers is so on the other.
 func TestServersOnOneStore(t *testing.T) {
-	at, servers := cluster(t, 2)
+	t.Parallel()
+	at, servers := cluster(t, nil, nil)
 	a, b := servers[0], servers[1]
 	ctx := t.Context()
 	must := func(err error) {

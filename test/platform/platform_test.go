@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,7 @@ func (s *server) get(ctx context.Context, method, host, path string) (int, strin
 type content struct {
 	files     map[string][]byte
 	functions map[string][]byte // archives
+	schedules []wire.FunctionSchedule
 }
 
 // archive makes the archive of a function of one file.
@@ -215,22 +217,7 @@ func (s *server) deploy(ctx context.Context, site string, c content) (wire.Deplo
 	if err != nil {
 		return d, err
 	}
-	decl := wire.Declaration{Files: map[string]string{}, Functions: map[string]string{}, Async: len(c.files) > 100}
-	uploads := map[string]client.Upload{}
-	open := func(b []byte) func() (io.ReadCloser, error) {
-		return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
-	}
-	for name, data := range c.files {
-		sum := sha1.Sum(data)
-		decl.Files[name] = hex.EncodeToString(sum[:])
-		uploads[decl.Files[name]] = client.Upload{Path: name, Size: int64(len(data)), Open: open(data)}
-	}
-	for name, data := range c.functions {
-		sum := sha256.Sum256(data)
-		decl.Functions[name] = hex.EncodeToString(sum[:])
-		uploads[decl.Functions[name]] = client.Upload{Function: name, Runtime: "js", Size: int64(len(data)), Open: open(data)}
-	}
-	if d, err = s.Declare(ctx, site, d.ID, decl); err != nil {
+	if d, err = s.Declare(ctx, site, d.ID, c.declaration()); err != nil {
 		return d, err
 	}
 	for d.State == "preparing" {
@@ -239,12 +226,19 @@ func (s *server) deploy(ctx context.Context, site string, c content) (wire.Deplo
 		}
 	}
 	var send []client.Upload
-	for _, digest := range append(d.Required, d.RequiredFunctions...) {
-		send = append(send, uploads[digest])
+	for _, u := range c.uploads() {
+		if slices.Contains(d.Required, u.digest) || slices.Contains(d.RequiredFunctions, u.digest) {
+			send = append(send, u.Upload)
+		}
 	}
 	if err := s.Upload(ctx, d.ID, send, nil); err != nil {
 		return d, err
 	}
+	return s.whole(ctx, d)
+}
+
+// whole waits until a deploy is ready of which all was uploaded.
+func (s *server) whole(ctx context.Context, d wire.Deploy) (_ wire.Deploy, err error) {
 	for d.State != "ready" {
 		if d, err = s.await(ctx, d.ID); err != nil {
 			return d, err
@@ -254,6 +248,40 @@ func (s *server) deploy(ctx context.Context, site string, c content) (wire.Deplo
 		}
 	}
 	return d, nil
+}
+
+// declaration is what a client says of content.
+func (c *content) declaration() wire.Declaration {
+	decl := wire.Declaration{Files: map[string]string{}, Functions: map[string]string{}, FunctionSchedules: c.schedules, Async: len(c.files) > 100}
+	for _, u := range c.uploads() {
+		if u.Function != "" {
+			decl.Functions[u.Function] = u.digest
+		} else {
+			decl.Files[u.Path] = u.digest
+		}
+	}
+	return decl
+}
+
+// part is what is uploaded, and the digest by which the server asks for it.
+type part struct {
+	client.Upload
+	digest string
+}
+
+func (c *content) uploads() (out []part) {
+	open := func(b []byte) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+	}
+	for name, data := range c.files {
+		sum := sha1.Sum(data)
+		out = append(out, part{client.Upload{Path: name, Size: int64(len(data)), Open: open(data)}, hex.EncodeToString(sum[:])})
+	}
+	for name, data := range c.functions {
+		sum := sha256.Sum256(data)
+		out = append(out, part{client.Upload{Function: name, Runtime: "js", Size: int64(len(data)), Open: open(data)}, hex.EncodeToString(sum[:])})
+	}
+	return out
 }
 
 // await polls, as clients do.
