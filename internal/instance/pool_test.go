@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"os"
@@ -46,6 +47,11 @@ type world struct {
 	log     func(Line)
 }
 
+// findNode asks Node.js for its version once for all tests.
+var findNode = sync.OnceValues(func() (runtime.Node, error) {
+	return runtime.FindNode(context.Background(), runtime.NodeOptions{StateDir: os.TempDir()})
+})
+
 func newWorld(t *testing.T, o FleetOptions, options ...egress.Options) *world {
 	t.Helper()
 	w := &world{t: t, records: &record.Memory{}, logger: slog.New(slog.NewTextHandler(t.Output(), nil)), log: func(Line) {}}
@@ -64,7 +70,7 @@ func newWorld(t *testing.T, o FleetOptions, options ...egress.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.Launcher.Close() })
-	if w.node, err = runtime.FindNode(t.Context(), runtime.NodeOptions{StateDir: w.dir}); err != nil {
+	if w.node, err = findNode(); err != nil {
 		t.Fatal(err)
 	}
 	var opts egress.Options
