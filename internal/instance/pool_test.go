@@ -169,6 +169,7 @@ func TestWhatWorksDoesNotBurn(t *testing.T) {
 
 // TestNoSlotIsLost: with room for one instance, every kind of end leaves room for the next.
 func TestNoSlotIsLost(t *testing.T) {
+	t.Parallel()
 	p := newPool(t, 1, weir.Limits{Timeout: 500 * time.Millisecond}, `exports.handler = async (e) => {
   if (e.how === 'exit') process.exit(1);
   if (e.how === 'never') return new Promise(() => { setInterval(() => {}, 1000); });
@@ -192,6 +193,7 @@ func TestNoSlotIsLost(t *testing.T) {
 
 // TestWhoFindsNoInstanceWaits: for one that becomes free, or until the time of an invocation is over.
 func TestWhoFindsNoInstanceWaits(t *testing.T) {
+	t.Parallel()
 	p := newPool(t, 1, weir.Limits{Timeout: 2 * time.Second}, "exports.handler = async (e) => new Promise((r) => setTimeout(r, e.ms, 1));\n")
 	invoke(t, p, `{"ms":0}`)
 	var callers sync.WaitGroup
