@@ -51,8 +51,8 @@ lint: ## vet, staticcheck, formatting, tidiness
 bench: build ## every benchmark, with ratios; BENCH=-quick for a first look
 	./bench/run.sh $(BENCH)
 
-soak: build ## an hour of load and attacks, SOAK=10m for less; and 10,000 invocations that end in every way
-	WEIR_SOAK=$${SOAK:-1h} $(GO) test -timeout 3h -count=1 -run Soak -v ./test/...
+soak: build ## an hour of load and attacks, SOAK=10m for less; and 10,000 invocations that end in every way; 100 kills of servers
+	WEIR_SOAK=$${SOAK:-1h} $(GO) test -timeout 3h -count=1 -run 'Soak|Killed' -v ./test/... ./internal/jobs ./internal/store/natsstore
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target for FUZZTIME

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
+	"github.com/weir-run/weir/internal/store"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -16,24 +18,69 @@ import (
 const OwnerFile = "owner.token"
 
 // First makes an owner's token if there is none that counts, and tells whether it did: on the first start, and after
-// the last owner's token was lost and revoked or has expired. The secret goes into a file at path, in place of any
-// that is there and readable by the server's user only, before it counts.
+// the last owner's token was lost and revoked or has expired. Of several servers that start at once, one does. The
+// secret goes into a file at path, in place of any that is there and readable by the server's user only, before it
+// counts.
 func (s *Service) First(ctx context.Context, path string) (bool, error) {
-	all, err := s.list(ctx)
+	if owned, err := s.owned(ctx); owned || err != nil {
+		return false, err
+	}
+	turn, err := s.takeTurn(ctx)
 	if err != nil {
 		return false, err
 	}
-	now := s.now().UTC()
-	if slices.ContainsFunc(all, func(k kept) bool { return k.identity("").May(ManageTokens, "") && !k.expired(now) }) {
-		return false, nil
+	defer func() { _ = s.kv.Delete(context.WithoutCancel(ctx), turnKey, turn) }() // what is left is taken over after turnTime
+	if owned, err := s.owned(ctx); owned || err != nil {
+		return false, err
 	}
 	secret := newSecret()
 	if err := keep(path, secret); err != nil {
 		return false, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "the first owner's token can't be written", Err: err,
 			Remedy: "make its folder writable for the server's user"}
 	}
-	_, err = s.create(ctx, Identity{Name: "weir serve"}, Spec{Name: now.Format("owner-20060102T150405.000000"), Role: Owner}, secret)
+	_, err = s.create(ctx, Identity{Name: "weir serve"}, Spec{Name: s.now().UTC().Format("owner-20060102T150405.000000"), Role: Owner}, secret)
 	return err == nil, err
+}
+
+// owned tells whether there is an owner's token that counts.
+func (s *Service) owned(ctx context.Context) (bool, error) {
+	all, err := s.list(ctx)
+	now := s.now().UTC()
+	return slices.ContainsFunc(all, func(k kept) bool { return k.identity("").May(ManageTokens, "") && !k.expired(now) }), err
+}
+
+const (
+	turnKey  = "first"         // is there while a server makes a first token
+	turnTime = 5 * time.Second // after which that server is believed to have ended
+)
+
+// takeTurn waits until no other server makes a first token, and gives the revision of the key that keeps them from it.
+func (s *Service) takeTurn(ctx context.Context) (uint64, error) {
+	var other uint64 // revision of the turn that is waited for
+	var since time.Time
+	for {
+		turn, err := s.kv.Create(ctx, turnKey, nil)
+		if errors.Is(err, store.ErrConflict) {
+			var e store.Entry
+			e, err = s.kv.Get(ctx, turnKey)
+			switch {
+			case weir.ErrorCode(err) == weir.NotFound:
+				continue
+			case err == nil && e.Revision != other:
+				other, since = e.Revision, time.Now()
+			case err == nil && time.Since(since) > turnTime:
+				turn, err = s.kv.Update(ctx, turnKey, nil, other)
+			}
+		}
+		if turn != 0 || err != nil && !errors.Is(err, store.ErrConflict) {
+			return turn, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(turnTime / 100):
+		}
+	}
 }
 
 // keep writes a secret to a file of mode 0600. A link at path is replaced, never followed.

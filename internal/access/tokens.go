@@ -41,7 +41,7 @@ type Spec struct {
 }
 
 const (
-	bucket    = "tokens" // keys: "hash." and the digest of the secret
+	bucket    = "tokens" // keys: "hash." and the digest of the secret; turnKey
 	usedEvery = time.Minute
 	maxName   = 64 // bytes
 	maxSites  = 100

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -310,5 +312,39 @@ func TestFirstOwner(t *testing.T) {
 	}
 	if len(names) != 2 {
 		t.Errorf("left behind: %v", slices.Sorted(maps.Keys(names)))
+	}
+}
+
+// TestFirstOwnerOfSeveralServers: of those that start at once on an empty store, one makes the token; and one that was
+// killed while it did keeps the others waiting for a while only.
+func TestFirstOwnerOfSeveralServers(t *testing.T) {
+	ctx, st, dir := t.Context(), open(t), t.TempDir()
+	kv, err := st.KV(ctx, bucket)
+	must(t, err)
+	_, err = kv.Create(ctx, turnKey, nil)
+	must(t, err)
+	var made atomic.Int32
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			a, err := New(ctx, st, &changes{}, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			did, err := a.First(ctx, filepath.Join(dir, strconv.Itoa(i)))
+			if err != nil {
+				t.Error(err)
+			}
+			if did {
+				made.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	if made.Load() != 1 || len(entries) != 1 {
+		t.Errorf("%d made a token, %d kept one", made.Load(), len(entries))
 	}
 }

@@ -20,7 +20,7 @@ func (c *call) user() (any, error) {
 
 // wireUser is the holder of a token. There are no addresses of people, and clients want one.
 func (a *API) wireUser(id, name string) wire.User {
-	return wire.User{ID: id, UID: id, FullName: name, Email: name + "@" + hostname(a.URL)}
+	return wire.User{ID: id, UID: id, FullName: name, Email: name + "@" + a.Account + ".invalid"}
 }
 
 func (c *call) accounts() (any, error) { return []wire.Account{c.wireAccount()}, nil }

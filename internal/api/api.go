@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/deploys"
@@ -18,14 +19,14 @@ import (
 // Prefix is where the API lies.
 const Prefix = "/api/v1"
 
-// Options are what an API is made of. All but Jobs, Logs, Hosts, ClientAddr and Version are needed.
+// Options are what an API is made of. All but Logs, Hosts, Account, ClientAddr and Version are needed.
 type Options struct {
 	Sites   Sites
 	Deploys Deploys
 	Access  Access
 	Journal Journal
 	Environ Environ
-	Jobs    Jobs // nil: there is no background work
+	Jobs    Jobs
 	Logs    Logs // nil: no logs are kept
 
 	SiteURL   func(weir.Site) string              // where a site is served
@@ -45,6 +46,8 @@ type API struct {
 	mux    *http.ServeMux
 	routes []route
 	doc    []byte // openapi.json
+	tails  tails
+	beat   time.Duration
 }
 
 // New makes one.
@@ -58,7 +61,7 @@ func New(o Options) (*API, error) {
 			return host
 		}
 	}
-	a := &API{Options: o, mux: http.NewServeMux()}
+	a := &API{Options: o, mux: http.NewServeMux(), beat: heartbeat}
 	a.routes = a.table()
 	var err error
 	if a.doc, err = document(a.routes); err != nil {
@@ -184,7 +187,7 @@ func (c *call) allow(to route) error {
 	if c.site.ID != "" {
 		what = "the site " + c.site.Name
 	}
-	return &weir.Error{Code: weir.Denied, Message: "this token has not the right to " + strings.ReplaceAll(string(to.right), "_", " ") + " on " + what,
+	return &weir.Error{Code: weir.Denied, Message: "this token lacks the right to " + strings.ReplaceAll(string(to.right), "_", " ") + " on " + what,
 		Remedy: "use one that has, or ask an owner for it (weir token create)"}
 }
 
@@ -194,13 +197,13 @@ func (c *call) find(to route) error {
 	var err error
 	if id := c.r.PathValue("deploy_id"); to.scope == ofDeploy {
 		if c.deploy, err = c.Deploys.Deploy(ctx, id); err != nil {
-			return err
+			return unseen(err, "deploy", id)
 		}
 		if c.site, err = c.Sites.Site(ctx, c.deploy.Site); err == nil && !c.who.May(access.Read, c.site.ID) {
 			err = noSuch("deploy", id)
 		}
 		if err != nil {
-			return err
+			return unseen(err, "deploy", id)
 		}
 	}
 	id := c.r.PathValue("site_id")
@@ -212,7 +215,7 @@ func (c *call) find(to route) error {
 	}
 	site, err := c.Sites.Site(ctx, id)
 	if err != nil {
-		return err
+		return unseen(err, "site", id)
 	}
 	if !c.who.May(access.Read, site.ID) {
 		return noSuch("site", id)
@@ -222,6 +225,15 @@ func (c *call) find(to route) error {
 	}
 	c.site = site
 	return nil
+}
+
+// unseen words the error for what is not there as that for what the caller may not see: by nothing can they be told
+// apart.
+func unseen(err error, what, id string) error {
+	if weir.ErrorCode(err) == weir.NotFound {
+		return noSuch(what, id)
+	}
+	return err
 }
 
 func noSuch(what, id string) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/environ"
+	"github.com/weir-run/weir/internal/logs"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -20,13 +21,15 @@ import (
 type world struct {
 	*fake
 	vars *vars
+	work *work
 	api  *API
 	site weir.Site
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{fake: newFake(), vars: &vars{all: map[string]environ.Variable{}}}
+	w := &world{fake: newFake(), vars: &vars{all: map[string]environ.Variable{}}, work: &work{lines: make(chan logs.Line)}}
+	close(w.work.lines)
 	w.site, _ = w.CreateSite(t.Context(), deploys.Author{}, "shop")
 	other, _ := w.CreateSite(t.Context(), deploys.Author{}, "other")
 	identities := map[string]access.Identity{}
@@ -36,7 +39,7 @@ func newWorld(t *testing.T) *world {
 	identities["stranger"] = access.Identity{Name: "stranger", Kind: access.Personal, Role: access.Owner, Sites: []string{other.ID}}
 	identities["pipeline"] = access.Identity{Name: "pipeline", Kind: access.Deployer, Role: access.Developer, Sites: []string{w.site.ID}}
 	var err error
-	w.api, err = New(Options{Sites: w.fake, Deploys: w.fake, Access: tokens{identities}, Environ: w.vars,
+	w.api, err = New(Options{Sites: w.fake, Deploys: w.fake, Access: tokens{identities}, Environ: w.vars, Journal: w.work, Jobs: w.work, Logs: w.work,
 		SiteURL:   func(s weir.Site) string { return "http://" + s.Name + ".localhost" },
 		DeployURL: func(s weir.Site, d weir.Deploy) string { return "http://" + d.ID + "--" + s.Name + ".localhost" },
 		URL:       "http://localhost:9999", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
@@ -117,6 +120,10 @@ func TestDeployOfTheCLI(t *testing.T) {
 	d = get[wire.Deploy](t, w, "developer", "GET", "/sites/"+w.site.ID+"/deploys/"+d.ID, "")
 	if d.State != "ready" || d.Required == nil || d.Name != "shop" || d.DeploySSLURL != "http://"+d.ID+"--shop.localhost" || len(d.AvailableFunctions) != 1 || d.AvailableFunctions[0].Name != "charge" {
 		t.Errorf("ready: %+v", d)
+	}
+	// A deploy that is ready may have been approved: what it runs with is settled.
+	if rec := w.ask("developer", "PUT", "/sites/"+w.site.ID+"/deploys/"+d.ID, `{"files":{},"environment":[{"key":"A","value":"2"}]}`); rec.Code != 409 || w.vars.deploy[0].Values[0].Value != "1" {
+		t.Errorf("a variable of a ready deploy was set: %d", rec.Code)
 	}
 	for _, a := range w.authors {
 		if a.Name != "developer" || a.From != "192.0.2.1" || a.CanApprove {
@@ -368,6 +375,15 @@ func TestUploadsAreStreamed(t *testing.T) {
 	w.api.ServeHTTP(rec, r)
 	if rec.Code != http.StatusUnprocessableEntity || !strings.Contains(rec.Body.String(), "ended early") || len(w.uploads) != 0 {
 		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// TestUploadsThatNothingMendsAreNotRepeated: netlify-cli gives up at once after 422 only.
+func TestUploadsThatNothingMendsAreNotRepeated(t *testing.T) {
+	for code, want := range map[weir.Code]int{weir.TooLarge: 422, weir.NotFound: 422, weir.Conflict: 422, weir.Invalid: 422, weir.Unavailable: 503, weir.Internal: 500} {
+		if got := status(final(&weir.Error{Code: code, Message: "x"})); got != want {
+			t.Errorf("%s: %d, want %d", code, got, want)
+		}
 	}
 }
 

@@ -17,7 +17,10 @@ import (
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/environ"
+	"github.com/weir-run/weir/internal/jobs"
+	"github.com/weir-run/weir/internal/logs"
 	"github.com/weir-run/weir/internal/policy/diff"
+	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -41,7 +44,7 @@ func newFake() *fake {
 }
 
 func notFound(what string) error {
-	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what}
+	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what, Remedy: "look at the list"}
 }
 
 func (f *fake) by(a deploys.Author) { f.authors = append(f.authors, a) }
@@ -118,6 +121,16 @@ func (f *fake) Begin(_ context.Context, by deploys.Author, site string, o deploy
 		Author: by.Name, Context: weir.ContextProduction, Created: noon, Updated: noon}
 	f.deploys[d.ID] = d
 	return d, nil
+}
+
+func (f *fake) TakesPart(_ context.Context, by deploys.Author, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.by(by)
+	if f.deploys[id].State == weir.DeployReady {
+		return &weir.Error{Code: weir.Conflict, Message: "the deploy takes nothing more"}
+	}
+	return nil
 }
 
 func (f *fake) Declare(ctx context.Context, by deploys.Author, id string, d deploys.Declaration) (deploys.Missing, weir.Deploy, error) {
@@ -379,5 +392,76 @@ func (v *vars) SetDeployVariables(_ context.Context, _ environ.Author, _ string,
 
 func (v *vars) RemoveSite(_ context.Context, site string) error {
 	maps.DeleteFunc(v.all, func(_ string, x environ.Variable) bool { return x.Site == site })
+	return nil
+}
+
+// work is jobs, logs and the journal in memory.
+type work struct {
+	changes []record.Change
+	broken  bool // the journal
+	did     []string
+	lines   chan logs.Line // that are followed
+	asked   logs.Query
+}
+
+func (w *work) Append(_ context.Context, c record.Change) error {
+	if w.broken {
+		return &weir.Error{Code: weir.Unavailable, Message: "the journal can't be written"}
+	}
+	c.Detail = maps.Clone(c.Detail)
+	w.changes = append(w.changes, c)
+	return nil
+}
+
+func (w *work) Read(_ context.Context, f access.Filter) (out []record.Change, _ error) {
+	for _, c := range w.changes {
+		if f.Site == "" || c.Site == f.Site {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+func (w *work) List(string) []jobs.Info {
+	return []jobs.Info{{ID: "j1", Function: "mail", State: "waiting"}}
+}
+
+func (w *work) DeadLetters(string) []jobs.Info {
+	return []jobs.Info{{ID: "j2", Function: "mail", State: "dead", Runs: 3, Error: "timeout"}}
+}
+
+func (w *work) Replay(_ context.Context, _, id string) error {
+	if id != "j2" {
+		return notFound("dead letter " + id)
+	}
+	w.did = append(w.did, "replay "+id)
+	return nil
+}
+
+func (w *work) Drop(_ context.Context, _, id string) error {
+	w.did = append(w.did, "drop "+id)
+	return nil
+}
+
+func (w *work) Schedules(context.Context, string) ([]jobs.Schedule, error) {
+	return []jobs.Schedule{{Function: "nightly", Cron: "@daily", Next: noon}}, nil
+}
+
+func (w *work) RunNow(_ context.Context, _, function string) (jobs.Outcome, error) {
+	w.did = append(w.did, "run "+function)
+	return jobs.Outcome{Outcome: jobs.OK}, nil
+}
+
+func (w *work) Past(_ context.Context, q logs.Query) ([]logs.Line, error) {
+	w.asked = q
+	return []logs.Line{{Time: noon, Site: q.Site, Function: "mail", Stream: logs.Denied, Text: "denied", Decision: &record.Decision{Kind: "http"}}}, nil
+}
+
+func (w *work) Follow(ctx context.Context, _ logs.Query, each func(logs.Line) error) error {
+	for l := range w.lines {
+		if err := each(l); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/record"
 )
 
 var reviewRoutes = []route{
@@ -29,14 +31,32 @@ var tokenRoutes = []route{
 
 // ownRoutes gives the routes of Weir's own calls.
 func (a *API) ownRoutes() []route {
-	routes := append(reviewRoutes, tokenRoutes...)
+	routes := slices.Concat(reviewRoutes, tokenRoutes, jobRoutes)
+	if a.Logs != nil {
+		routes = append(routes, logRoutes...)
+	}
 	return append(routes,
+		route{method: "GET", path: "/weir/changes", id: "listChanges", about: "who changed what, the last ones; of a site, or of the whole server", right: access.Read, scope: ofQuery, query: []string{"site_id", "author", "action", "since", "limit"}, out: []record.Change{}, do: (*call).changes},
 		route{method: "GET", path: "/weir/health", id: "health", about: "whether the server answers", scope: open, out: wire.Health{}, do: (*call).health},
 		route{method: "GET", path: "/openapi.json", id: "document", about: "this document", scope: open, out: json.RawMessage{}, do: (*call).document},
 	)
 }
 
 func (c *call) health() (any, error) { return wire.Health{Status: "ok", Version: c.Version}, nil }
+
+// changes tells of the whole server only to whoever may read all of it.
+func (c *call) changes() (any, error) {
+	since, limit, err := c.window()
+	if err != nil {
+		return nil, err
+	}
+	q := c.r.URL.Query()
+	all, err := c.Journal.Read(c.r.Context(), access.Filter{Site: c.site.ID, Author: q.Get("author"), Action: q.Get("action"), Since: since, Limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	return append([]record.Change{}, all...), nil
+}
 
 func (c *call) document() (any, error) { return json.RawMessage(c.doc), nil }
 

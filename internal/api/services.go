@@ -9,6 +9,8 @@ import (
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/environ"
+	"github.com/weir-run/weir/internal/jobs"
+	"github.com/weir-run/weir/internal/logs"
 	"github.com/weir-run/weir/internal/policy/diff"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/weir"
@@ -30,6 +32,7 @@ type Sites interface {
 // Deploys are the deploys of sites.
 type Deploys interface {
 	Begin(ctx context.Context, by deploys.Author, siteID string, o deploys.BeginOptions) (weir.Deploy, error)
+	TakesPart(ctx context.Context, by deploys.Author, id string) error
 	Declare(ctx context.Context, by deploys.Author, id string, d deploys.Declaration) (deploys.Missing, weir.Deploy, error)
 	Missing(ctx context.Context, id string) (deploys.Missing, error)
 	UploadFile(ctx context.Context, by deploys.Author, id, path string, body io.Reader) error
@@ -47,8 +50,9 @@ type Deploys interface {
 	Diff(ctx context.Context, id string) (diff.Result, error)
 }
 
-// Journal is the record of all changes. Who makes a change appends to it; here it is read.
+// Journal is the record of all changes. What makes a change appends to it by itself, but for Jobs.
 type Journal interface {
+	Append(ctx context.Context, c record.Change) error
 	Read(ctx context.Context, f access.Filter) ([]record.Change, error)
 }
 
@@ -73,7 +77,17 @@ type Environ interface {
 }
 
 // Jobs are background runs and schedules.
-type Jobs interface{}
+type Jobs interface {
+	List(site string) []jobs.Info
+	DeadLetters(site string) []jobs.Info
+	Replay(ctx context.Context, site, id string) error
+	Drop(ctx context.Context, site, id string) error
+	Schedules(ctx context.Context, site string) ([]jobs.Schedule, error)
+	RunNow(ctx context.Context, site, function string) (jobs.Outcome, error)
+}
 
-// Logs are what functions print.
-type Logs interface{}
+// Logs are what functions print, and what was decided about them.
+type Logs interface {
+	Past(ctx context.Context, q logs.Query) ([]logs.Line, error)
+	Follow(ctx context.Context, q logs.Query, each func(logs.Line) error) error
+}

@@ -18,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -55,10 +54,9 @@ type job struct {
 // functions gives what makes each function of a job.
 func (j *job) functions() (map[string]func() output, error) {
 	make := map[string]func() output{}
-	var left atomic.Int64
-	left.Store(maxDeploy)
+	left := newBudget()
 	for _, a := range j.Archives {
-		make[a.Name] = func() output { return a.build(j.Scratch, j.Env, &left) }
+		make[a.Name] = func() output { return a.build(j.Scratch, j.Env, left) }
 	}
 	if j.Dir == "" {
 		return make, nil

@@ -45,7 +45,7 @@ type UnpackOptions struct {
 // Unpack makes the artifact of archives. The same archives, policies and variables give the same artifact, ID
 // included, on every machine; its functions are sorted by name. What is wrong with one archive is that function's Err,
 // a *weir.Error; Unpack itself fails if two functions have one name or one has none that a function can have
-// (weir.Invalid), if all together have more than 4 GB of files (weir.TooLarge), if a policy can't be had (all such errors are joined), if an archive can't be read or is another
+// (weir.Invalid), if all together have more than 4 GB or 500,000 files (weir.TooLarge), if a policy can't be had (all such errors are joined), if an archive can't be read or is another
 // than its SHA-256 says, if the artifact can't be written, or if ctx ends. The artifact must be closed.
 func Unpack(ctx context.Context, o UnpackOptions) (*Artifact, error) {
 	archives := slices.SortedFunc(slices.Values(o.Functions), func(a, b Archive) int { return strings.Compare(a.Name, b.Name) })
@@ -90,8 +90,29 @@ func Unpack(ctx context.Context, o UnpackOptions) (*Artifact, error) {
 	return a, nil
 }
 
-var errDeployTooLarge = &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("the functions of the deploy have more than %d GB of files", maxDeploy>>30),
+// Bounds of all archives of a deploy.
+const (
+	maxDeploy      = 4 << 30 // bytes, packed or not
+	maxDeployNames = 500_000 // files and folders
+)
+
+var errDeployTooLarge = &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("the functions of the deploy have more than %d GB, or %d files and folders", maxDeploy>>30, maxDeployNames),
 	Remedy: "take fewer files along with included_files, or fewer packages"}
+
+// budget is what may still be unpacked.
+type budget struct{ bytes, names atomic.Int64 }
+
+func newBudget() *budget {
+	b := &budget{}
+	b.bytes.Store(maxDeploy)
+	b.names.Store(maxDeployNames)
+	return b
+}
+
+// take tells whether so much may be unpacked. Whoever comes last is told no, but then nothing of the deploy is kept.
+func (b *budget) take(bytes int64, names int) bool {
+	return b == nil || b.bytes.Add(-bytes) >= 0 && b.names.Add(-int64(names)) >= 0
+}
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)
 
@@ -138,7 +159,7 @@ type spooled struct {
 }
 
 // build makes the content of the function.
-func (s spooled) build(scratch string, env map[string]string, left *atomic.Int64) output {
+func (s spooled) build(scratch string, env map[string]string, left *budget) output {
 	out := output{name: s.Name, files: tree{}}
 	a := archive{file: s.File, shown: s.Name + site.Archive, dir: filepath.Join(scratch, s.Name), declared: s.Config, packed: s.Packed, uploaded: true, left: left, env: env, output: &out}
 	out.err = a.unpack()

@@ -155,7 +155,7 @@ func TestWhatCannotBeUnpacked(t *testing.T) {
 		"twice":    {t.Context(), []Archive{good("fn"), good("a"), good("fn")}, nil, `there are two functions "fn"`},
 		"name":     {t.Context(), []Archive{good("../fn")}, nil, "is no name of a function"},
 		"no name":  {t.Context(), []Archive{good("")}, nil, "is no name of a function"},
-		"all":      {t.Context(), large, nil, "more than 4 GB of files"},
+		"all":      {t.Context(), large, nil, "more than 4 GB"},
 		"policy":   {t.Context(), []Archive{good("fn")}, denied, "weir.toml is wrong"},
 		"ended":    {ended, []Archive{good("fn")}, nil, "context canceled"},
 	} {
@@ -170,6 +170,19 @@ func TestWhatCannotBeUnpacked(t *testing.T) {
 		if left := inStore(t, state); len(left) != 0 {
 			t.Errorf("%s leaves %q", name, left)
 		}
+	}
+}
+
+// TestNamesOfADeploy: many small archives are as bounded as a large one.
+func TestNamesOfADeploy(t *testing.T) {
+	b := newBudget()
+	for range maxDeployNames / 1000 {
+		if !b.take(1, 1000) {
+			t.Fatal("it is refused too early")
+		}
+	}
+	if b.take(0, 1) {
+		t.Error("one name more is taken")
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -28,7 +27,6 @@ const (
 	// maxRatio is how many bytes may come of one, beyond the first freeBytes.
 	maxRatio  = 200
 	freeBytes = 16 << 20
-	maxDeploy = 4 << 30 // bytes of all archives of a deploy, packed or not
 )
 
 // archive is an archive that is being unpacked.
@@ -39,7 +37,7 @@ type archive struct {
 	declared weir.FunctionConfig
 	packed   bool              // by Pack
 	uploaded bool              // to a server: whoever built it has read its config, if there is any
-	left     *atomic.Int64     // bytes that all archives of a deploy may still unpack; nil: any number
+	left     *budget           // what all archives of a deploy may still unpack; nil: there is no deploy
 	env      map[string]string // what a bootstrap file sees
 	*output
 }
@@ -119,7 +117,7 @@ func (a *archive) check(r *zip.Reader, packed int64) error {
 			return a.broken("unpacked it has more than 250 MB")
 		}
 	}
-	if a.left != nil && a.left.Add(-int64(size)) < 0 {
+	if !a.left.take(int64(size), len(names)) {
 		return errDeployTooLarge
 	}
 	if size > freeBytes && size/maxRatio > uint64(packed) {

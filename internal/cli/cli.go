@@ -129,7 +129,7 @@ its policy names, whatever any of its dependencies tries.`,
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", RunE: runHelp})
 	root.AddCommand(newDev(s), newServe(s), newInvoke(s), newDemo(s), newDoctor(s), newAudit(s), newPolicy(s),
-		newDeploy(s), newDeploys(s), newRollback(s), newSites(s), newEnv(s), newToken(s))
+		newDeploy(s), newDeploys(s), newRollback(s), newSites(s), newEnv(s), newToken(s), newLogs(s), newJobs(s))
 	for _, c := range root.Commands() {
 		checkArgs(c)
 	}

@@ -88,7 +88,7 @@ func (s *Service) begin(ctx context.Context, a Author, siteID string, o BeginOpt
 // Deploy gives a deploy.
 func (s *Service) Deploy(ctx context.Context, id string) (weir.Deploy, error) {
 	r, err := s.readDeploy(ctx, id)
-	return r.Deploy, err
+	return r.seen(), err
 }
 
 // SiteDeploy gives a deploy, if it is one of this site.
@@ -97,7 +97,16 @@ func (s *Service) SiteDeploy(ctx context.Context, siteID, id string) (weir.Deplo
 	if err == nil && r.Site != siteID {
 		return weir.Deploy{}, noDeploy(id)
 	}
-	return r.Deploy, err
+	return r.seen(), err
+}
+
+// seen is the deploy as others see it: it is not ready before it is published, if it is to be.
+func (r deployRecord) seen() weir.Deploy {
+	d := r.Deploy
+	if d.State == weir.DeployReady && !r.Settled {
+		d.State = weir.DeployProcessing
+	}
+	return d
 }
 
 // Filter says which deploys are looked for. A zero field is any.
@@ -118,8 +127,9 @@ func (s *Service) Deploys(ctx context.Context, siteID string, f Filter) ([]weir.
 	}
 	out := []weir.Deploy{}
 	for _, r := range all {
-		if (f.State == "" || f.State == r.State) && (f.Review == "" || f.Review == r.Review) && (f.Alias == "" || f.Alias == r.Alias) {
-			out = append(out, r.Deploy)
+		d := r.seen()
+		if (f.State == "" || f.State == d.State) && (f.Review == "" || f.Review == d.Review) && (f.Alias == "" || f.Alias == d.Alias) {
+			out = append(out, d)
 		}
 	}
 	return out, nil
@@ -206,6 +216,11 @@ func (s *Service) fail(ctx context.Context, r deployRecord, owner, why string) (
 // end forgets what was received for a deploy that is at its end.
 func (s *Service) end(ctx context.Context, r deployRecord) error {
 	s.forget(r.ID)
+	if r.State == weir.DeployReady {
+		if _, err := s.updateDeploy(ctx, r, settled); err != nil {
+			return err
+		}
+	}
 	keys, err := s.uploads.Keys(ctx, "received."+r.ID)
 	if err != nil {
 		return err
@@ -216,4 +231,12 @@ func (s *Service) end(ctx context.Context, r deployRecord) error {
 		}
 	}
 	return s.uploads.Delete(ctx, active{site: r.Site, id: r.ID}.key(), 0)
+}
+
+func settled(r *deployRecord) error {
+	if r.Settled {
+		return errSame
+	}
+	r.Settled = true
+	return nil
 }

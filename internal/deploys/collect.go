@@ -82,9 +82,10 @@ func (r *siteRecord) uses(id string) bool {
 }
 
 // remove removes those of the deploys that nothing leads to.
-func (s *Service) remove(ctx context.Context, siteID string, ids []string) error {
+func (s *Service) remove(ctx context.Context, siteID string, old []string) error {
+	var ids []string
 	_, err := s.updateSite(ctx, siteID, func(r *siteRecord) error {
-		ids = slices.DeleteFunc(slices.Clone(ids), r.uses)
+		ids = slices.DeleteFunc(slices.Clone(old), r.uses)
 		for _, id := range ids {
 			if !r.removing(id) {
 				r.Removing = append(r.Removing, id)
@@ -111,7 +112,7 @@ func (s *Service) remove(ctx context.Context, siteID string, ids []string) error
 	_, err = s.updateSite(ctx, siteID, func(r *siteRecord) error {
 		gone := func(id string) bool { return slices.Contains(ids, id) && !held[id] }
 		r.Previous = slices.DeleteFunc(r.Previous, gone)
-		r.Removing = slices.DeleteFunc(r.Removing, func(id string) bool { return slices.Contains(ids, id) })
+		r.Removing = slices.DeleteFunc(r.Removing, func(id string) bool { return slices.Contains(old, id) })
 		return nil
 	})
 	return err

@@ -316,7 +316,10 @@ func TestSweepsUnderLoad(t *testing.T) {
 				return
 			default:
 				f.advance(time.Second)
-				collect(t, b)
+				// One that meets a reference that is just being written anew gives up.
+				if err := b.Collect(t.Context()); err != nil && weir.ErrorCode(err) != weir.NotFound {
+					t.Error(err)
+				}
 			}
 		}
 	})
@@ -352,7 +355,23 @@ func TestSweepsUnderLoad(t *testing.T) {
 
 // persist deploys like a client that sends again what could not be kept.
 func persist(t *testing.T, s *Service, site string, files folder) {
-	id, m := files.begin(t, s, dev, site, BeginOptions{})
+	d, err := s.Begin(t.Context(), dev, site, BeginOptions{})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	id := d.ID
+	m, _, err := s.Declare(t.Context(), dev, id, files.declaration())
+	// A deploy may be ready, and be removed, before its client has heard of it: then there is no such deploy.
+	failed := func(err error) {
+		if _, gone := s.Deploy(t.Context(), id); weir.ErrorCode(gone) != weir.NotFound {
+			t.Error(err)
+		}
+	}
+	if err != nil {
+		failed(err)
+		return
+	}
 	for len(m.Files)+len(m.Functions) > 0 {
 		var err error
 		for path, text := range files {
@@ -362,12 +381,12 @@ func persist(t *testing.T, s *Service, site string, files folder) {
 				err = s.UploadFile(t.Context(), dev, id, path, strings.NewReader(text))
 			}
 			if err != nil && weir.ErrorCode(err) != weir.Unavailable {
-				t.Errorf("%s: %v", path, err)
+				failed(err)
 				return
 			}
 		}
 		if m, err = s.Missing(t.Context(), id); err != nil {
-			t.Error(err)
+			failed(err)
 			return
 		}
 	}

@@ -75,6 +75,9 @@ func (s *Service) wakeIfWhole(ctx context.Context, r deployRecord) error {
 		return nil
 	}
 	p, err := s.received(ctx, r)
+	if errors.Is(err, errPast) {
+		return nil
+	}
 	if err == nil && p.whole() {
 		s.wake(r)
 	}

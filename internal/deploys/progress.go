@@ -32,7 +32,7 @@ type progress struct {
 // maxRemembered bounds how many files a server remembers, of all deploys.
 const maxRemembered = 200_000
 
-// received gives what is there of a prepared deploy, as this server remembers it.
+// received gives what is there of a prepared deploy, as this server remembers it. Errors: errPast.
 func (s *Service) received(ctx context.Context, r deployRecord) (*progress, error) {
 	s.mu.Lock()
 	p := s.progress[r.ID]
@@ -40,8 +40,22 @@ func (s *Service) received(ctx context.Context, r deployRecord) (*progress, erro
 	if p != nil && p.of == r.Declared+r.Known {
 		return p, nil
 	}
-	return s.readReceived(ctx, r, false)
+	p, err := s.readReceived(ctx, r, false)
+	if weir.ErrorCode(err) != weir.NotFound {
+		return p, err
+	}
+	now, readErr := s.readDeploy(ctx, r.ID)
+	switch {
+	case readErr != nil:
+		err = readErr
+	case now.Declared+now.Known != r.Declared+r.Known:
+		err = errPast
+	}
+	return nil, err
 }
+
+// errPast says that what was known of a deploy is past: it was processed, or other contents were declared.
+var errPast = &weir.Error{Code: weir.Conflict, Message: "the deploy went on in the meantime", Remedy: "look at it again"}
 
 // readReceived reads what is there of a prepared deploy, and remembers it. Unless anew, what somebody else has read
 // meanwhile stays.
@@ -81,26 +95,30 @@ func (s *Service) readReceived(ctx context.Context, r deployRecord, anew bool) (
 		p.add(e.Key[strings.LastIndexByte(e.Key, '.')+1:], got)
 	}
 	p.took = time.Since(began)
+	return s.remember(r.ID, p, anew), nil
+}
+
+func (s *Service) remember(id string, p *progress, anew bool) *progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if have := s.progress[r.ID]; have != nil && have.of == p.of && !anew {
-		return have, nil
+	if have := s.progress[id]; have != nil && have.of == p.of && !anew {
+		return have
 	}
-	s.progress[r.ID] = p
+	s.progress[id] = p
 	for files := 0; ; files = 0 {
 		for _, p := range s.progress {
 			files += len(p.contents.Files) + 100
 		}
 		if files <= maxRemembered || len(s.progress) == 1 {
-			return p, nil
+			return p
 		}
 		oldest := slices.MinFunc(slices.Collect(maps.Keys(s.progress)), func(a, b string) int { return s.progress[a].read.Compare(s.progress[b].read) })
 		delete(s.progress, oldest)
 	}
 }
 
-// due tells whether to look again what other servers have received: after twice the time for each that this server
-// received nothing, and never for much of the time.
+// due tells whether to look again what other servers have received: each time after twice the time if this one received
+// nothing meanwhile, and never for much of the time.
 func (p *progress) due(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

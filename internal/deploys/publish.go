@@ -31,6 +31,11 @@ func (r *siteRecord) publish(d deployRecord) {
 	r.Newest = max(r.Newest, d.ID)
 }
 
+// places tells which places a deploy takes by itself, if nobody minds: production, or its alias.
+func (r *siteRecord) places(d deployRecord) (live, aliased bool) {
+	return !d.Draft && d.Alias == "" && !r.Locked && d.ID > r.Newest, d.Alias != "" && d.ID > r.Aliases[d.Alias]
+}
+
 // land does with a site what becomes of it by itself when a deploy is ready or approved, and tells whether that is
 // anything. A deploy takes no place from one that was begun later.
 func (r *siteRecord) land(d deployRecord) bool {
@@ -40,7 +45,7 @@ func (r *siteRecord) land(d deployRecord) bool {
 	if d.Review == weir.ReviewApproved && !d.CanApprove && r.Approved != d.ID {
 		return false // somebody approved another one since
 	}
-	live := !d.Draft && d.Alias == "" && !r.Locked && d.ID > r.Newest
+	live, aliased := r.places(d)
 	changed := false
 	if d.CanApprove && (live || d.Review == weir.ReviewApproved) && d.ID > r.NewestApproved {
 		r.Approved, r.NewestApproved, changed = d.ID, d.ID, true
@@ -49,7 +54,7 @@ func (r *siteRecord) land(d deployRecord) bool {
 		r.publish(d)
 		changed = true
 	}
-	if d.Alias != "" && d.ID > r.Aliases[d.Alias] {
+	if aliased {
 		r.Aliases = maps.Clone(r.Aliases)
 		if r.Aliases == nil {
 			r.Aliases = map[string]string{}
@@ -66,7 +71,8 @@ func (s *Service) settle(ctx context.Context, d deployRecord, a Author) error {
 		if err != nil {
 			return err
 		}
-		if d.Over != site.Approved && (d.Review == weir.ReviewNone || d.Review == weir.ReviewHeld) {
+		live, aliased := site.places(d) // else it has its place already, or gets none
+		if d.Over != site.Approved && (d.Review == weir.ReviewHeld || d.Review == weir.ReviewNone && (live || aliased)) {
 			if d, err = s.judgeAgain(ctx, d); err != nil {
 				return err
 			}

@@ -43,6 +43,7 @@ type deployRecord struct {
 	Known      string            `json:"known,omitempty"`       // … with what of it needs no upload; "": not looked yet
 	Policies   string            `json:"policies,omitempty"`    // as in its Manifest
 	Over       string            `json:"over,omitempty"`        // the deploy that was the approved one when this one was judged
+	Settled    bool              `json:"settled,omitempty"`     // what becomes of it by itself once it is ready has been done
 	Schedules  map[string]string `json:"schedules,omitempty"`   // of its functions, by name
 	Gains      int               `json:"gains,omitempty"`       // privileges beyond that one's
 	Like       string            `json:"like,omitempty"`        // the deploy that it repeats

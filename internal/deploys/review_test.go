@@ -95,11 +95,17 @@ func TestAStrangersHandInAnApproversDeploy(t *testing.T) {
 	files.upload(t, approver, d.ID, m, s)
 	id, m := files.begin(t, s, approver, site.ID, BeginOptions{})
 	files.upload(t, dev, id, m, s)
+	with, m := files.begin(t, s, approver, site.ID, BeginOptions{})
+	if err := s.TakesPart(t.Context(), dev, with); err != nil {
+		t.Fatal(err)
+	}
+	files.upload(t, approver, with, m, s)
 	s.workOff(t.Context())
-	for _, id := range []string{d.ID, id} {
+	for _, id := range []string{d.ID, id, with} {
 		if got := state(t, s, id); got.Review != weir.ReviewHeld {
 			t.Errorf("got %+v", got)
 		}
+		expect(t, "a hand in what is ready", s.TakesPart(t.Context(), approver, id), weir.Conflict)
 	}
 }
 
@@ -192,6 +198,27 @@ func TestApprovedWhileItWasJudged(t *testing.T) {
 	}
 	if now, err := s.Publish(t.Context(), approver, wide.ID); err != nil || now.Published != wide.ID {
 		t.Errorf("got %+v %v", now, err)
+	}
+}
+
+// TestADeployThatHasItsPlaceIsNotJudgedAgain, not even if the server ended before it had put it down.
+func TestADeployThatHasItsPlaceIsNotJudgedAgain(t *testing.T) {
+	s, f := newService(t)
+	ctx, site := t.Context(), newSite(t, s)
+	narrow := with("a.example").deploy(t, s, approver, site.ID, BeginOptions{})
+	with("a.example", "b.example").deploy(t, s, approver, site.ID, BeginOptions{})
+	live := with("b.example").deploy(t, s, dev, site.ID, BeginOptions{})
+	if _, err := s.uploads.Create(ctx, active{site: site.ID, id: live.ID}.key(), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Approve(ctx, approver, narrow.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.advance(idleTime)
+	s.look(ctx)
+	s.workOff(ctx)
+	if d, now := state(t, s, live.ID), reread(t, s, site); d.Review != weir.ReviewNone || now.Published != live.ID || now.Approved != narrow.ID {
+		t.Errorf("got %+v %+v", d, now)
 	}
 }
 

@@ -123,3 +123,45 @@ func TestOneNameForOneSite(t *testing.T) {
 		t.Errorf("after a while: %v", err)
 	}
 }
+
+// FuzzNames: whatever an alias is made of, ALIAS--NAME is one label, and says which is which.
+func FuzzNames(f *testing.F) {
+	for _, s := range []string{"main", "feature/Login", "a--b", "-", "xn", "xn--a", "0123456789abcdef01234567", "ü", "a.b", "\x00"} {
+		f.Add(s, "shop")
+		f.Add("next", s)
+	}
+	f.Fuzz(func(t *testing.T, text, name string) {
+		if checkSiteName(name) != nil {
+			name = "shop"
+		}
+		alias, err := aliasOf(text, name)
+		if err != nil || alias == "" {
+			if err != nil {
+				expect(t, text, err, weir.Invalid)
+			}
+			return
+		}
+		label := alias + separator + name
+		i := strings.LastIndex(label, separator)
+		if !isLabel.MatchString(label) || len(label) > maxLabel || label[:i] != alias || label[i+len(separator):] != name || strings.HasPrefix(label, "xn--") || isDeployID.MatchString(alias) {
+			t.Errorf("%q of %q is %q", text, name, label)
+		}
+	})
+}
+
+func FuzzDomains(f *testing.F) {
+	for _, s := range []string{"www.example.com", "EXAMPLE.com", "a.weir.test", "1.2.3.4", "[::1]", "localhost", "xn--4ca.example", "a_b.example", "*.example"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, domain string) {
+		got, err := canonicalDomains([]string{domain}, "weir.test")
+		if err != nil {
+			expect(t, domain, err, weir.Invalid)
+			return
+		}
+		again, err := canonicalDomains(got, "weir.test")
+		if err != nil || len(again) != 1 || again[0] != got[0] || got[0] != strings.ToLower(got[0]) || strings.HasSuffix(got[0], ".weir.test") || !strings.Contains(got[0], ".") {
+			t.Errorf("%q is %q, which is %q: %v", domain, got, again, err)
+		}
+	})
+}

@@ -14,6 +14,9 @@ import (
 // graceTime keeps blobs that were just written from being looked at: who wrote them refers to them at once.
 const graceTime = 10 * time.Minute
 
+// pauseTime is between two sweeps of one server.
+const pauseTime = time.Second
+
 // marks are the blobs that are referred to.
 type marks struct {
 	blobs map[string]bool
@@ -34,16 +37,27 @@ func (s *Service) sweep(ctx context.Context) error {
 		}
 		return nil
 	})
-	for err == nil && len(idle) > 0 {
-		s.hook("sweeping")
-		idle, err = s.sweepOnce(ctx, m, idle)
+	if err != nil {
+		return err
 	}
-	return err
+	for {
+		if idle, err = s.sweepOnce(ctx, m, idle); err != nil || len(idle) == 0 {
+			return err
+		}
+		select { // so that those who wait come to something
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pauseTime):
+		}
+	}
 }
 
 // sweepOnce removes as many of the idle blobs as it has time for, unless they are referred to by now, and gives the
 // rest. If another server sweeps, there is no rest.
 func (s *Service) sweepOnce(ctx context.Context, m *marks, idle []store.Blob) (rest []store.Blob, err error) {
+	if len(idle) == 0 {
+		return nil, nil
+	}
 	began, revision, err := s.sweeps(ctx)
 	if err != nil || s.running(began) {
 		return nil, err
@@ -134,7 +148,7 @@ func (s *Service) markDeploy(ctx context.Context, m *marks, r deployRecord) erro
 			if weir.ErrorCode(readErr) == weir.NotFound || readErr == nil && now.Known != digest && now.Manifest != digest {
 				continue // it was needed no longer, and was removed
 			}
-			return err
+			return err // what it refers to can't be known, so nothing is removed
 		}
 		for _, f := range document.Files {
 			m.blobs[f.SHA256] = true

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha1" // by which Netlify's clients know files; what is served is known by SHA-256
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -20,67 +21,79 @@ type FunctionUpload struct {
 	Background bool
 }
 
+// part is a file or a function of a deploy.
+type part struct {
+	kind, name string
+	digest     func(contents) string // "": the deploy has none of this name
+	most       int64                 // bytes
+}
+
+func (p *part) find(c contents) (string, error) {
+	sum := p.digest(c)
+	if sum == "" {
+		return "", &weir.Error{Code: weir.NotFound, Message: "the deploy has no " + p.kind + " " + quote(p.name), Remedy: "declare it first"}
+	}
+	return sum, nil
+}
+
 // UploadFile takes the content of a file by one of its paths; every path with the same SHA-1 has it then. An error of
 // r is given back as it is. Errors: weir.NotFound for a path that wasn't declared, weir.Invalid if the content is not
 // what was declared, weir.TooLarge; then nothing is changed.
 func (s *Service) UploadFile(ctx context.Context, a Author, id, path string, r io.Reader) error {
-	d, err := s.readDeploy(ctx, id)
-	if err != nil {
-		return err
-	}
 	name, err := cleanPath(path)
 	if err != nil {
 		return err
 	}
-	return s.upload(ctx, a, d, func(c contents) (string, error) {
-		sum, declared := c.Files[name]
-		if !declared {
-			return "", undeclared("file", name)
-		}
-		return sum, nil
-	}, func(sum string) *content {
-		return &content{from: r, most: s.o.Limits.File, sum: sha1.New(), want: sum, what: "the file " + quote(name)}
-	}, received{})
+	p := part{"file", name, func(c contents) string { return c.Files[name] }, s.o.Limits.File}
+	return s.upload(ctx, a, id, p, received{}, r)
 }
 
 // UploadFunction takes the archive of a function. Errors are those of UploadFile.
 func (s *Service) UploadFunction(ctx context.Context, a Author, id, name string, u FunctionUpload, r io.Reader) error {
+	p := part{"function", name, func(c contents) string { return c.Functions[name].SHA256 }, s.o.Limits.Function}
+	return s.upload(ctx, a, id, p, received{Runtime: weir.Cut(u.Runtime, 64), Background: u.Background}, r)
+}
+
+func (s *Service) upload(ctx context.Context, a Author, id string, of part, got received, body io.Reader) error {
 	d, err := s.readDeploy(ctx, id)
 	if err != nil {
 		return err
 	}
-	return s.upload(ctx, a, d, func(c contents) (string, error) {
-		f, declared := c.Functions[name]
-		if !declared {
-			return "", undeclared("function", name)
-		}
-		return f.SHA256, nil
-	}, func(sum string) *content {
-		return &content{from: r, most: s.o.Limits.Function, wantBlob: sum, what: "the function " + quote(name)}
-	}, received{Runtime: weir.Cut(u.Runtime, 64), Background: u.Background})
-}
-
-func undeclared(kind, name string) error {
-	return &weir.Error{Code: weir.NotFound, Message: "the deploy has no " + kind + " " + quote(name), Remedy: "declare it first"}
-}
-
-func (s *Service) upload(ctx context.Context, a Author, d deployRecord, find func(contents) (string, error), content func(sum string) *content, got received) error {
 	if whole(d.State) {
-		return s.again(ctx, d, find)
+		return s.again(ctx, d, of)
 	}
 	if d.State != weir.DeployPrepared && d.State != weir.DeployUploading {
 		return &weir.Error{Code: weir.Conflict, Message: fmt.Sprintf("the deploy %s takes no uploads: its state is %s", d.ID, d.State),
 			Remedy: "say first what it consists of, and wait until it is prepared"}
 	}
 	p, err := s.received(ctx, d)
+	if errors.Is(err, errPast) {
+		return s.upload(ctx, a, id, of, got, body)
+	}
 	if err != nil {
 		return err
 	}
-	sum, err := find(p.contents)
+	sum, err := of.find(p.contents)
 	if err != nil || p.has(sum) {
 		return err
 	}
-	d, err = s.updateDeploy(ctx, d, func(r *deployRecord) error {
+	if d, err = s.uploading(ctx, a, d); err != nil {
+		return err
+	}
+	c := &content{from: body, most: of.most, want: sum, what: "the " + of.kind + " " + quote(of.name)}
+	if isSHA1.MatchString(sum) {
+		c.sum = sha1.New()
+	}
+	if got, err = s.receive(ctx, "received."+d.ID+"."+sum, c, p, got); err != nil {
+		return err
+	}
+	s.note(d.ID, p, sum, got)
+	return s.wakeIfWhole(ctx, d)
+}
+
+// uploading notes that somebody has begun to upload to a deploy.
+func (s *Service) uploading(ctx context.Context, a Author, d deployRecord) (deployRecord, error) {
+	return s.updateDeploy(ctx, d, func(r *deployRecord) error {
 		if r.Declared != d.Declared {
 			return &weir.Error{Code: weir.Conflict, Message: "other contents of the deploy were declared meanwhile", Remedy: "ask again what is missing"}
 		}
@@ -93,15 +106,6 @@ func (s *Service) upload(ctx context.Context, a Author, d deployRecord, find fun
 		r.CanApprove = r.CanApprove && a.CanApprove
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	c := content(sum)
-	if got, err = s.receive(ctx, "received."+d.ID+"."+sum, c, p, got); err != nil {
-		return err
-	}
-	s.note(d.ID, p, sum, got)
-	return s.wakeIfWhole(ctx, d)
 }
 
 // whole tells whether all of a deploy is there.
@@ -110,10 +114,16 @@ func whole(state weir.DeployState) bool {
 }
 
 // again answers an upload of what is there, whose first answer was lost.
-func (s *Service) again(ctx context.Context, d deployRecord, find func(contents) (string, error)) error {
+func (s *Service) again(ctx context.Context, d deployRecord, of part) error {
 	var c contents
 	if d.State != weir.DeployReady {
-		if err := s.readDocument(ctx, d.Declared, &c); err != nil {
+		err := s.readDocument(ctx, d.Declared, &c)
+		if weir.ErrorCode(err) == weir.NotFound {
+			if now, readErr := s.readDeploy(ctx, d.ID); readErr == nil && now.State == weir.DeployReady {
+				return s.again(ctx, now, of)
+			}
+		}
+		if err != nil {
 			return err
 		}
 	} else {
@@ -123,7 +133,7 @@ func (s *Service) again(ctx context.Context, d deployRecord, find func(contents)
 		}
 		c = contentsOf(m)
 	}
-	_, err := find(c)
+	_, err := of.find(c)
 	return err
 }
 
@@ -150,7 +160,7 @@ func (s *Service) receive(ctx context.Context, key string, c *content, p *progre
 			return nil, &weir.Error{Code: weir.Unavailable, Message: c.what + " could not be kept", Remedy: "send it again"}
 		}
 		taken = true
-		blob, err := s.blobs.Put(ctx, c, c.wantBlob)
+		blob, err := s.blobs.Put(ctx, c, c.digest())
 		if err != nil {
 			return nil, err
 		}
@@ -173,13 +183,19 @@ func tooLarge(what string, most int64) error {
 
 // content is what a client sends. It ends with an error if it is too large or not what was declared.
 type content struct {
-	from     io.Reader
-	most     int64     // bytes
-	sum      hash.Hash // nil: the store compares wantBlob
-	want     string
-	wantBlob string
-	what     string
-	read     int64
+	from io.Reader
+	most int64     // bytes
+	want string    // its digest
+	sum  hash.Hash // of want, if that is no SHA-256, which the store compares
+	what string
+	read int64
+}
+
+func (c *content) digest() string {
+	if c.sum != nil {
+		return ""
+	}
+	return c.want
 }
 
 func (c *content) Read(p []byte) (int, error) {

@@ -21,7 +21,7 @@ const (
 	minCompress     = 512     // bytes: less is not worth it
 	maxCompress     = 8 << 20 // bytes of a file: more takes too long while a client waits
 	fileLevel       = 6       // of brotli and gzip, for files
-	answerLevel     = 4       // … and for answers of functions
+	answerLevel     = 2       // … and for answers of functions, which somebody waits for each time
 	maxCompressing  = 2       // files that are compressed at a time; those beyond are sent as they are
 	compressedBytes = 32 << 20
 )
@@ -38,9 +38,9 @@ func compressible(contentType string) bool {
 			"image/vnd.microsoft.icon"}, t)
 }
 
-// acceptedEncoding gives the encoding to use of those that a client takes: br before gzip if it likes both as much, ""
-// for none (RFC 9110, section 12.5.3).
-func acceptedEncoding(h http.Header) string {
+// acceptedEncoding gives the encoding to use of br and gzip: the one that a client likes best, the preferred one if it
+// likes both as much, "" for none (RFC 9110, section 12.5.3).
+func acceptedEncoding(h http.Header, preferred string) string {
 	best, bestWeight := "", 0.0
 	for item := range strings.SplitSeq(strings.ToLower(strings.Join(h.Values("Accept-Encoding"), ",")), ",") {
 		name, parameters, _ := strings.Cut(strings.TrimSpace(item), ";")
@@ -52,7 +52,7 @@ func acceptedEncoding(h http.Header) string {
 		if name != "br" && name != "gzip" || weight <= 0 || weight > 1 {
 			continue
 		}
-		if weight > bestWeight || weight == bestWeight && name == "br" {
+		if weight > bestWeight || weight == bestWeight && name == preferred {
 			best, bestWeight = name, weight
 		}
 	}
@@ -91,7 +91,7 @@ func encodeAnswer(r *http.Request, status int, h http.Header, body []byte) []byt
 		return body
 	}
 	h.Add("Vary", "Accept-Encoding")
-	encoding := acceptedEncoding(r.Header)
+	encoding := acceptedEncoding(r.Header, "gzip") // fast brotli is slower and no better
 	if encoding == "" {
 		return body
 	}

@@ -76,6 +76,9 @@ func TestFilesAreCompressed(t *testing.T) {
 	if tag == plain.Header().Get("ETag") {
 		t.Error("two contents have one tag")
 	}
+	if w := answerTo(request("GET", "/a", "", "Accept-Encoding: br", `If-Match: "other"`), site); w.Code != 412 || w.Header().Get("Content-Length") != "" {
+		t.Errorf("only another one: %d %v", w.Code, w.Header())
+	}
 	for _, method := range []string{"GET", "HEAD"} {
 		if w := answerTo(request(method, "/a", "", "Accept-Encoding: br", "If-None-Match: "+tag), site); w.Code != 304 || w.Body.Len() > 0 {
 			t.Errorf("%s again: %d", method, w.Code)
@@ -129,7 +132,7 @@ func TestAnswersOfFunctionsAreCompressed(t *testing.T) {
 		encoding, tag         string
 	}{
 		"text":             {"br", `{"content-type":"text/plain","etag":"\"x\""}`, long, "br", `W/"x"`},
-		"JSON, gzip":       {"gzip", `{"content-type":"application/json"}`, long, "gzip", ""},
+		"JSON, gzip":       {"br, gzip", `{"content-type":"application/json"}`, long, "gzip", ""},
 		"no type":          {"br", `{}`, long, "", ""},
 		"not asked for":    {"", `{"content-type":"text/plain","etag":"\"x\""}`, long, "", `"x"`},
 		"short":            {"br", `{"content-type":"text/plain"}`, "short", "", ""},
@@ -152,7 +155,7 @@ func TestAnswersOfFunctionsAreCompressed(t *testing.T) {
 func FuzzAcceptEncoding(f *testing.F) {
 	f.Add("gzip;q=0.5, br;q=1.0, *;q=0")
 	f.Fuzz(func(t *testing.T, accept string) {
-		if got := acceptedEncoding(http.Header{"Accept-Encoding": {accept}}); got != "" && !strings.Contains(strings.ToLower(accept), got) {
+		if got := acceptedEncoding(http.Header{"Accept-Encoding": {accept}}, "br"); got != "" && !strings.Contains(strings.ToLower(accept), got) {
 			t.Errorf("%q gives %s", accept, got)
 		}
 	})

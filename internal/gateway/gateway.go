@@ -95,7 +95,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case g.Lambda && (strings.HasPrefix(r.URL.Path, lambdaPath) || strings.HasPrefix(r.URL.Path, lambdaStreamPath)):
 		g.lambda(w, r)
-	case g.admits(w, r):
+	case g.admits(w, r, r.URL.EscapedPath()):
 		g.site(w, r)
 	}
 }
@@ -248,7 +248,7 @@ func (g *gateway) logThrown(id, name string, e *weir.FunctionError) {
 
 // fail answers with an error of Weir's own.
 func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
-	g.logRefusal(Status(weir.ErrorCode(err)), name, id, err)
+	g.logRefusal(weir.ErrorCode(err).Status(), name, id, err)
 	Fail(w, err)
 }
 

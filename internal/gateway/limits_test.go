@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -55,14 +56,16 @@ func TestRateLimits(t *testing.T) {
 		o.clock = func() time.Time { return at }
 		o.Configs = map[string]weir.FunctionConfig{"fn": {RateLimit: &rule}}
 		o.AllowHost = func(string) bool { return true }
+		o.Rules, _ = routing.Parse(routing.Sources{Redirects: routing.Text{Name: "_redirects", Text: "/short /.netlify/functions/fn 200"}})
 		o.Files = shelf{"slow.html": "slow down"}
 	}
 	site := func() func(addr, host string) (int, string, string) {
 		o := Options{Functions: echo(), Logger: quiet}
 		limited(&o)
-		g := New(o)
+		g, calls := New(o), 0
 		return func(addr, host string) (int, string, string) {
-			r := request("GET", "/.netlify/functions/fn", "")
+			r := request("GET", []string{"/.netlify/functions/fn", "/short"}[calls%2], "") // no rule leads round a limit
+			calls++
 			r.RemoteAddr, r.Host = addr+":1", host
 			w := httptest.NewRecorder()
 			g.ServeHTTP(w, r)
@@ -74,6 +77,9 @@ func TestRateLimits(t *testing.T) {
 		if code, retry, _ := call("192.0.2.1", "a.test"); code != want || (retry != "") != (want == 429) {
 			t.Errorf("call %d: %d, come again in %q", i, code, retry)
 		}
+	}
+	if code, _, _ := call("192.0.2.1", "A.test.:443"); code != 429 {
+		t.Errorf("the same domain, written otherwise: %d", code)
 	}
 	for _, other := range [][2]string{{"192.0.2.2", "a.test"}, {"192.0.2.1", "b.test"}, {"[2001:db8::1]", "a.test"}} {
 		if code, _, _ := call(other[0], other[1]); code != 200 {

@@ -75,7 +75,8 @@ func (l *limiter) take(caller string, at time.Time) (wait time.Duration, ok bool
 func (l *limiter) callerOf(addr, host string) string {
 	caller := "*"
 	if len(l.rule.By) == 0 || slices.Contains(l.rule.By, "domain") {
-		caller += strings.ToLower(host)
+		name, _, _ := strings.Cut(strings.ToLower(host), ":") // and no other way to write the same
+		caller += strings.TrimSuffix(name, ".")
 	}
 	if slices.Contains(l.rule.By, "ip") {
 		caller += " " + network(addr)
@@ -107,11 +108,12 @@ func (g *gateway) admitsCall(w http.ResponseWriter, r *http.Request, name string
 	if ok {
 		return true
 	}
-	m, _ := g.find(l.rule.To, r.Method)
+	to := "/" + strings.TrimLeft(l.rule.To, "/")
+	m, _ := g.find(to, r.Method)
 	switch {
 	case l.rule.To != "" && m != nil && g.limits[m.name] == nil:
 		g.call(w, r, m)
-	case l.rule.To != "" && g.file(w, r, l.rule.To, http.StatusOK):
+	case l.rule.To != "" && g.file(w, r, to, http.StatusOK):
 	default:
 		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 		g.refuse(w, http.StatusTooManyRequests, name, name+" takes no more than "+strconv.Itoa(l.rule.Limit)+" requests in "+l.window.String(), "")

@@ -7,8 +7,6 @@ import (
 	"crypto/subtle"
 	"io"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -67,6 +65,9 @@ func redirect(w http.ResponseWriter, r *http.Request, a routing.Action) {
 // function sees the path that the client asked for, and the query of the target.
 func (g *gateway) rewrite(w http.ResponseWriter, r *http.Request, target string, status int) {
 	path, query, _ := strings.Cut(target, "?")
+	if len(g.Rules.BasicAuth(r.URL.EscapedPath())) == 0 && !g.admits(w, r, path) {
+		return
+	}
 	m, allowed := g.find(path, r.Method)
 	switch {
 	case m != nil:
@@ -82,28 +83,25 @@ func (g *gateway) rewrite(w http.ResponseWriter, r *http.Request, target string,
 	}
 }
 
-// admits tells whether a request has the name and password that the site asks for at its path, and asks for them if
+// admits tells whether a request has the name and password that the site asks for at a path, and asks for them if
 // not.
-func (g *gateway) admits(w http.ResponseWriter, r *http.Request) bool {
-	if g.Rules == nil {
-		return true
-	}
-	headers := g.Rules.HeadersFor(r.URL.EscapedPath())
-	i := slices.IndexFunc(headers, func(h routing.Header) bool { return h.Name == routing.BasicAuth })
-	if i < 0 {
+func (g *gateway) admits(w http.ResponseWriter, r *http.Request, escaped string) bool {
+	wanted := g.Rules.BasicAuth(escaped)
+	if len(wanted) == 0 {
 		return true
 	}
 	name, password, _ := r.BasicAuth()
 	got := sha256.Sum256([]byte(name + ":" + password))
 	ok := 0
-	for _, want := range strings.Fields(headers[i].Value) {
+	for _, want := range wanted {
 		sum := sha256.Sum256([]byte(want))
 		ok |= subtle.ConstantTimeCompare(got[:], sum[:])
 	}
 	if ok == 1 {
+		r.Header.Del("Authorization") // no function and no upstream needs to know it
 		return true
 	}
-	w.Header().Set("WWW-Authenticate", `Basic realm="`+url.PathEscape(r.URL.Path)+`", charset="UTF-8"`)
+	w.Header().Set("WWW-Authenticate", `Basic realm="this site", charset="UTF-8"`)
 	problem(w, http.StatusUnauthorized, "this page asks for a name and a password", "")
 	return false
 }

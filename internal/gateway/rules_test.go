@@ -195,11 +195,11 @@ func TestConditionsOfARequest(t *testing.T) {
 }
 
 func TestHeadersOfASite(t *testing.T) {
-	site := ruled(t, "/r /x 302\n/f /.netlify/functions/fn 200\n", "/*\n X-All: 1\n Cache-Control: no-store\n/page\n X-Page: 2\n/locked/*\n Basic-Auth: bob:builder anna:pw\n",
+	site := ruled(t, "/r /x 302\n/en/* /:splat 200\n/f /.netlify/functions/fn 200\n/locked/fn /.netlify/functions/fn 200\n", "/*\n X-All: 1\n Cache-Control: no-store\n/page\n X-Page: 2\n/locked/*\n Basic-Auth: bob:builder anna:pw\n",
 		shelf{"page.html": "page", "404.html": "none", "locked/a.html": "secret"})
 	for target, want := range map[string]string{
 		"/page": "200 1 2 no-store", "/none": "404 1  no-store", "/r": "302   no-cache", "/f": "200   ",
-		"/locked/a": "401   ", "/LOCKED/a": "401   ", "/locked": "401   ",
+		"/locked/a": "401   ", "/LOCKED/a": "401   ", "/locked": "401   ", "/.netlify/functions/fn/" + strings.Repeat("a", 9000): "401   ", "/en/locked/a": "401   ",
 	} {
 		res := ask(echo(), request("GET", target, ""), site)
 		h := res.Header
@@ -211,25 +211,35 @@ func TestHeadersOfASite(t *testing.T) {
 		}
 	}
 	for user, want := range map[string]int{"bob:builder": 200, "anna:pw": 200, "bob:pw": 401, ":": 401, "": 401} {
-		r := request("GET", "/locked/a", "")
-		if name, password, ok := strings.Cut(user, ":"); ok {
-			r.SetBasicAuth(name, password)
-		}
-		if res := ask(echo(), r, site); res.StatusCode != want {
-			t.Errorf("%s: %d", user, res.StatusCode)
+		for _, path := range []string{"/locked/a", "/locked/fn"} {
+			r, f := request("GET", path, ""), echo()
+			if name, password, ok := strings.Cut(user, ":"); ok {
+				r.SetBasicAuth(name, password)
+			}
+			if res := ask(f, r, site); res.StatusCode != want || want == 401 && len(f.got) > 0 {
+				t.Errorf("%s, %s: %d", user, path, res.StatusCode)
+			}
+			if len(f.got) > 0 && strings.Contains(string(f.got[0].Event), `"authorization"`) {
+				t.Errorf("the function knows the password: %s", f.got[0].Event)
+			}
 		}
 	}
 }
 
 // TestUnreadFileHoldsNothing: who takes nothing of a file keeps no connection.
 func TestUnreadFileHoldsNothing(t *testing.T) {
-	done := make(chan struct{})
-	s := serve(t, echo(), false, hasty, func(o *Options) { o.Files = shelf{"big": strings.Repeat("x", 32<<20)} })
-	handler := s.Config.Handler
-	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r); close(done) })
-	conn := dial(t, s)
-	io.WriteString(conn, "GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	<-done
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		done := make(chan struct{})
+		s := serve(t, echo(), http2, hasty, func(o *Options) { o.Files = shelf{"big": strings.Repeat("x", 32<<20)} })
+		handler := s.Config.Handler
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r); close(done) })
+		res, err := s.Client().Get(s.URL + "/big")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		<-done
+	})
 }
 
 func TestOneConnectionTakesManyFiles(t *testing.T) {

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -98,15 +99,13 @@ func (g *gateway) send(w http.ResponseWriter, r *http.Request, f *File, name str
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Type", typeOf(name))
 	for _, rule := range g.Rules.HeadersFor(r.URL.EscapedPath()) {
-		if rule.Name != routing.BasicAuth {
-			h.Set(rule.Name, rule.Value)
-		}
+		h.Set(rule.Name, rule.Value)
 	}
 	var content io.ReadSeeker = f
 	size, tag := f.Size, f.Digest
 	if compressible(h.Get("Content-Type")) && f.Size >= minCompress {
 		h.Add("Vary", "Accept-Encoding")
-		encoding := acceptedEncoding(r.Header)
+		encoding := acceptedEncoding(r.Header, "br")
 		if encoding != "" && r.Header.Get("Range") == "" {
 			if small := g.Compressed.of(f, encoding); small != nil {
 				h.Set("Content-Encoding", encoding)
@@ -114,10 +113,10 @@ func (g *gateway) send(w http.ResponseWriter, r *http.Request, f *File, name str
 			}
 		}
 	}
-	h.Set("Content-Length", strconv.FormatInt(size, 10)) // net/http sets that of a part
 	paced := g.pacedAnswer(w)
 	defer paced.end()
 	if status != http.StatusOK {
+		h.Set("Content-Length", strconv.FormatInt(size, 10))
 		w.WriteHeader(status)
 		if r.Method == http.MethodGet {
 			io.Copy(paced, content)
@@ -129,12 +128,22 @@ func (g *gateway) send(w http.ResponseWriter, r *http.Request, f *File, name str
 		r.Header.Del("Range")
 	}
 	h.Set("ETag", `"`+tag+`"`)
+	if h.Get("Content-Encoding") != "" && r.Header.Get("If-Match") == "" { // net/http does it for all others
+		h.Set("Content-Length", strconv.FormatInt(size, 10))
+	}
 	http.ServeContent(paced, r, "", time.Time{}, content)
 }
 
+// types are those of files that the standard library doesn't know: what the machine says of them must not matter.
+var types = map[string]string{
+	".csv": "text/csv; charset=utf-8", ".eot": "application/vnd.ms-fontobject", ".gz": "application/gzip", ".ico": "image/x-icon",
+	".map": "application/json", ".md": "text/markdown; charset=utf-8", ".mp3": "audio/mpeg", ".mp4": "video/mp4", ".ogg": "audio/ogg",
+	".otf": "font/otf", ".rss": "application/rss+xml", ".tar": "application/x-tar", ".ttf": "font/ttf", ".txt": "text/plain; charset=utf-8",
+	".wav": "audio/wav", ".webm": "video/webm", ".webmanifest": "application/manifest+json", ".woff": "font/woff", ".woff2": "font/woff2",
+	".yaml": "application/yaml", ".yml": "application/yaml", ".zip": "application/zip",
+}
+
 func typeOf(name string) string {
-	if t := mime.TypeByExtension(path.Ext(name)); t != "" {
-		return t
-	}
-	return "application/octet-stream"
+	ext := strings.ToLower(path.Ext(name))
+	return cmp.Or(types[ext], mime.TypeByExtension(ext), "application/octet-stream")
 }

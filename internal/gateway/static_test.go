@@ -128,11 +128,16 @@ func TestStaticConditionsAndRanges(t *testing.T) {
 		"range, same file":  {"GET", []string{"Range: bytes=0-0", "If-Range: " + tag}, 206, "a"},
 		"range, other file": {"GET", []string{"Range: bytes=0-0", `If-Range: "other"`}, 200, "about"},
 		"head":              {"HEAD", nil, 200, ""},
+		"only that one":     {"GET", []string{"If-Match: " + tag}, 200, "about"},
+		"only another one":  {"GET", []string{`If-Match: "other"`}, 412, ""},
 		"post":              {"POST", nil, 405, `{"detail":"static files are read by GET and HEAD","status":405,"title":"Method Not Allowed"}`},
 	} {
 		w := get(dir, request(c.method, "/about", "", c.header...))
 		if w.Code != c.status || w.Body.String() != c.body {
 			t.Errorf("%s: %d %q", name, w.Code, w.Body)
+		}
+		if c.status >= 304 && c.body == "" && w.Header().Get("Content-Length") != "" {
+			t.Errorf("%s: no body of %s bytes", name, w.Header().Get("Content-Length"))
 		}
 		if c.method == "HEAD" && w.Header().Get("Content-Length") != "5" {
 			t.Errorf("%s: length %s", name, w.Header().Get("Content-Length"))

@@ -55,22 +55,25 @@ type Outcome struct {
 // OK is the Outcome of a run that ended well. A job with any other is run again.
 const OK = "ok"
 
-// Runner runs functions. It is called from several goroutines. An error says that the function was not started: if it
-// is weir.Busy or weir.Unavailable, it is tried again later, else it can't be run at all. When ctx ends, the run must.
+// Runner runs functions. It is called from several goroutines. An error says that the function was not started, and
+// that it never can be if it is weir.NotFound; else it is tried again later. When ctx ends, the run must.
 type Runner interface {
 	Run(ctx context.Context, job Job) (Outcome, error)
 }
 
-// Clock is the time. After works as time.After does.
+// Clock is the time. What At gives has the time in it when a time has come.
 type Clock interface {
 	Now() time.Time
-	After(time.Duration) <-chan time.Time
+	At(time.Time) <-chan time.Time
 }
 
 type systemClock struct{}
 
-func (systemClock) Now() time.Time                         { return time.Now() }
-func (systemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+func (systemClock) Now() time.Time                  { return time.Now() }
+func (systemClock) At(t time.Time) <-chan time.Time { return time.After(time.Until(t)) }
+
+// in works as time.After does.
+func in(c Clock, d time.Duration) <-chan time.Time { return c.At(c.Now().Add(d)) }
 
 // Options are what a Service needs. Store and Runner must be set.
 type Options struct {

@@ -74,7 +74,7 @@ func (l logged) Run(_ context.Context, j Job) (Outcome, error) {
 func TestKilledServer(t *testing.T) {
 	dir := t.TempDir()
 	var accepted []string
-	for range 10 {
+	for range kills(10) {
 		accepted = append(accepted, killedServer(t, dir, 1+rand.IntN(20))...)
 	}
 	t.Setenv("WEIR_TEST_JOBS_LAST", "1")
@@ -128,4 +128,12 @@ func killedServer(t *testing.T, dir string, after int) (lines []string) {
 		t.Fatalf("%v: %s", err, stderr.Bytes())
 	}
 	return lines
+}
+
+// kills gives how often it is tried: more, if there is time.
+func kills(n int) int {
+	if os.Getenv("WEIR_SOAK") != "" {
+		return 100
+	}
+	return n
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 
 const (
 	sweepEvery  = time.Hour
+	lookEvery   = time.Minute      // at least, because a clock may be set, and a machine sleep
 	storePause  = 5 * time.Second  // before the store is asked again that could not be reached
 	roomPause   = 30 * time.Second // before a job is tried again for which there was no room
 	settleTries = 5                // to write down how a run ended
@@ -42,11 +42,11 @@ func (s *Service) Work(ctx context.Context) {
 			s.sweep(ctx)
 			sweep = now.Add(sweepEvery)
 		}
-		next := sooner(sweep, sooner(s.startJobs(runs, now), s.startTicks(runs, now)))
+		next := sooner(now.Add(lookEvery), sooner(s.startJobs(runs, now), s.startTicks(runs, now)))
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
-		case <-s.o.Clock.After(next.Sub(s.o.Clock.Now())):
+		case <-s.o.Clock.At(next):
 		}
 	}
 	runs.end(s.o.Grace)
@@ -186,7 +186,7 @@ func (s *Service) attempt(ctx context.Context, st state, rev uint64) error {
 // after gives what a job is after a run; the state "" if it is done.
 func (s *Service) after(st state, out Outcome, err error) state {
 	now := s.o.Clock.Now()
-	switch code := weir.ErrorCode(err); {
+	switch {
 	case errors.Is(err, errLost):
 		return st // another's
 	case err == nil && out.Outcome == OK:
@@ -205,7 +205,7 @@ func (s *Service) after(st state, out Outcome, err error) state {
 			pause = pauses[st.Runs-1]
 		}
 		return wait(st, now.Add(pause), told)
-	case (code == weir.Busy || code == weir.Unavailable) && now.Sub(st.Accepted) < tryToStart:
+	case weir.ErrorCode(err) != weir.NotFound && now.Sub(st.Accepted) < tryToStart:
 		st.Runs-- // it was not begun
 		return wait(st, now.Add(roomPause), err.Error())
 	}
@@ -242,10 +242,13 @@ func (s *Service) settle(ctx context.Context, st state, rev uint64) error {
 		} else {
 			_, err = s.change(ctx, st, rev)
 		}
+		if err == nil && st.State == Dead {
+			s.trim(ctx, st.Site)
+		}
 		if err == nil || errors.Is(err, store.ErrConflict) || try == settleTries {
 			return err
 		}
-		<-s.o.Clock.After(time.Second)
+		<-in(s.o.Clock, time.Second)
 	}
 }
 
@@ -263,7 +266,7 @@ func (s *Service) run(ctx context.Context, job Job, st state, rev uint64) (out O
 		out, err := s.o.Runner.Run(ctx, job)
 		ended <- end{out, err}
 	}()
-	tooLong := s.o.Clock.After(job.Limit)
+	tooLong := in(s.o.Clock, job.Limit)
 	heard := s.o.Clock.Now()
 	for {
 		select {
@@ -274,7 +277,7 @@ func (s *Service) run(ctx context.Context, job Job, st state, rev uint64) (out O
 			return e.out, rev, e.err
 		case <-tooLong:
 			cancel(fmt.Errorf("%w: %v", errTooLong, job.Limit))
-		case <-s.o.Clock.After(s.o.Lease / 3):
+		case <-in(s.o.Clock, s.o.Lease/3):
 			next, err := s.renew(ctx, st, rev)
 			switch {
 			case err == nil:
@@ -303,19 +306,9 @@ func (s *Service) renew(ctx context.Context, st state, rev uint64) (uint64, erro
 	return 0, err
 }
 
-// sweep removes dead letters that are too old or too many, and what is left of steps that were cut short.
+// sweep removes dead letters that are too old, and what is left of steps that were cut short.
 func (s *Service) sweep(ctx context.Context) {
-	for site, dead := range s.deadBySite() {
-		keep := usage{}
-		for _, r := range slices.Backward(dead) { // the latest first
-			keep.jobs, keep.bytes = keep.jobs+1, keep.bytes+int64(r.Size)
-			if keep.jobs > s.o.PerSite || keep.bytes > s.o.SiteBytes || s.o.Clock.Now().Sub(r.Died) > keepDead {
-				if err := s.remove(ctx, r.state, r.revision); err != nil && !errors.Is(err, store.ErrConflict) {
-					s.o.Logger.Warn("a dead letter can't be removed", "site", site, "err", err)
-				}
-			}
-		}
-	}
+	s.trim(ctx, "")
 	keys, err := s.events.Keys(ctx, "")
 	if err != nil {
 		s.o.Logger.Warn("background jobs: the store can't be tidied", "err", err)
@@ -343,17 +336,34 @@ func (s *Service) removeOrphan(ctx context.Context, key string) {
 	}
 }
 
-// deadBySite gives the dead letters of each site, the oldest first.
-func (s *Service) deadBySite() map[string][]row {
+// trim removes dead letters of a site ("": of all) that are too old or too many, the oldest first.
+func (s *Service) trim(ctx context.Context, site string) {
+	for _, dead := range s.deadBySite(site) {
+		keep := usage{}
+		for _, r := range slices.Backward(dead) { // the latest first
+			keep.jobs, keep.bytes = keep.jobs+1, keep.bytes+int64(r.Size)
+			if keep.jobs <= s.o.PerSite && keep.bytes <= s.o.SiteBytes && s.o.Clock.Now().Sub(r.Died) <= keepDead {
+				continue
+			}
+			if err := s.remove(ctx, r.state, r.revision); err != nil && !errors.Is(err, store.ErrConflict) {
+				s.o.Logger.Warn("a dead letter can't be removed", "site", r.Site, "err", err)
+				return
+			}
+		}
+	}
+}
+
+// deadBySite gives the dead letters of a site ("": of all), the oldest first.
+func (s *Service) deadBySite(site string) map[string][]row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[string][]row{}
 	for _, r := range s.table {
-		if r.State == Dead {
+		if r.State == Dead && (site == "" || r.Site == site) {
 			out[r.Site] = append(out[r.Site], *r)
 		}
 	}
-	for _, rows := range maps.All(out) {
+	for _, rows := range out {
 		slices.SortFunc(rows, func(a, b row) int { return a.Died.Compare(b.Died) })
 	}
 	return out

@@ -267,8 +267,8 @@ func TestNoRoom(t *testing.T) {
 	c, r := newClock(noon), newRunner()
 	s, _ := serve(t, Options{Store: openStore(t), Runner: r, Clock: c})
 	ok(t, s.Accept(t.Context(), job("a", "1")))
-	for range 5 {
-		r.next(t).end <- result{err: &weir.Error{Code: weir.Busy, Message: "no room"}}
+	for _, err := range []error{&weir.Error{Code: weir.Busy, Message: "no room"}, &weir.Error{Code: weir.Unavailable, Message: "no room"}, errors.New("no room")} {
+		r.next(t).end <- result{err: err}
 		until(t, "a pause", func() bool { return s.List("a")[0].State == Waiting })
 		if l := s.List("a")[0]; l.Runs != 0 || l.Error != "no room" || !l.Next.After(c.Now()) {
 			t.Errorf("%+v", l)
@@ -344,13 +344,14 @@ func TestPoison(t *testing.T) {
 // TestWhatIsLeft: old and too many dead letters go, and events that belong to nothing.
 func TestWhatIsLeft(t *testing.T) {
 	c, r, st := newClock(time.Now()), newRunner(), openStore(t)
-	r.ends = func(Job) (Outcome, error) { return Outcome{}, errors.New("no") }
+	r.ends = func(Job) (Outcome, error) { return Outcome{}, &weir.Error{Code: weir.NotFound, Message: "no"} }
 	s, _ := serve(t, Options{Store: st, Runner: r, Clock: c, PerSite: 5})
 	for i := range 8 {
 		ok(t, s.Accept(t.Context(), job("a", fmt.Sprint(i))))
 		until(t, "a dead letter", func() bool { return len(s.List("a")) == 0 })
 		c.move(time.Second)
 	}
+	until(t, "the bound", func() bool { return len(s.DeadLetters("a")) == 5 })
 	_, err := s.events.Put(t.Context(), "a.orphan", []byte("{}"))
 	ok(t, err)
 	c.move(2 * time.Hour)

@@ -26,6 +26,7 @@ type Line struct {
 	Function string    `json:"function"`
 	Instance string    `json:"instance,omitempty"`
 	Request  string    `json:"request,omitempty"` // "" if it isn't known
+	Among    []string  `json:"among,omitempty"`   // of which requests it is one, if that is all that is known
 	Stream   string    `json:"stream"`
 	Text     string    `json:"text"` // what a stranger wrote: use weir.Printable before it reaches a terminal
 
@@ -57,7 +58,7 @@ type Options struct {
 	Store       store.Store
 	Age         time.Duration // of lines; 0: 7 days
 	PerFunction int64         // messages that are kept of one function, each of one line or of several that came together; 0: 10,000
-	Bytes       int64         // of all; 0: 4 GB
+	Bytes       int64         // of all; 0: 1 GB
 	Logger      *slog.Logger  // nil: nowhere
 }
 
@@ -90,7 +91,7 @@ type held struct {
 
 // Open makes a Service, which must be closed. Errors are the store's.
 func Open(ctx context.Context, o Options) (*Service, error) {
-	stream, err := o.Store.Stream(ctx, "logs", store.Bounds{Age: cmp.Or(o.Age, 7*24*time.Hour), PerSubject: cmp.Or(o.PerFunction, 10_000), Bytes: cmp.Or(o.Bytes, 4<<30)})
+	stream, err := o.Store.Stream(ctx, "logs", store.Bounds{Age: cmp.Or(o.Age, 7*24*time.Hour), PerSubject: cmp.Or(o.PerFunction, 10_000), Bytes: cmp.Or(o.Bytes, 1<<30)})
 	if err != nil {
 		return nil, err
 	}
@@ -126,25 +127,39 @@ func (s *Service) Add(l Line) {
 	if len(l.Text) > maxText {
 		l.Text = weir.Cut(l.Text, maxText) + "…"
 	}
+	if !s.room(l) { // before anything is spent on it
+		return
+	}
 	text, err := json.Marshal(l)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.heldOf(l.Site, l.Function)
-	n := len(text)
-	if err != nil || h.bytes+n > maxFunction || s.bySite[l.Site]+n > maxSite || s.all+n > maxAll {
+	if err != nil {
 		h.dropped++
 		return
 	}
 	h.lines = append(h.lines, text)
-	h.bytes += n
-	s.bySite[l.Site] += n
-	s.all += n
+	h.bytes += len(text)
+	s.bySite[l.Site] += len(text)
+	s.all += len(text)
 	if h.bytes >= maxBatch {
 		select {
 		case s.wake <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// room tells whether there is room for a line, and counts it if there isn't.
+func (s *Service) room(l Line) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.heldOf(l.Site, l.Function)
+	if h.bytes < maxFunction && s.bySite[l.Site] < maxSite && s.all < maxAll {
+		return true
+	}
+	h.dropped++
+	return false
 }
 
 // heldOf gives what is held of a function. The caller holds s.mu.

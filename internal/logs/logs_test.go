@@ -70,6 +70,7 @@ func TestPast(t *testing.T) {
 			middle = time.Now()
 			s.Add(line("a", "other", first, "first"))
 			s.Add(line("a", "other", second, "second"))
+			s.Add(Line{Time: time.Now(), Site: "a", Function: "other", Among: []string{"x", second}, Stream: "stderr", Text: "of one of them"})
 			s.Add(line("b", "fn", first, "of another site"))
 		}
 		if i%2 == 0 {
@@ -79,16 +80,16 @@ func TestPast(t *testing.T) {
 	if got := texts(t, s, Query{Site: "a", Function: "fn"}); len(got) != 100 || got[0] != "1100" || got[99] != "1199" {
 		t.Errorf("the last hundred: %q", got)
 	}
-	if got := texts(t, s, Query{Site: "a", Limit: 5000}); len(got) != 1202 {
+	if got := texts(t, s, Query{Site: "a", Limit: 5000}); len(got) != 1203 {
 		t.Errorf("%d lines", len(got))
 	}
-	if got := texts(t, s, Query{Site: "a", Since: middle, Limit: 2000}); len(got) != 601 || got[0] != "first" || got[600] != "1199" {
+	if got := texts(t, s, Query{Site: "a", Since: middle, Limit: 2000}); len(got) != 602 || got[0] != "first" || got[601] != "1199" {
 		t.Errorf("since the middle: %d", len(got))
 	}
 	if got := texts(t, s, Query{Site: "a", Since: time.Now().Add(time.Hour)}); len(got) != 0 {
 		t.Errorf("of the future: %q", got)
 	}
-	for request, want := range map[string][]string{first: {"first"}, second: {"second"}, "no ULID": nil, ulid.Make().String(): nil} {
+	for request, want := range map[string][]string{first: {"first"}, second: {"second", "of one of them"}, "no ULID": nil, ulid.Make().String(): nil} {
 		if got := texts(t, s, Query{Site: "a", Request: request}); !slices.Equal(got, want) {
 			t.Errorf("of %s: %q", request, got)
 		}
@@ -317,7 +318,7 @@ func TestRecordsAreLines(t *testing.T) {
 	nobodys := deny
 	nobodys.Site = ""
 	s.Decided(nobodys)
-	s.Invoked(record.Invocation{Time: time.Now(), Site: "a", Deploy: "d", Function: "fn", Request: "r1", Outcome: "error", Millis: 12.3, Cold: true, Error: "TypeError"})
+	s.Invoked(record.Invocation{Time: deny.Time.Add(-10 * time.Millisecond), Site: "a", Deploy: "d", Function: "fn", Request: "r1", Outcome: "error", Millis: 12.3, Cold: true, Error: "TypeError"})
 	want := []string{`denied http POST https://evil.test/: no rule names the host; allow with http = ["POST https://evil.test/"]`,
 		"would be denied http POST https://b.test/: no rule names the host", "error in 12 ms, cold: TypeError"}
 	if got := texts(t, s, Query{Site: "a"}); !slices.Equal(got, want) {
@@ -325,6 +326,9 @@ func TestRecordsAreLines(t *testing.T) {
 	}
 	all, err := s.Past(t.Context(), Query{Site: "a", Request: "r2"})
 	ok(t, err)
+	if begun := all[0].Decision.Time; !all[0].Time.Equal(begun) {
+		t.Errorf("a denial of %v stands at %v", begun, all[0].Time)
+	}
 	if len(all) != 2 || all[0].Stream != Denied || all[0].Decision.Target != deny.Target || all[0].Deploy != "d" {
 		t.Errorf("%+v", all)
 	}

@@ -45,7 +45,7 @@ func (q Query) limit() int { return min(cmp.Or(max(q.Limit, 0), 100), maxLimit) 
 
 // matches tells whether a line is wanted, apart from how many are.
 func (q Query) matches(l Line) bool {
-	return (q.Request == "" || l.Request == q.Request || l.Decision != nil && slices.Contains(l.Decision.Among(), q.Request)) && !l.Time.Before(q.Since)
+	return (q.Request == "" || l.Request == q.Request || slices.Contains(l.Among, q.Request)) && !l.Time.Before(q.Since)
 }
 
 // lines gives the lines of a message. What can't be read is left out.

@@ -5,6 +5,7 @@ package logs
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/weir-run/weir/internal/record"
 )
@@ -13,7 +14,7 @@ import (
 func (s *Service) Decided(d record.Decision) { s.tell.Decided(d) }
 
 func (s *Service) denied(d record.Decision) {
-	s.Add(Line{Time: d.Time, Site: d.Site, Deploy: d.Deploy, Function: d.Function, Instance: d.Instance, Request: d.Request,
+	s.Add(Line{Time: d.Time, Site: d.Site, Deploy: d.Deploy, Function: d.Function, Instance: d.Instance, Request: d.Request, Among: d.Requests,
 		Stream: Denied, Text: denial(d), Decision: &d})
 }
 
@@ -51,6 +52,7 @@ func (s *Service) Invoked(i record.Invocation) {
 	if i.Error != "" {
 		text += ": " + i.Error
 	}
-	s.Add(Line{Time: i.Time, Site: i.Site, Deploy: i.Deploy, Function: i.Function, Instance: i.Instance, Request: i.Request,
+	end := i.Time.Add(time.Duration(i.Millis * float64(time.Millisecond))) // behind what it printed
+	s.Add(Line{Time: end, Site: i.Site, Deploy: i.Deploy, Function: i.Function, Instance: i.Instance, Request: i.Request,
 		Stream: Invoked, Text: text, Invocation: &i})
 }

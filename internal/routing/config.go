@@ -17,8 +17,12 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// maxKey bounds the parts of a dotted key: each becomes a table.
-const maxKey = 16
+// What a parser makes of a small text can be large: a table of each part of a dotted key, a value of each comma.
+const (
+	maxKey   = 16        // parts of a key
+	maxDots  = 10_000    // dots on a line, before it is known which of them divide a key
+	maxMarks = 1_000_000 // commas, equals signs and opening brackets of the text
+)
 
 // config reads netlify.toml. What else stands there is not looked at.
 func (p *parser) config(t Text) {
@@ -26,9 +30,12 @@ func (p *parser) config(t Text) {
 		return
 	}
 	file := weir.Position{File: t.Name}
-	where, ok := positions(t)
+	where, ok := map[string][]weir.Position(nil), modest(t.Text)
+	if ok {
+		where, ok = positions(t)
+	}
 	if !ok {
-		p.warn(file, fmt.Sprintf("a key has more than %d parts: none of the redirects and headers is applied", maxKey), "make it simpler")
+		p.warn(file, fmt.Sprintf("a key has more than %d parts, or the file more than %d values: none of the redirects and headers is applied", maxKey, maxMarks), "make it simpler")
 		return
 	}
 	var tree struct{ Redirects, Headers any }
@@ -43,6 +50,20 @@ func (p *parser) config(t Text) {
 	p.tables(tree.Redirects, "redirects", where, p.redirectTable)
 	p.tables(tree.Headers, "headers", where, p.headerTable)
 	p.dropEmpty()
+}
+
+// modest tells whether a text can be given to the parser.
+func modest(text string) bool {
+	marks := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		for _, mark := range []string{",", "=", "[", "{"} {
+			marks += strings.Count(line, mark)
+		}
+		if marks > maxMarks || strings.Count(line, ".") > maxDots {
+			return false
+		}
+	}
+	return true
 }
 
 // positions gives where each table of a list begins, in order, by the list's name; false if a key is too long.

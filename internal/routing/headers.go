@@ -12,9 +12,9 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// BasicAuth is the name under which a site asks for a name and password, as NAME:PASSWORD, several divided by
+// basicAuth is the name under which a site asks for a name and password, as NAME:PASSWORD, several divided by
 // blanks. It is no header that is sent.
-const BasicAuth = "Basic-Auth"
+const basicAuth = "Basic-Auth"
 
 // Header is one that a site sets.
 type Header struct{ Name, Value string }
@@ -38,7 +38,7 @@ var unsettable = []string{"accept-ranges", "age", "allow", "alt-svc", "connectio
 
 func (p *parser) headersFile(t Text) {
 	var rule *headerRule
-	for pos, line := range lines(t) {
+	for pos, line := range p.lines(t) {
 		if line[0] == '/' {
 			rule = p.headersFor(pos, line)
 			continue
@@ -86,13 +86,13 @@ func (p *parser) setHeader(pos weir.Position, r *headerRule, name, value string)
 		p.warn(pos, fmt.Sprintf("the header %s is the server's own", name), "it is left out")
 		return
 	}
-	if strings.EqualFold(name, BasicAuth) {
-		name = BasicAuth
+	if strings.EqualFold(name, basicAuth) {
+		name, p.rules.guarded = basicAuth, true
 	}
 	for i, h := range r.values {
 		if strings.EqualFold(h.Name, name) {
 			separator := ", "
-			if name == BasicAuth {
+			if name == basicAuth {
 				separator = " "
 			}
 			if len(h.Value)+len(value) <= maxLine {
@@ -145,6 +145,27 @@ func headerTokens(path string) []headerToken {
 // HeadersFor gives the headers that a site sets for a percent-encoded path, each name once; what comes later in the
 // rules wins.
 func (r *Rules) HeadersFor(escaped string) []Header {
+	return slices.DeleteFunc(r.headersFor(escaped), func(h Header) bool { return h.Name == basicAuth })
+}
+
+// BasicAuth gives the names and passwords that a site asks for at a percent-encoded path, as NAME:PASSWORD; none if
+// it doesn't. Nobody has what it asks for at a path that is too long to be compared.
+func (r *Rules) BasicAuth(escaped string) []string {
+	switch {
+	case r == nil || !r.guarded:
+		return nil
+	case len(escaped) > maxPath:
+		return []string{"no password"} // whatever it is, nobody has this: it has no colon
+	}
+	for _, h := range r.headersFor(escaped) {
+		if h.Name == basicAuth {
+			return strings.Fields(h.Value)
+		}
+	}
+	return nil
+}
+
+func (r *Rules) headersFor(escaped string) []Header {
 	if r == nil || len(r.headers) == 0 || len(escaped) > maxPath {
 		return nil
 	}

@@ -23,7 +23,7 @@ type entry struct {
 type pair struct{ name, value string }
 
 func (p *parser) redirectsFile(t Text) {
-	for pos, line := range lines(t) {
+	for pos, line := range p.lines(t) {
 		e, f := redirectLine(line)
 		p.add(pos, e, f)
 	}

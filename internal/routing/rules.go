@@ -17,7 +17,7 @@ const (
 	MaxHeaders   = 1_000    // paths that headers are set for: a request is compared with each
 	MaxText      = 16 << 20 // bytes of one text
 
-	maxLine     = 4 << 10 // bytes of a path, a target or a header
+	maxLine     = 4 << 10 // bytes of a line, a path, a target or a header
 	maxWarnings = 100
 )
 
@@ -38,6 +38,7 @@ type Sources struct {
 type Rules struct {
 	redirects redirects
 	headers   []headerRule
+	guarded   bool // some path asks for a name and password
 }
 
 // Parse reads a site's rules, and says what was left out, one line each.
@@ -95,13 +96,17 @@ func (p *parser) fits(t Text) bool {
 }
 
 // lines gives the lines of a text that say something, with their positions.
-func lines(t Text) func(yield func(weir.Position, string) bool) {
+func (p *parser) lines(t Text) func(yield func(weir.Position, string) bool) {
 	return func(yield func(weir.Position, string) bool) {
-		n := 0
+		pos := weir.Position{File: t.Name}
 		for line := range strings.SplitSeq(t.Text, "\n") {
-			n++
+			pos.Line++
 			line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
-			if line != "" && line[0] != '#' && !yield(weir.Position{File: t.Name, Line: n}, line) {
+			switch {
+			case line == "" || line[0] == '#':
+			case len(line) > maxLine:
+				p.warn(pos, fmt.Sprintf("the line is longer than %d bytes", maxLine), "it is left out; make it shorter")
+			case !yield(pos, line):
 				return
 			}
 		}

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -262,6 +263,27 @@ func TestListsAreBounded(t *testing.T) {
 	_, warnings = Parse(Sources{Redirects: Text{"_redirects", strings.Repeat("/a /b\n", MaxText/6+1)}, Config: Text{"netlify.toml", "[redirects." + strings.Repeat("a.", 100) + "a]\n"}})
 	if len(warnings) != 2 {
 		t.Errorf("%q", warnings)
+	}
+}
+
+// TestSmallTextsDoNotGrowLarge: what a few bytes of a hostile file become is bounded before it is read.
+func TestSmallTextsDoNotGrowLarge(t *testing.T) {
+	for name, s := range map[string]Sources{
+		"one line":    {Redirects: Text{"_redirects", strings.Repeat("x ", MaxText/2)}},
+		"one header":  {Headers: Text{"_headers", "/" + strings.Repeat("x", MaxText-1)}},
+		"one list":    {Config: Text{"netlify.toml", "redirects = [" + strings.Repeat("1,", MaxText/2-10) + "]"}},
+		"many tables": {Config: Text{"netlify.toml", strings.Repeat("[[redirects]]\n", MaxText/14)}},
+		"a long key":  {Config: Text{"netlify.toml", "[redirects." + strings.Repeat("a.", MaxText/2-10) + "a]"}},
+		"many keys":   {Config: Text{"netlify.toml", "[[redirects]]\n" + strings.Repeat("a=1\n", MaxText/4-4)}},
+		"nested":      {Config: Text{"netlify.toml", "redirects=" + strings.Repeat("[", MaxText/2-10) + strings.Repeat("]", MaxText/2-10)}},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, warnings := Parse(s)
+		runtime.ReadMemStats(&after)
+		if len(warnings) != 1 || after.TotalAlloc-before.TotalAlloc > 64<<20 {
+			t.Errorf("%s: %d MB, %.200q", name, (after.TotalAlloc-before.TotalAlloc)>>20, warnings)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package server
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/weir-run/weir/internal/api"
 	"github.com/weir-run/weir/internal/weir"
@@ -17,6 +18,8 @@ func (s *Server) openAPI() (err error) {
 		Access:  s.access,
 		Journal: s.journal,
 		Environ: s.variables,
+		Jobs:    s.jobs,
+		Logs:    s.logs,
 
 		SiteURL:   s.urls.site,
 		DeployURL: s.deployURL,
@@ -37,4 +40,10 @@ func (s *Server) deployURL(site weir.Site, d weir.Deploy) string {
 }
 
 // controlled answers for the API once there is one.
-func (s *Server) controlled(w http.ResponseWriter, r *http.Request) { s.control.ServeHTTP(w, r) }
+func (s *Server) controlled(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, lambdaPrefix) {
+		s.lambda(w, r)
+		return
+	}
+	s.control.ServeHTTP(w, r)
+}

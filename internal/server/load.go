@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
-	"strings"
 
 	"github.com/weir-run/weir/internal/build"
 	"github.com/weir-run/weir/internal/environ"
@@ -46,7 +44,7 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir,
+	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir, Env: buildVariables(d),
 		Functions: archives(manifest, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
 		// What was judged counts, whatever the archive says by now.
 		Policy: func(function string, _ *policy.Policy) (*policy.Policy, error) { return policies[function], nil }})
@@ -71,7 +69,10 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 		return nil, err
 	}
 	rules, _ := routing.Parse(rulesOf(texts)) // its author was told of the faults
-	return &mount{deploy: d, dispatcher: dispatcher, handler: s.handler(of, d, manifest, dispatcher, rules), close: func() {
+	o := s.gateway(of, d, manifest, dispatcher, rules)
+	events := o
+	events.Lambda = true
+	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), close: func() {
 		dispatcher.Close()
 		artifact.Close()
 		recorder.Close()
@@ -132,11 +133,7 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 		return nil, nil, err
 	}
 	log := func(l instance.Line) {
-		request := l.Request
-		if len(l.Among) > 0 {
-			request = "one of " + strings.Join(l.Among, ", ")
-		}
-		s.logs.Add(logs.Line{Time: l.Time, Site: d.Site, Deploy: d.ID, Function: l.Function, Instance: l.Instance, Request: request, Stream: l.Stream, Text: secrets.Text(l.Text)})
+		s.logs.Add(logs.Line{Time: l.Time, Site: d.Site, Deploy: d.ID, Function: l.Function, Instance: l.Instance, Request: l.Request, Among: l.Among, Stream: l.Stream, Text: secrets.Text(l.Text)})
 	}
 	recorder := newDeployRecorder(s.recorder, d, log)
 	recorder.redactor.SetValues(env)
@@ -195,6 +192,7 @@ func (s *Server) headers(site weir.Site, d weir.Deploy) map[string]string {
 	maps.Copy(out, map[string]string{
 		"x-nf-account-id":       account,
 		"x-nf-site-id":          site.ID,
+		"x-nf-branch":           d.Alias,
 		"x-nf-deploy-context":   d.Context,
 		"x-nf-deploy-id":        d.ID,
 		"x-nf-deploy-published": published01(site.Published == d.ID),
@@ -202,13 +200,13 @@ func (s *Server) headers(site weir.Site, d weir.Deploy) map[string]string {
 	return out
 }
 
-// handler answers for a deploy.
-func (s *Server) handler(of weir.Site, d weir.Deploy, m weir.Manifest, functions gateway.Invoker, rules *routing.Rules) http.Handler {
+// gateway says how a deploy is answered for.
+func (s *Server) gateway(of weir.Site, d weir.Deploy, m weir.Manifest, functions gateway.Invoker, rules *routing.Rules) gateway.Options {
 	configs := map[string]weir.FunctionConfig{}
 	for name, f := range m.Functions {
 		configs[name] = f.Config
 	}
-	return gateway.New(gateway.Options{
+	return gateway.Options{
 		Files:          deployed{m.Files, s.cache},
 		Rules:          rules,
 		Functions:      functions,
@@ -222,7 +220,7 @@ func (s *Server) handler(of weir.Site, d weir.Deploy, m weir.Manifest, functions
 		TrustedProxies: s.o.TrustedProxies,
 		CountryHeader:  s.o.CountryHeader,
 		Compressed:     s.compressed,
-	})
+	}
 }
 
 func published01(yes bool) string {

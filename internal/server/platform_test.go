@@ -1,6 +1,10 @@
 package server
 
 import (
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -139,4 +143,104 @@ func TestHeldDeploy(t *testing.T) {
 		}
 	}
 	t.Error("the approval is not on record")
+}
+
+// TestLambdaClientsNeedARight: any event reaches a function only from who may run its functions, and not by way of the
+// public address.
+func TestLambdaClientsNeedARight(t *testing.T) {
+	p := newPlatform(t)
+	site := p.site("shop")
+	p.shows("shop.localhost", p.deploy(site, owner, content{functions: map[string]string{"echo": `exports.handler = async (e) => e`}}, deploys.BeginOptions{}))
+	secret, err := os.ReadFile(p.FirstToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(url, token string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequest("POST", url, strings.NewReader(`{"any":"event"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "localhost"
+		if strings.HasPrefix(url, p.Addr()) {
+			r.Host = "shop.localhost"
+		}
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(b)
+	}
+	const call = "/2015-03-31/functions/echo/invocations"
+	token := strings.TrimSpace(string(secret))
+	if status, body := ask(p.APIAddr()+"/lambda/shop"+call, token); status != 200 || body != `{"any":"event"}` {
+		t.Errorf("%d %s", status, body)
+	}
+	for url, want := range map[string]int{p.APIAddr() + "/lambda/shop" + call: 401, p.Addr() + call: 405} {
+		if status, body := ask(url, ""); status != want {
+			t.Errorf("without a token: %s: %d %s", url, status, body)
+		}
+	}
+	if status, body := ask(p.APIAddr()+"/lambda/shop/.netlify/functions/echo", token); status != 404 {
+		t.Errorf("another call: %d %s", status, body)
+	}
+	if status, body := ask(p.APIAddr()+"/lambda/other"+call, token); status != 404 {
+		t.Errorf("another site: %d %s", status, body)
+	}
+}
+
+func TestListensOnlyWhereTokensAreSafe(t *testing.T) {
+	dir := t.TempDir()
+	cert := []Certificate{certificate(t, dir, "api.test")}
+	for name, c := range map[string]struct {
+		change func(*ServeOptions)
+		fine   bool
+	}{
+		"the API in public":             {func(o *ServeOptions) { o.APIListen = "0.0.0.0:0" }, false},
+		"… by IPv6":                     {func(o *ServeOptions) { o.APIListen = "[::]:0" }, false},
+		"… by TLS":                      {func(o *ServeOptions) { o.APIListen, o.APICertificates = "0.0.0.0:0", cert }, true},
+		"… behind something":            {func(o *ServeOptions) { o.APIListen, o.InsecureAPI = "0.0.0.0:0", true }, true},
+		"a redirect to nowhere":         {func(o *ServeOptions) { o.RedirectListen = "127.0.0.1:0" }, false},
+		"a certificate that is not one": {func(o *ServeOptions) { o.Certificates = []Certificate{{dir + "/none", dir + "/none"}} }, false},
+		"sites without a star":          {func(o *ServeOptions) { o.Sites = "http://example.com" }, false},
+	} {
+		root := t.TempDir()
+		o := ServeOptions{StateDir: root, Listen: "127.0.0.1:0", APIListen: "127.0.0.1:0", Recorder: &changes{}, Logger: slog.New(slog.DiscardHandler)}
+		c.change(&o)
+		s, err := NewServer(t.Context(), o)
+		if err == nil {
+			s.Close()
+		}
+		if (err == nil) != c.fine || !c.fine && weir.ErrorCode(err) != weir.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSitePolicyIsCheckedWhenItIsSet: what is set for a site on the server counts instead of what its deploys bring, and
+// what is no policy is not set.
+func TestSitePolicyIsCheckedWhenItIsSet(t *testing.T) {
+	p := newPlatform(t)
+	site := p.site("shop")
+	if err := p.deploys.SetPolicy(t.Context(), owner, site.ID, "[functions.v]\nhtpp = []\n"); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), ":2:") {
+		t.Errorf("%v", err)
+	}
+	if err := p.deploys.SetPolicy(t.Context(), owner, site.ID, "[functions.v]\nenv = [\"A\"]\n"); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"A", "B"} {
+		if err := p.variables.Set(t.Context(), environ.Author{Name: "owner"}, environ.Variable{Site: site.ID, Key: key, Values: []environ.Value{{Context: environ.All, Value: "is " + key}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.shows("shop.localhost", p.deploy(site, owner, content{files: map[string]string{"_weir.toml": "[functions.v]\nenv = [\"B\"]\n"},
+		functions: map[string]string{"v": `exports.handler = async () => ({ statusCode: 200, body: process.env.A + " " + process.env.B })`}}, deploys.BeginOptions{}))
+	if _, body := p.get("shop.localhost", "/.netlify/functions/v"); body != "is A undefined" {
+		t.Errorf("%s", body)
+	}
 }

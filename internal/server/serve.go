@@ -172,7 +172,8 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
-	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain, Logger: s.o.Logger})
+	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
+		CheckPolicy: checkPolicy, Logger: s.o.Logger})
 	if err != nil {
 		return err
 	}
@@ -304,11 +305,11 @@ func (s *Server) Close() {
 	if s.jobs != nil {
 		s.jobs.Close()
 	}
-	if s.logs != nil {
-		s.logs.Close()
-	}
 	if s.machine != nil {
 		s.machine.close()
+	}
+	if s.logs != nil {
+		s.logs.Close()
 	}
 	if s.store != nil {
 		s.store.Close()

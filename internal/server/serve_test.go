@@ -7,7 +7,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/record"
@@ -94,7 +95,7 @@ func (p *platform) site(name string) weir.Site {
 // content is what a deploy consists of.
 type content struct {
 	files     map[string]string
-	functions map[string]string // source by name
+	functions map[string]string // source by name, or the files of an archive as txtar
 }
 
 // zipped makes the archive of a function as Netlify's clients do.
@@ -102,11 +103,20 @@ func zipped(t *testing.T, name, source string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	w, err := z.Create(name + ".js")
-	if err == nil {
-		_, err = io.WriteString(w, source)
+	files := txtar.Parse([]byte(source)).Files
+	if files == nil {
+		files = []txtar.File{{Name: name + ".js", Data: []byte(source)}}
 	}
-	if err = errors.Join(err, z.Close()); err != nil {
+	for _, f := range files {
+		w, err := z.Create(f.Name)
+		if err == nil {
+			_, err = w.Write(f.Data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

@@ -46,7 +46,7 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	out := deploys.StageOutput{Functions: map[string]weir.DeployFunction{}, Policies: map[string]*policy.Policy{}, Config: texts[configFile], Policy: texts[policyFile]}
 	name := policyFile
 	if in.Policy != "" {
-		out.Policy, name = in.Policy, "the site's policy on the server"
+		out.Policy, name = in.Policy, sitePolicy
 	}
 	file := &sitepolicy.File{}
 	if out.Policy != "" {
@@ -56,7 +56,7 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	}
 	_, warnings := routing.Parse(rulesOf(texts))
 	out.Warnings = append(out.Warnings, warnings...)
-	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.stateDir, Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
+	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
 		Policy: func(function string, own *policy.Policy) (*policy.Policy, error) {
 			p, err := file.Of(function, own)
 			if err != nil {
@@ -99,6 +99,21 @@ func ceilingOf(c *tomlpolicy.Ceiling, function string) (*policy.Ceiling, error) 
 		return policy.DefaultCeiling(), nil
 	}
 	return c.For(function)
+}
+
+// buildVariables gives what a bootstrap file of Intrinsic's sees of a deploy, in the words of Netlify's builds. The same
+// wherever and whenever it is loaded.
+func buildVariables(d weir.Deploy) map[string]string {
+	return map[string]string{"CONTEXT": d.Context, "BRANCH": d.Alias, "NETLIFY": "true"}
+}
+
+// sitePolicy names the policy that is set for a site on the server, in messages.
+const sitePolicy = "the site's policy on the server"
+
+// checkPolicy tells whether a text can be one.
+func checkPolicy(text string) error {
+	_, err := sitepolicy.ParseFile(sitePolicy, []byte(text))
+	return err
 }
 
 // archives gives the functions of a manifest as the build takes them.

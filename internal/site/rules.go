@@ -21,6 +21,11 @@ func (s *Site) readRules(c *config) {
 		sources.Redirects = s.rulesFile("_redirects")
 		sources.Headers = s.rulesFile("_headers")
 	}
+	for _, name := range []string{"_redirects", "_headers"} {
+		if file := filepath.Join(s.Base, name); isRegular(file) {
+			s.warn("%s: it lies outside of the publish folder, so its rules are not applied, as on Netlify's own network; put it there", s.Rel(file))
+		}
+	}
 	rules, warnings := routing.Parse(sources)
 	s.Rules = rules
 	s.Warnings = append(s.Warnings, warnings...)

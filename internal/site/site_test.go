@@ -307,6 +307,8 @@ to = "/of-the-configuration"
 [[redirects]]
 from = "/b"
 to = "/c"
+-- _redirects --
+/a /of-the-wrong-file
 -- dist/_redirects --
 /a /of-the-file
 /broken
@@ -317,8 +319,8 @@ to = "/c"
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	if len(s.Warnings) != 2 || !strings.HasPrefix(s.Warnings[0], "dist/_headers: none of its rules is applied") ||
-		!strings.HasPrefix(s.Warnings[1], "dist/_redirects:2: ") {
+	if len(s.Warnings) != 3 || !strings.HasPrefix(s.Warnings[0], "dist/_headers: none of its rules is applied") ||
+		!strings.HasPrefix(s.Warnings[1], "_redirects: it lies outside of the publish folder") || !strings.HasPrefix(s.Warnings[2], "dist/_redirects:2: ") {
 		t.Errorf("warnings %q", s.Warnings)
 	}
 }

@@ -60,6 +60,7 @@ type acknowledged struct {
 // TestKilledAtAnyMoment: whatever was acknowledged is there after the server was killed in the middle of deploys,
 // changes of variables and background runs.
 func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	runs := newSink(t)
 	s := newServer(t, "--resolve", fmt.Sprintf("sink.test=127.0.0.1:%d", runs.port))
 	s.start()

@@ -9,15 +9,20 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/weir-run/weir/internal/api/client"
 	"github.com/weir-run/weir/internal/api/wire"
@@ -28,10 +33,50 @@ import (
 // TestMain makes of this binary the command, if it is started as one.
 func TestMain(m *testing.M) {
 	sandbox.Init()
+	weir := func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 	if os.Getenv("WEIR_TEST_COMMAND") != "" {
-		os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		weir()
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"weir": weir})
+}
+
+// TestScripts runs the commands of testdata against a server.
+func TestScripts(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	token, err := os.ReadFile(filepath.Join(s.dir, "owner.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("WEIR_SERVER", s.api)
+			e.Setenv("WEIR_TOKEN", strings.TrimSpace(string(token)))
+			e.Setenv("WEIR_STATE_DIR", s.dir) // where Node.js can read
+			return os.Chmod(e.WorkDir, 0o755)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"get": s.asks, "keep": keep},
+	})
+}
+
+// asks is the command get HOST PATH, which prints the answer of a site; "! get" wants one of no success.
+func (s *server) asks(ts *testscript.TestScript, neg bool, args []string) {
+	status, body, err := s.get(context.Background(), "GET", args[0], args[1])
+	ts.Check(err)
+	fmt.Fprintln(ts.Stdout(), body)
+	if (status == http.StatusOK) == neg {
+		ts.Fatalf("%d %s", status, body)
+	}
+}
+
+// keep NAME REGEXP sets a variable to what a part in parentheses matched in the last output.
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("no %s in the output", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 // server is a weir serve in a process of its own.
@@ -43,6 +88,7 @@ type server struct {
 	log   bytes.Buffer
 	sites string // URL
 	api   string
+	token string
 	*client.Client
 }
 
@@ -70,9 +116,17 @@ func newServer(t *testing.T, flags ...string) *server {
 // start starts it and waits until it serves.
 func (s *server) start() {
 	s.t.Helper()
+	if err := s.launch(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.connect(s)
+}
+
+// launch starts it and waits until it listens.
+func (s *server) launch() error {
 	self, err := os.Executable()
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	s.cmd = exec.Command(self, append([]string{"serve", "--state-dir", s.dir, "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--blanks", "0"}, s.flags...)...)
 	s.cmd.Env = append(os.Environ(), "WEIR_TEST_COMMAND=1")
@@ -82,7 +136,7 @@ func (s *server) start() {
 		err = s.cmd.Start()
 	}
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -92,20 +146,21 @@ func (s *server) start() {
 			s.sites = url
 		case "api":
 			s.api = url
-			s.connect()
-			return
+			return nil
 		}
 	}
-	s.t.Fatal("it ended instead of serving")
+	s.cmd.Wait()
+	return errors.New("it ended instead of serving")
 }
 
-// connect makes a client with the first owner's token.
-func (s *server) connect() {
-	token, err := os.ReadFile(filepath.Join(s.dir, "owner.token"))
+// connect makes a client with the first owner's token, which a server got when the store was new.
+func (s *server) connect(first *server) {
+	token, err := os.ReadFile(filepath.Join(first.dir, "owner.token"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.Client, err = client.New(client.Options{Server: s.api, Token: strings.TrimSpace(string(token))}); err != nil {
+	s.token = strings.TrimSpace(string(token))
+	if s.Client, err = client.New(client.Options{Server: s.api, Token: s.token}); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -139,6 +194,7 @@ func (s *server) get(ctx context.Context, method, host, path string) (int, strin
 type content struct {
 	files     map[string][]byte
 	functions map[string][]byte // archives
+	schedules []wire.FunctionSchedule
 }
 
 // archive makes the archive of a function of one file.
@@ -161,22 +217,7 @@ func (s *server) deploy(ctx context.Context, site string, c content) (wire.Deplo
 	if err != nil {
 		return d, err
 	}
-	decl := wire.Declaration{Files: map[string]string{}, Functions: map[string]string{}, Async: len(c.files) > 100}
-	uploads := map[string]client.Upload{}
-	open := func(b []byte) func() (io.ReadCloser, error) {
-		return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
-	}
-	for name, data := range c.files {
-		sum := sha1.Sum(data)
-		decl.Files[name] = hex.EncodeToString(sum[:])
-		uploads[decl.Files[name]] = client.Upload{Path: name, Size: int64(len(data)), Open: open(data)}
-	}
-	for name, data := range c.functions {
-		sum := sha256.Sum256(data)
-		decl.Functions[name] = hex.EncodeToString(sum[:])
-		uploads[decl.Functions[name]] = client.Upload{Function: name, Runtime: "js", Size: int64(len(data)), Open: open(data)}
-	}
-	if d, err = s.Declare(ctx, site, d.ID, decl); err != nil {
+	if d, err = s.Declare(ctx, site, d.ID, c.declaration()); err != nil {
 		return d, err
 	}
 	for d.State == "preparing" {
@@ -185,12 +226,19 @@ func (s *server) deploy(ctx context.Context, site string, c content) (wire.Deplo
 		}
 	}
 	var send []client.Upload
-	for _, digest := range append(d.Required, d.RequiredFunctions...) {
-		send = append(send, uploads[digest])
+	for _, u := range c.uploads() {
+		if slices.Contains(d.Required, u.digest) || slices.Contains(d.RequiredFunctions, u.digest) {
+			send = append(send, u.Upload)
+		}
 	}
 	if err := s.Upload(ctx, d.ID, send, nil); err != nil {
 		return d, err
 	}
+	return s.whole(ctx, d)
+}
+
+// whole waits until a deploy is ready of which all was uploaded.
+func (s *server) whole(ctx context.Context, d wire.Deploy) (_ wire.Deploy, err error) {
 	for d.State != "ready" {
 		if d, err = s.await(ctx, d.ID); err != nil {
 			return d, err
@@ -200,6 +248,40 @@ func (s *server) deploy(ctx context.Context, site string, c content) (wire.Deplo
 		}
 	}
 	return d, nil
+}
+
+// declaration is what a client says of content.
+func (c *content) declaration() wire.Declaration {
+	decl := wire.Declaration{Files: map[string]string{}, Functions: map[string]string{}, FunctionSchedules: c.schedules, Async: len(c.files) > 100}
+	for _, u := range c.uploads() {
+		if u.Function != "" {
+			decl.Functions[u.Function] = u.digest
+		} else {
+			decl.Files[u.Path] = u.digest
+		}
+	}
+	return decl
+}
+
+// part is what is uploaded, and the digest by which the server asks for it.
+type part struct {
+	client.Upload
+	digest string
+}
+
+func (c *content) uploads() (out []part) {
+	open := func(b []byte) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+	}
+	for name, data := range c.files {
+		sum := sha1.Sum(data)
+		out = append(out, part{client.Upload{Path: name, Size: int64(len(data)), Open: open(data)}, hex.EncodeToString(sum[:])})
+	}
+	for name, data := range c.functions {
+		sum := sha256.Sum256(data)
+		out = append(out, part{client.Upload{Function: name, Runtime: "js", Size: int64(len(data)), Open: open(data)}, hex.EncodeToString(sum[:])})
+	}
+	return out
 }
 
 // await polls, as clients do.

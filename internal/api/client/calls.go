@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/record"
 )
 
 func call[T any](ctx context.Context, c *Client, r request) (out T, err error) {
@@ -232,4 +233,45 @@ func (c *Client) CreateToken(ctx context.Context, t wire.NewToken) (wire.Created
 // RevokeToken ends a token, by its id or name.
 func (c *Client) RevokeToken(ctx context.Context, token string) error {
 	return c.do(ctx, request{method: "DELETE", path: path("/weir/tokens/", token), once: true})
+}
+
+// Jobs gives the background runs of a site that wait or run, or those that were given up.
+func (c *Client) Jobs(ctx context.Context, site string, dead bool) ([]wire.Job, error) {
+	at := path("/weir/sites/", site, "/jobs")
+	if dead {
+		at += "?state=dead"
+	}
+	return call[[]wire.Job](ctx, c, request{method: "GET", path: at})
+}
+
+// ReplayJob runs one again that was given up.
+func (c *Client) ReplayJob(ctx context.Context, site, id string) error {
+	return c.do(ctx, request{method: "POST", path: path("/weir/sites/", site, "/jobs/", id, "/replay"), once: true})
+}
+
+// DropJob forgets one that was given up.
+func (c *Client) DropJob(ctx context.Context, site, id string) error {
+	return c.do(ctx, request{method: "DELETE", path: path("/weir/sites/", site, "/jobs/", id)})
+}
+
+// Schedules gives the functions of a site that run by themselves.
+func (c *Client) Schedules(ctx context.Context, site string) ([]wire.Schedule, error) {
+	return call[[]wire.Schedule](ctx, c, request{method: "GET", path: path("/weir/sites/", site, "/schedules")})
+}
+
+// RunSchedule runs a scheduled function now and waits for its end.
+func (c *Client) RunSchedule(ctx context.Context, site, function string) (wire.Outcome, error) {
+	return call[wire.Outcome](ctx, c, request{method: "POST", path: path("/weir/sites/", site, "/schedules/", function, "/run"), once: true})
+}
+
+// Changes gives the last changes of a site, or of the whole server for "", in order; limit 0: 100.
+func (c *Client) Changes(ctx context.Context, site string, limit int) ([]record.Change, error) {
+	q := url.Values{}
+	if site != "" {
+		q.Set("site_id", site)
+	}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	return call[[]record.Change](ctx, c, request{method: "GET", path: "/weir/changes?" + q.Encode()})
 }

@@ -186,3 +186,30 @@ func TestListsComeInPages(t *testing.T) {
 		t.Errorf("%d sites, %v", len(all), err)
 	}
 }
+
+// TestFollowingGoesOn: after a connection is lost, with the lines after the last one.
+func TestFollowingGoesOn(t *testing.T) {
+	var asked []string
+	c, _ := ask(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Path+"?"+r.URL.RawQuery)
+		io.WriteString(w, ": begin\n\ndata: {\"time\":\"2026-01-02T12:00:00Z\",\"text\":\"one\"}\n\n")
+	})
+	ended := errors.New("enough")
+	n := 0
+	err := c.FollowLogs(t.Context(), "shop", LogQuery{Function: "mail", Limit: 5}, func(l wire.LogLine) error {
+		if n++; l.Text != "one" {
+			t.Errorf("%+v", l)
+		}
+		if n == 2 {
+			return ended
+		}
+		return nil
+	})
+	want := []string{"/api/v1/weir/sites/shop/logs/stream?function=mail&limit=5", "/api/v1/weir/sites/shop/logs/stream?function=mail&since=2026-01-02T12%3A00%3A00.000000001Z"}
+	if !errors.Is(err, ended) || len(asked) != 2 || asked[0] != want[0] || asked[1] != want[1] {
+		t.Errorf("%v; asked %q", err, asked)
+	}
+	if err := c.FollowLogs(t.Context(), "shop", LogQuery{}, func(wire.LogLine) error { return &weir.Error{Code: weir.Denied} }); weir.ErrorCode(err) != weir.Denied {
+		t.Errorf("%v", err)
+	}
+}

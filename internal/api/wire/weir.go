@@ -67,16 +67,18 @@ type CreatedToken struct {
 	Secret string `json:"secret"`
 }
 
-// Job is a background run that has failed for good.
+// Job is a background run.
 type Job struct {
 	ID       string    `json:"id"`
-	Site     string    `json:"site"`
 	Deploy   string    `json:"deploy"`
 	Function string    `json:"function"`
-	Runs     int       `json:"runs"`
-	Error    string    `json:"error"`
-	Size     int       `json:"size"` // of its event, in bytes
-	Time     time.Time `json:"time"`
+	State    string    `json:"state"` // "waiting", "running", "dead"
+	Accepted time.Time `json:"accepted"`
+	Runs     int       `json:"runs"`            // that were begun
+	Next     time.Time `json:"next,omitzero"`   // when the next one is
+	Error    string    `json:"error,omitempty"` // how the last one ended
+	Size     int       `json:"size"`            // of its event, in bytes
+	Died     time.Time `json:"died,omitzero"`   // when it was given up
 }
 
 // Schedule is a function that runs by itself.
@@ -84,20 +86,24 @@ type Schedule struct {
 	Function string    `json:"function"`
 	Cron     string    `json:"cron"`
 	Next     time.Time `json:"next,omitzero"`
+	Last     time.Time `json:"last,omitzero"`
+	Outcome  string    `json:"outcome,omitempty"` // of the last run
+	Error    string    `json:"error,omitempty"`
 }
 
-// RunNow asks for a run of a scheduled function.
-type RunNow struct {
-	Function string `json:"function"`
+// Outcome is how a run ended.
+type Outcome struct {
+	Outcome string `json:"outcome"` // "ok", or what went wrong
+	Error   string `json:"error,omitempty"`
 }
 
-// LogLine is one line of a site's log: what a function printed, or what became of an invocation or a call.
+// LogLine is one line of a site's log: what a function printed, or what became of a call or an invocation.
 type LogLine struct {
 	Time     time.Time       `json:"time"`
 	Deploy   string          `json:"deploy,omitempty"`
-	Function string          `json:"function,omitempty"`
+	Function string          `json:"function"`
 	Request  string          `json:"request,omitempty"`
-	Stream   string          `json:"stream"` // "stdout", "stderr", "decision", "invocation", "weir"
+	Stream   string          `json:"stream"` // "stdout", "stderr", "denied", "invocation", "dropped"
 	Text     string          `json:"text"`
-	Record   json.RawMessage `json:"record,omitempty"` // of a decision or invocation
+	Record   json.RawMessage `json:"record,omitempty"` // of what was denied or invoked, see docs/records.md
 }

@@ -41,10 +41,9 @@ type place struct {
 }
 
 func (s *Store) openBlobs(ctx context.Context) (*blobs, error) {
-	stream, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: chunksName, Subjects: []string{chunksSubject + ">"},
-		Storage: jetstream.FileStorage, Replicas: s.o.Replicas, AllowDirect: s.direct()})
+	stream, err := s.makeStream(ctx, jetstream.StreamConfig{Name: chunksName, Subjects: []string{chunksSubject + ">"}})
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
 	}
 	index, err := s.KV(ctx, "blobs")
 	return &blobs{s: s, stream: stream, index: index}, err
@@ -74,6 +73,11 @@ func (b *blobs) write(ctx context.Context, subject string, r io.Reader) (size in
 		chunk := &chunks[len(acks)]
 		if *chunk == nil {
 			*chunk = make([]byte, chunkSize)
+		}
+		if len(acks) == 0 {
+			if err := b.s.room(); err != nil {
+				return 0, err
+			}
 		}
 		n, end := fill(r, *chunk)
 		if n > 0 {

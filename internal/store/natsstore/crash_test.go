@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -37,7 +38,7 @@ type crashing struct {
 
 func openCrashing(ctx context.Context, dir string) (*Store, crashing, error) {
 	var c crashing
-	s, err := Open(ctx, Options{Dir: dir})
+	s, err := Open(ctx, Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return nil, c, err
 	}
@@ -83,10 +84,13 @@ func crashContent(i int) []byte { return bytes.Repeat([]byte(strconv.Itoa(i)), 2
 
 // TestKilled: whenever the process is killed, all that it acknowledged is there afterwards, and nothing is torn.
 func TestKilled(t *testing.T) {
-	dir := t.TempDir()
+	var dir string
 	acknowledged := 0
-	for round := range 5 {
-		acknowledged = max(acknowledged, killedWriter(t, dir, 3+rand.IntN(15), time.Duration(rand.IntN(4000))*time.Microsecond))
+	for round := range kills(5) {
+		if round%10 == 0 { // all is read back each time
+			dir, acknowledged = t.TempDir(), 0
+		}
+		acknowledged = max(acknowledged, killedWriter(t, dir, 3+rand.IntN(8), time.Duration(rand.IntN(4000))*time.Microsecond))
 		s, c, err := openCrashing(t.Context(), dir)
 		must(t, err)
 		checkKilled(t, c, acknowledged)
@@ -161,4 +165,12 @@ func checkKilled(t *testing.T, c crashing, acknowledged int) {
 			t.Errorf("blob %d is lost", i+1)
 		}
 	}
+}
+
+// kills gives how often it is tried: more, if there is time.
+func kills(n int) int {
+	if os.Getenv("WEIR_SOAK") != "" {
+		return 100
+	}
+	return n
 }

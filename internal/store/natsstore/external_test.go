@@ -2,10 +2,8 @@ package natsstore
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"net/url"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,55 +42,6 @@ func connect(t *testing.T, o Options) *Store {
 func TestElsewhere(t *testing.T) {
 	at := foreign(t, server.Options{StoreDir: t.TempDir()}).ClientURL()
 	storetest.Run(t, connect(t, Options{URL: at}), connect(t, Options{URL: at}))
-}
-
-// TestCluster: three servers keep copies of all, and each of ours is connected to another one.
-func TestCluster(t *testing.T) {
-	servers := cluster(t)
-	here := connect(t, Options{URL: servers[0].ClientURL(), Replicas: 3})
-	storetest.Values(t, here, connect(t, Options{URL: servers[1].ClientURL(), Replicas: 3}))
-
-	// One of them goes, and nothing is lost.
-	kv, err := here.KV(t.Context(), "cluster")
-	must(t, err)
-	rev, err := kv.Create(t.Context(), "a", []byte("1"))
-	must(t, err)
-	servers[2].Shutdown()
-	servers[2].WaitForShutdown()
-	eventually(t, func() error { _, err := kv.Update(t.Context(), "a", []byte("2"), rev); return err })
-	if e, err := kv.Get(t.Context(), "a"); err != nil || string(e.Value) != "2" {
-		t.Errorf("%q %v", e.Value, err)
-	}
-}
-
-func cluster(t *testing.T) (servers []*server.Server) {
-	t.Helper()
-	const n = 3
-	var routes []*url.URL
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-		routes = append(routes, &url.URL{Scheme: "nats", Host: l.Addr().String()})
-		l.Close()
-	}
-	for i, port := range ports {
-		servers = append(servers, foreign(t, server.Options{
-			ServerName: "s" + strconv.Itoa(i), StoreDir: t.TempDir(), Routes: routes,
-			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port},
-		}))
-	}
-	eventually(t, func() error {
-		for _, s := range servers {
-			if !s.JetStreamIsCurrent() || s.JetStreamClusterPeers() == nil && s.JetStreamIsLeader() {
-				return fmt.Errorf("the cluster has not come together")
-			}
-		}
-		return nil
-	})
-	return servers
 }
 
 // eventually tries again until it works.
@@ -180,14 +129,44 @@ func TestAbsenceThatIsTooLong(t *testing.T) {
 	}
 }
 
-func TestNobodyThere(t *testing.T) {
+// TestCannotBeUsed: what is wrong with a server elsewhere is said, and no password.
+func TestCannotBeUsed(t *testing.T) {
+	plain := foreign(t, server.Options{StoreDir: t.TempDir()}).ClientURL()
+	locked := strings.Replace(foreign(t, server.Options{StoreDir: t.TempDir(), Username: "weir", Password: "right"}).ClientURL(), "nats://", "nats://weir:wrong@", 1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	l.Close()
-	if _, err := Open(t.Context(), Options{URL: "nats://" + l.Addr().String()}); weir.ErrorCode(err) != weir.Unavailable {
-		t.Error(err)
+	for name, c := range map[string]struct {
+		o    Options
+		code weir.Code
+		says string
+	}{
+		"nobody there":      {Options{URL: "nats://weir:wrong@" + l.Addr().String() + ",nats://localhost:1"}, weir.Unavailable, "the store at nats://" + l.Addr().String() + ", nats://localhost:1 can't be reached"},
+		"a wrong password":  {Options{URL: locked}, weir.Invalid, "does not accept the credentials"},
+		"no credentials":    {Options{URL: plain, Creds: "/nonexistent"}, weir.Invalid, "/nonexistent"},
+		"a cluster of one":  {Options{URL: plain, Replicas: 3}, weir.Invalid, "too few servers"},
+		"without JetStream": {Options{URL: without(t)}, weir.Unavailable, "has no JetStream"},
+		"no URL":            {Options{URL: "nats://[::1"}, weir.Unavailable, "can't be reached"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Open(t.Context(), c.o)
+			if err == nil || weir.ErrorCode(err) != c.code || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "wrong") {
+				t.Errorf("%v: %v", weir.ErrorCode(err), err)
+			}
+		})
 	}
-	if _, err := Open(t.Context(), Options{URL: "nats://127.0.0.1:1", Creds: "/nonexistent"}); weir.ErrorCode(err) != weir.Unavailable {
-		t.Error(err)
+}
+
+// without starts a server that keeps nothing, and gives its URL.
+func without(t *testing.T) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true})
+	must(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("the server does not start")
 	}
+	return s.ClientURL()
 }

@@ -31,12 +31,11 @@ type kv struct {
 // KV is store.Store's.
 func (s *Store) KV(ctx context.Context, bucket string) (store.KV, error) {
 	return once(s, "bucket", bucket, func() (store.KV, error) {
-		// What NATS makes of a KeyValueConfig, but for AllowDirect: see direct.
+		// What NATS makes of a KeyValueConfig, but for AllowDirect: see makeStream.
 		prefix := bucketSubjects + bucket + "."
-		stream, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-			Name: bucketStream + bucket, Subjects: []string{prefix + ">"}, Storage: jetstream.FileStorage,
-			Replicas: s.o.Replicas, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DenyDelete: true, AllowRollup: true,
-			AllowDirect: s.direct(), AllowMsgTTL: true, SubjectDeleteMarkerTTL: remembered, Duplicates: dedupe,
+		stream, err := s.makeStream(ctx, jetstream.StreamConfig{
+			Name: bucketStream + bucket, Subjects: []string{prefix + ">"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
+			DenyDelete: true, AllowRollup: true, AllowMsgTTL: true, SubjectDeleteMarkerTTL: remembered, Duplicates: dedupe,
 		})
 		if err != nil {
 			return nil, err
@@ -135,9 +134,51 @@ func (k *kv) Keys(ctx context.Context, prefix string) ([]string, error) {
 
 // current gives what is there now, sorted by key.
 func (k *kv) current(ctx context.Context, prefix string, keysOnly bool) ([]store.Entry, error) {
+	for {
+		last, err := k.last(ctx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		all, seen, err := k.snapshot(ctx, prefix, keysOnly)
+		if err != nil || seen >= last {
+			return all, err
+		}
+	}
+}
+
+// last gives the revision of what was written last below a prefix, 0 for nothing, by the server of a cluster that
+// takes writes. What is there is read from any other one, which may not have heard of it yet.
+func (k *kv) last(ctx context.Context, prefix string) (uint64, error) {
+	if k.s.server != nil {
+		return 0, nil
+	}
+	if err := checkPrefix(prefix); err != nil {
+		return 0, err
+	}
+	m, err := k.stream.GetLastMsgForSubject(ctx, k.below(prefix))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, unreachable(err)
+	}
+	return m.Sequence, nil
+}
+
+// below gives the subjects of the keys below a prefix.
+func (k *kv) below(prefix string) string {
+	if prefix != "" {
+		prefix += "."
+	}
+	return k.prefix + prefix + ">"
+}
+
+// snapshot gives what is there on a server that has seen all up to a revision, sorted by key.
+func (k *kv) snapshot(ctx context.Context, prefix string, keysOnly bool) (_ []store.Entry, seen uint64, _ error) {
 	there := map[string]store.Entry{}
 	enough := errors.New("enough")
 	err := k.watch(ctx, prefix, keysOnly, func(c store.Change) error {
+		seen = max(seen, c.Revision)
 		switch {
 		case c.Current:
 			return enough
@@ -149,9 +190,9 @@ func (k *kv) current(ctx context.Context, prefix string, keysOnly bool) ([]store
 		return nil
 	})
 	if err != enough {
-		return nil, err
+		return nil, 0, err
 	}
-	return slices.SortedFunc(maps.Values(there), func(a, b store.Entry) int { return strings.Compare(a.Key, b.Key) }), nil
+	return slices.SortedFunc(maps.Values(there), func(a, b store.Entry) int { return strings.Compare(a.Key, b.Key) }), seen, nil
 }
 
 func (k *kv) Watch(ctx context.Context, prefix string, each func(store.Change) error) error {
@@ -162,10 +203,7 @@ func (k *kv) watch(ctx context.Context, prefix string, keysOnly bool, each func(
 	if err := checkPrefix(prefix); err != nil {
 		return err
 	}
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{k.prefix + ">"}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: keysOnly}
-	if prefix != "" {
-		cfg.FilterSubjects[0] = k.prefix + prefix + ".>"
-	}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{k.below(prefix)}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: keysOnly}
 	var there, came uint64
 	current := func() error { return each(store.Change{Current: true}) }
 	return k.s.follow(ctx, k.stream, cfg, k.s.missed(), func(n uint64) error {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -36,7 +37,9 @@ type Options struct {
 	Sync     bool   // what is acknowledged survives a power cut, too: every write waits for the disk
 	Logger   *slog.Logger
 
-	remembered time.Duration // tests set it; 0: remembered
+	// Tests set these.
+	remembered time.Duration // 0: remembered
+	most       int64         // bytes that the embedded server may take; 0: three quarters of what was free when it started
 }
 
 // Store is a store.Store.
@@ -59,8 +62,8 @@ type Store struct {
 	missing chan struct{} // closed when watches may have missed a change
 }
 
-// Open opens a store. Errors are *weir.Error: Invalid if the folder can't be used or another process uses it,
-// Unavailable if the server can't be reached.
+// Open opens a store. Errors are *weir.Error: Invalid if the folder can't be used or another process uses it, or
+// if the other server doesn't let this one do what it must; Unavailable if it can't be reached for a while.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -72,26 +75,16 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 			s.Close()
 		}
 	}()
-	connect := []nats.Option{nats.Name("weir"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
-		nats.DisconnectErrHandler(s.disconnected), nats.ReconnectHandler(s.reconnected)}
 	if o.URL == "" {
 		if err := s.embed(); err != nil {
 			return nil, err
 		}
-		connect = append(connect, nats.InProcessServer(s.server))
-	} else if o.Creds != "" {
-		connect = append(connect, nats.UserCredentials(o.Creds))
 	}
-	if s.conn, err = nats.Connect(o.URL, connect...); err != nil {
-		return nil, unreachable(err)
-	}
-	if s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncTimeout(timeout), jetstream.WithDefaultTimeout(timeout)); err != nil {
-		return nil, unreachable(err)
-	}
-	if s.blobs, err = s.openBlobs(ctx); err != nil {
+	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-	return s, nil
+	s.blobs, err = s.openBlobs(ctx)
+	return s, elsewhere(o.URL, err)
 }
 
 // embed starts the server in this process. It listens nowhere.
@@ -109,7 +102,7 @@ func (s *Store) embed() error {
 	}
 	srv, err := server.NewServer(&server.Options{
 		ServerName: "weir", DontListen: true, NoSigs: true, JetStream: true, StoreDir: s.o.Dir,
-		SyncAlways: s.o.Sync, DisableJetStreamBanner: true, MaxPayload: 1 << 20,
+		SyncAlways: s.o.Sync, DisableJetStreamBanner: true, MaxPayload: 1 << 20, JetStreamMaxStore: s.o.most,
 	})
 	if err != nil {
 		return &weir.Error{Code: weir.Invalid, Message: "the store in " + s.o.Dir + " can't be opened", Err: err}
@@ -123,30 +116,11 @@ func (s *Store) embed() error {
 	return nil
 }
 
-// direct tells whether any server that has a stream may be asked for its messages: one of several may not have
-// heard yet of what was written.
-func (s *Store) direct() bool { return s.o.Replicas == 1 }
-
 // missed gives what is closed when a deletion may have been forgotten before those who watch heard of it.
 func (s *Store) missed() <-chan struct{} {
 	s.watches.Lock()
 	defer s.watches.Unlock()
 	return s.missing
-}
-
-func (s *Store) disconnected(*nats.Conn, error) {
-	s.watches.Lock()
-	defer s.watches.Unlock()
-	s.lost = time.Now()
-}
-
-func (s *Store) reconnected(*nats.Conn) {
-	s.watches.Lock()
-	defer s.watches.Unlock()
-	if time.Since(s.lost) > s.o.remembered/2 {
-		close(s.missing)
-		s.missing = make(chan struct{})
-	}
 }
 
 // Close is store.Store's. It ends the embedded server, too.
@@ -188,11 +162,42 @@ func once[T any](s *Store, kind, name string, make func() (T, error)) (T, error)
 	return v, nil
 }
 
+// room refuses contents when the embedded server has little room left: without any, nothing could be removed either,
+// because a removal is something written.
+func (s *Store) room() error {
+	if s.server == nil {
+		return nil
+	}
+	info, err := s.server.Jsz(nil)
+	if err != nil {
+		return unreachable(err)
+	}
+	if most := uint64(info.Config.MaxStore); info.Store > most/10*9 {
+		return full(fmt.Errorf("it has %d MB, and may have %d", info.Store>>20, most>>20))
+	}
+	return nil
+}
+
+func full(err error) error {
+	return &weir.Error{Code: weir.Unavailable, Message: "the store is full", Err: err, Remedy: "remove deploys, or make room on its disk and start the server again"}
+}
+
+// The codes by which NATS says that it has no room (JSInsufficientResourcesErr, JSStorageResourcesExceededErr of
+// nats-server).
+const (
+	insufficientResources    = 10023
+	storageResourcesExceeded = 10047
+)
+
 // unreachable wraps what NATS says, unless it is the caller's own doing.
 func unreachable(err error) error {
 	var own *weir.Error
-	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
+	var api *jetstream.APIError
+	switch {
+	case err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &api) && (api.ErrorCode == insufficientResources || api.ErrorCode == storageResourcesExceeded):
+		return full(err)
 	}
 	return &weir.Error{Code: weir.Unavailable, Message: "the store can't be reached", Err: err, Remedy: "try again; if it stays so, see the server's log"}
 }
@@ -201,8 +206,18 @@ func unreachable(err error) error {
 type logger struct{ to *slog.Logger }
 
 func (l logger) Noticef(f string, a ...any) { l.to.Debug("store: " + fmt.Sprintf(f, a...)) }
-func (l logger) Warnf(f string, a ...any)   { l.to.Warn("store: " + fmt.Sprintf(f, a...)) }
-func (l logger) Errorf(f string, a ...any)  { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
-func (l logger) Fatalf(f string, a ...any)  { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
-func (l logger) Debugf(string, ...any)      {}
-func (l logger) Tracef(string, ...any)      {}
+
+// errPriorState is what nats-server says of an index that is older than what it is of.
+const errPriorState = "prior state file"
+
+func (l logger) Warnf(f string, a ...any) {
+	text, level := "store: "+fmt.Sprintf(f, a...), slog.LevelWarn
+	if strings.Contains(text, "outdated") || strings.HasSuffix(text, errPriorState) {
+		level = slog.LevelDebug // an index that is made anew after the process was killed: as it must be
+	}
+	l.to.Log(context.Background(), level, text)
+}
+func (l logger) Errorf(f string, a ...any) { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Fatalf(f string, a ...any) { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Debugf(string, ...any)     {}
+func (l logger) Tracef(string, ...any)     {}

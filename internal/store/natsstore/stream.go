@@ -23,6 +23,21 @@ type stream struct {
 	at     jetstream.Stream
 }
 
+// makeStream makes a stream of NATS, or gives it the configuration that it should have. The number of copies is never
+// lowered: a server that was started without saying it would take them from all others.
+func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	c.Storage, c.Replicas = jetstream.FileStorage, s.o.Replicas
+	c.AllowDirect = s.server != nil // in a cluster, any server that has a copy would be asked, which may not have heard yet of what was written
+	have, err := s.js.Stream(ctx, c.Name)
+	switch {
+	case err == nil:
+		c.Replicas = max(c.Replicas, have.CachedInfo().Config.Replicas)
+	case !errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, err
+	}
+	return s.js.CreateOrUpdateStream(ctx, c)
+}
+
 // Stream is store.Store's.
 func (s *Store) Stream(ctx context.Context, name string, bounds store.Bounds) (store.Stream, error) {
 	return once(s, "stream", name, func() (store.Stream, error) {
@@ -30,8 +45,7 @@ func (s *Store) Stream(ctx context.Context, name string, bounds store.Bounds) (s
 		if bounds.Age > 0 { // NATS refuses to remember ids for longer than messages
 			remember = min(dedupe, bounds.Age)
 		}
-		at, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: streamPrefix + name, Subjects: []string{subjectPrefix + name + ".>"},
-			Storage: jetstream.FileStorage, Replicas: s.o.Replicas, AllowDirect: s.direct(), Duplicates: remember,
+		at, err := s.makeStream(ctx, jetstream.StreamConfig{Name: streamPrefix + name, Subjects: []string{subjectPrefix + name + ".>"}, Duplicates: remember,
 			MaxAge: bounds.Age, MaxBytes: orNone(bounds.Bytes), MaxMsgsPerSubject: orNone(bounds.PerSubject), Discard: jetstream.DiscardOld})
 		return &stream{s, subjectPrefix + name + ".", at}, err
 	})
