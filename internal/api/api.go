@@ -46,7 +46,7 @@ type API struct {
 	mux    *http.ServeMux
 	routes []route
 	doc    []byte // openapi.json
-	tails  chan struct{}
+	tails  tails
 	beat   time.Duration
 }
 
@@ -61,7 +61,7 @@ func New(o Options) (*API, error) {
 			return host
 		}
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), tails: make(chan struct{}, maxTails), beat: heartbeat}
+	a := &API{Options: o, mux: http.NewServeMux(), beat: heartbeat}
 	a.routes = a.table()
 	var err error
 	if a.doc, err = document(a.routes); err != nil {
@@ -197,13 +197,13 @@ func (c *call) find(to route) error {
 	var err error
 	if id := c.r.PathValue("deploy_id"); to.scope == ofDeploy {
 		if c.deploy, err = c.Deploys.Deploy(ctx, id); err != nil {
-			return err
+			return unseen(err, "deploy", id)
 		}
 		if c.site, err = c.Sites.Site(ctx, c.deploy.Site); err == nil && !c.who.May(access.Read, c.site.ID) {
 			err = noSuch("deploy", id)
 		}
 		if err != nil {
-			return err
+			return unseen(err, "deploy", id)
 		}
 	}
 	id := c.r.PathValue("site_id")
@@ -215,7 +215,7 @@ func (c *call) find(to route) error {
 	}
 	site, err := c.Sites.Site(ctx, id)
 	if err != nil {
-		return err
+		return unseen(err, "site", id)
 	}
 	if !c.who.May(access.Read, site.ID) {
 		return noSuch("site", id)
@@ -225,6 +225,15 @@ func (c *call) find(to route) error {
 	}
 	c.site = site
 	return nil
+}
+
+// unseen words the error for what is not there as that for what the caller may not see: by nothing can they be told
+// apart.
+func unseen(err error, what, id string) error {
+	if weir.ErrorCode(err) == weir.NotFound {
+		return noSuch(what, id)
+	}
+	return err
 }
 
 func noSuch(what, id string) error {

@@ -121,6 +121,10 @@ func TestDeployOfTheCLI(t *testing.T) {
 	if d.State != "ready" || d.Required == nil || d.Name != "shop" || d.DeploySSLURL != "http://"+d.ID+"--shop.localhost" || len(d.AvailableFunctions) != 1 || d.AvailableFunctions[0].Name != "charge" {
 		t.Errorf("ready: %+v", d)
 	}
+	// A deploy that is ready may have been approved: what it runs with is settled.
+	if rec := w.ask("developer", "PUT", "/sites/"+w.site.ID+"/deploys/"+d.ID, `{"files":{},"environment":[{"key":"A","value":"2"}]}`); rec.Code != 409 || w.vars.deploy[0].Values[0].Value != "1" {
+		t.Errorf("a variable of a ready deploy was set: %d", rec.Code)
+	}
 	for _, a := range w.authors {
 		if a.Name != "developer" || a.From != "192.0.2.1" || a.CanApprove {
 			t.Errorf("a change by %+v", a)
@@ -371,6 +375,15 @@ func TestUploadsAreStreamed(t *testing.T) {
 	w.api.ServeHTTP(rec, r)
 	if rec.Code != http.StatusUnprocessableEntity || !strings.Contains(rec.Body.String(), "ended early") || len(w.uploads) != 0 {
 		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// TestUploadsThatNothingMendsAreNotRepeated: netlify-cli gives up at once after 422 only.
+func TestUploadsThatNothingMendsAreNotRepeated(t *testing.T) {
+	for code, want := range map[weir.Code]int{weir.TooLarge: 422, weir.NotFound: 422, weir.Conflict: 422, weir.Invalid: 422, weir.Unavailable: 503, weir.Internal: 500} {
+		if got := status(final(&weir.Error{Code: code, Message: "x"})); got != want {
+			t.Errorf("%s: %d, want %d", code, got, want)
+		}
 	}
 }
 

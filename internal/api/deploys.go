@@ -48,6 +48,9 @@ func (c *call) declareFiles(in wire.Declaration) (any, error) {
 		return nil, err
 	}
 	if len(in.Environment) > 0 {
+		if err := c.Deploys.TakesPart(c.r.Context(), c.author(), c.deploy.ID); err != nil {
+			return nil, err
+		}
 		if err := c.setDeployVariables(in.Environment); err != nil {
 			return nil, err
 		}

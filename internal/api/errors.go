@@ -1,7 +1,6 @@
 package api
 
-// One table from the class of an error to an HTTP status, and one form of error answers, which Netlify's clients
-// can show.
+// One form of error answers, which Netlify's clients can show.
 
 import (
 	"errors"
@@ -20,27 +19,12 @@ func status(err error) int {
 	if errors.Is(err, errMethod) {
 		return http.StatusMethodNotAllowed
 	}
-	switch weir.ErrorCode(err) {
+	switch c := weir.ErrorCode(err); c {
 	case weir.Invalid, weir.Broken:
 		return http.StatusUnprocessableEntity
-	case weir.NotFound:
-		return http.StatusNotFound
-	case weir.Conflict:
-		return http.StatusConflict
-	case weir.Unknown:
-		return http.StatusUnauthorized
-	case weir.Denied:
-		return http.StatusForbidden
-	case weir.TooLarge:
-		return http.StatusRequestEntityTooLarge
-	case weir.TooSlow:
-		return http.StatusRequestTimeout
-	case weir.Busy:
-		return http.StatusTooManyRequests
-	case weir.Unavailable, weir.NoWall:
-		return http.StatusServiceUnavailable
+	default:
+		return c.Status()
 	}
-	return http.StatusInternalServerError
 }
 
 // pause is for how long a caller who is slowed should wait. Netlify's clients wait until X-RateLimit-Reset.

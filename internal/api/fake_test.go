@@ -44,7 +44,7 @@ func newFake() *fake {
 }
 
 func notFound(what string) error {
-	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what}
+	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what, Remedy: "look at the list"}
 }
 
 func (f *fake) by(a deploys.Author) { f.authors = append(f.authors, a) }
@@ -121,6 +121,16 @@ func (f *fake) Begin(_ context.Context, by deploys.Author, site string, o deploy
 		Author: by.Name, Context: weir.ContextProduction, Created: noon, Updated: noon}
 	f.deploys[d.ID] = d
 	return d, nil
+}
+
+func (f *fake) TakesPart(_ context.Context, by deploys.Author, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.by(by)
+	if f.deploys[id].State == weir.DeployReady {
+		return &weir.Error{Code: weir.Conflict, Message: "the deploy takes nothing more"}
+	}
+	return nil
 }
 
 func (f *fake) Declare(ctx context.Context, by deploys.Author, id string, d deploys.Declaration) (deploys.Missing, weir.Deploy, error) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -108,10 +109,19 @@ func TestLiveLogs(t *testing.T) {
 
 func TestManyTailsAreRefused(t *testing.T) {
 	w := newWorld(t)
-	for range maxTails {
-		w.api.tails <- struct{}{}
+	tail := func(role string, want int) {
+		t.Helper()
+		if rec := w.ask(role, "GET", "/weir/sites/shop/logs/stream", ""); rec.Code != want {
+			t.Errorf("one more tail: %d", rec.Code)
+		}
 	}
-	if rec := w.ask("viewer", "GET", "/weir/sites/shop/logs/stream", ""); rec.Code != 429 {
-		t.Errorf("one more tail: %d", rec.Code)
+	for range 2 * maxTails {
+		w.api.tails.begin("developer")
 	}
+	tail("developer", 429)
+	tail("viewer", 200) // one token doesn't take the places of others
+	for i := range maxTails {
+		w.api.tails.begin(strconv.Itoa(i))
+	}
+	tail("viewer", 429)
 }

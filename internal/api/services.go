@@ -32,6 +32,7 @@ type Sites interface {
 // Deploys are the deploys of sites.
 type Deploys interface {
 	Begin(ctx context.Context, by deploys.Author, siteID string, o deploys.BeginOptions) (weir.Deploy, error)
+	TakesPart(ctx context.Context, by deploys.Author, id string) error
 	Declare(ctx context.Context, by deploys.Author, id string, d deploys.Declaration) (deploys.Missing, weir.Deploy, error)
 	Missing(ctx context.Context, id string) (deploys.Missing, error)
 	UploadFile(ctx context.Context, by deploys.Author, id, path string, body io.Reader) error

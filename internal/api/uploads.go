@@ -17,7 +17,7 @@ type octets struct{}
 func (c *call) uploadFile() (any, error) {
 	path := c.r.PathValue("path")
 	if err := c.Deploys.UploadFile(c.r.Context(), c.author(), c.deploy.ID, path, c.upload()); err != nil {
-		return nil, err
+		return nil, final(err)
 	}
 	return wire.Uploaded{ID: "/" + path, Path: "/" + path}, nil
 }
@@ -28,9 +28,19 @@ func (c *call) uploadFunction() (any, error) {
 	name := c.r.PathValue("name")
 	u := deploys.FunctionUpload{Runtime: q.Get("runtime"), Background: q.Get("invocation_mode") == "background"}
 	if err := c.Deploys.UploadFunction(c.r.Context(), c.author(), c.deploy.ID, name, u, c.upload()); err != nil {
-		return nil, err
+		return nil, final(err)
 	}
 	return wire.Uploaded{ID: name, Path: name}, nil
+}
+
+// final makes of an error that no repetition mends one that netlify-cli doesn't repeat an upload after: it does so for
+// a minute after any but 400 and 422.
+func final(err error) error {
+	var e *weir.Error
+	if errors.As(err, &e) && (e.Code == weir.TooLarge || e.Code == weir.NotFound || e.Code == weir.Conflict) {
+		return &weir.Error{Code: weir.Invalid, Message: e.Message, Remedy: e.Remedy, Err: err}
+	}
+	return err
 }
 
 // upload is the request's body. One that ends early is the client's fault.

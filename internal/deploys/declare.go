@@ -69,6 +69,26 @@ func (s *Service) Declare(ctx context.Context, a Author, id string, d Declaratio
 	return m, r.Deploy, err
 }
 
+// TakesPart notes that somebody has a hand in a deploy, by something that goes with what it consists of. Errors:
+// weir.Conflict if the deploy takes nothing more.
+func (s *Service) TakesPart(ctx context.Context, a Author, id string) error {
+	r, err := s.readDeploy(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = s.updateDeploy(ctx, r, func(r *deployRecord) error {
+		switch {
+		case !open(r.State):
+			return notOpen(*r)
+		case a.CanApprove || !r.CanApprove:
+			return errSame
+		}
+		r.CanApprove = false
+		return nil
+	})
+	return err
+}
+
 // open tells whether the contents of a deploy may still be declared.
 func open(state weir.DeployState) bool {
 	return slices.Contains([]weir.DeployState{weir.DeployNew, weir.DeployPreparing, weir.DeployPrepared, weir.DeployUploading, weir.DeployUploaded}, state)

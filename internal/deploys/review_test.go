@@ -95,11 +95,17 @@ func TestAStrangersHandInAnApproversDeploy(t *testing.T) {
 	files.upload(t, approver, d.ID, m, s)
 	id, m := files.begin(t, s, approver, site.ID, BeginOptions{})
 	files.upload(t, dev, id, m, s)
+	with, m := files.begin(t, s, approver, site.ID, BeginOptions{})
+	if err := s.TakesPart(t.Context(), dev, with); err != nil {
+		t.Fatal(err)
+	}
+	files.upload(t, approver, with, m, s)
 	s.workOff(t.Context())
-	for _, id := range []string{d.ID, id} {
+	for _, id := range []string{d.ID, id, with} {
 		if got := state(t, s, id); got.Review != weir.ReviewHeld {
 			t.Errorf("got %+v", got)
 		}
+		expect(t, "a hand in what is ready", s.TakesPart(t.Context(), approver, id), weir.Conflict)
 	}
 }
 

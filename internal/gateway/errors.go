@@ -1,6 +1,6 @@
 package gateway
 
-// One table from the class of an error to an HTTP status, and one form of error answers.
+// One form of error answers.
 
 import (
 	"bytes"
@@ -12,35 +12,6 @@ import (
 
 	"github.com/weir-run/weir/internal/weir"
 )
-
-// Status gives the HTTP status of an error's code.
-func Status(c weir.Code) int {
-	switch c {
-	case weir.Invalid:
-		return http.StatusBadRequest
-	case weir.NotFound:
-		return http.StatusNotFound
-	case weir.Conflict:
-		return http.StatusConflict
-	case weir.Unknown:
-		return http.StatusUnauthorized
-	case weir.Denied:
-		return http.StatusForbidden
-	case weir.TooLarge:
-		return http.StatusRequestEntityTooLarge
-	case weir.TooSlow:
-		return http.StatusRequestTimeout
-	case weir.TimedOut:
-		return http.StatusGatewayTimeout
-	case weir.Crashed, weir.Broken:
-		return http.StatusBadGateway
-	case weir.Busy:
-		return http.StatusTooManyRequests
-	case weir.Unavailable, weir.NoWall:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
-}
 
 // retryAfter is when a caller who found no room may come again, in seconds (RFC 9110, section 10.2.3).
 const retryAfter = "1"
@@ -65,7 +36,7 @@ func messageOf(err error) (message, remedy string) {
 func Fail(w http.ResponseWriter, err error) {
 	message, remedy := messageOf(err)
 	mayRetry(w, err)
-	problem(w, Status(weir.ErrorCode(err)), message, remedy)
+	problem(w, weir.ErrorCode(err).Status(), message, remedy)
 }
 
 // problem answers with an error as application/problem+json (RFC 9457).

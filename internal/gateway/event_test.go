@@ -70,7 +70,7 @@ func eventOf(t *testing.T, text string) string {
 	r, body := parseRequest(t, text)
 	e, err := newEvent(r, body, "ID", new(gateway).clientOf(r), nil)
 	if err != nil {
-		return strconv.Itoa(Status(weir.ErrorCode(err))) + "\n"
+		return strconv.Itoa(weir.ErrorCode(err).Status()) + "\n"
 	}
 	return string(e.json()) + "\n"
 }

@@ -246,7 +246,7 @@ func (g *gateway) logThrown(id, name string, e *weir.FunctionError) {
 
 // fail answers with an error of Weir's own.
 func (g *gateway) fail(w http.ResponseWriter, id, name string, err error) {
-	g.logRefusal(Status(weir.ErrorCode(err)), name, id, err)
+	g.logRefusal(weir.ErrorCode(err).Status(), name, id, err)
 	Fail(w, err)
 }
 

@@ -120,7 +120,7 @@ func TestNonsenseIsNoAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := answer(t, "GET", payload, 1<<20)
-			if weir.ErrorCode(err) != weir.Broken || Status(weir.ErrorCode(err)) != http.StatusBadGateway {
+			if weir.ErrorCode(err) != weir.Broken || weir.ErrorCode(err).Status() != http.StatusBadGateway {
 				t.Fatalf("error %v", err)
 			}
 			if message, _ := messageOf(err); len(message) > 400 || strings.ContainsAny(message, "\r\n") {
@@ -135,7 +135,7 @@ func TestAnswerTooLarge(t *testing.T) {
 	if _, err := answer(t, "GET", payload, 5); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
-	if _, err := answer(t, "GET", payload, 4); err == nil || Status(weir.ErrorCode(err)) != http.StatusBadGateway {
+	if _, err := answer(t, "GET", payload, 4); err == nil || weir.ErrorCode(err).Status() != http.StatusBadGateway {
 		t.Errorf("above the limit: %v", err)
 	}
 }

@@ -106,12 +106,18 @@ func (c *compiled) reject() {
 
 // file gives the place of the code in the state directory.
 func (c *compiled) file() (string, error) {
-	pack, err := os.Open(filepath.Join(c.cfg.Bundle.Dir, weir.PackDir, "pack.js"))
+	dir := filepath.Join(c.cfg.Bundle.Dir, weir.PackDir)
+	pack, err := os.Open(filepath.Join(dir, "pack.js"))
 	if err != nil {
 		return "", err
 	}
 	defer pack.Close()
-	key, err := runtime.CodeKey(c.cfg.Node, c.limits, pack)
+	index, err := os.Open(filepath.Join(dir, "pack.json"))
+	if err != nil {
+		return "", err
+	}
+	defer index.Close()
+	key, err := runtime.CodeKey(c.cfg.Node, c.limits, pack, index)
 	return filepath.Join(c.cfg.CodeDir, key), err
 }
 

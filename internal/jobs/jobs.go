@@ -61,16 +61,19 @@ type Runner interface {
 	Run(ctx context.Context, job Job) (Outcome, error)
 }
 
-// Clock is the time. After works as time.After does.
+// Clock is the time. What At gives has the time in it when a time has come.
 type Clock interface {
 	Now() time.Time
-	After(time.Duration) <-chan time.Time
+	At(time.Time) <-chan time.Time
 }
 
 type systemClock struct{}
 
-func (systemClock) Now() time.Time                         { return time.Now() }
-func (systemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+func (systemClock) Now() time.Time                  { return time.Now() }
+func (systemClock) At(t time.Time) <-chan time.Time { return time.After(time.Until(t)) }
+
+// in works as time.After does.
+func in(c Clock, d time.Duration) <-chan time.Time { return c.At(c.Now().Add(d)) }
 
 // Options are what a Service needs. Store and Runner must be set.
 type Options struct {

@@ -33,7 +33,7 @@ func (r *runs) end(grace time.Duration) {
 	}()
 	select {
 	case <-ended:
-	case <-r.clock.After(grace):
+	case <-in(r.clock, grace):
 		r.cancel(errStopping)
 		<-ended
 	}

@@ -181,7 +181,7 @@ func (s *Service) within(ctx context.Context, job Job) (Outcome, error) {
 	defer close(over)
 	go func() {
 		select {
-		case <-s.o.Clock.After(job.Limit):
+		case <-in(s.o.Clock, job.Limit):
 			cancel(errTooLong)
 		case <-over:
 		}

@@ -53,7 +53,7 @@ func (s *Service) watch(ctx context.Context) error {
 			s.o.Logger.Warn("background jobs: the store can't be watched; trying again", "err", err)
 			select {
 			case <-watching.Done():
-			case <-s.o.Clock.After(time.Second):
+			case <-in(s.o.Clock, time.Second):
 			}
 		}
 	})

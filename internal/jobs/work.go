@@ -17,6 +17,7 @@ import (
 
 const (
 	sweepEvery  = time.Hour
+	lookEvery   = time.Minute      // at least, because a clock may be set, and a machine sleep
 	storePause  = 5 * time.Second  // before the store is asked again that could not be reached
 	roomPause   = 30 * time.Second // before a job is tried again for which there was no room
 	settleTries = 5                // to write down how a run ended
@@ -41,11 +42,11 @@ func (s *Service) Work(ctx context.Context) {
 			s.sweep(ctx)
 			sweep = now.Add(sweepEvery)
 		}
-		next := sooner(sweep, sooner(s.startJobs(runs, now), s.startTicks(runs, now)))
+		next := sooner(now.Add(lookEvery), sooner(s.startJobs(runs, now), s.startTicks(runs, now)))
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
-		case <-s.o.Clock.After(next.Sub(s.o.Clock.Now())):
+		case <-s.o.Clock.At(next):
 		}
 	}
 	runs.end(s.o.Grace)
@@ -247,7 +248,7 @@ func (s *Service) settle(ctx context.Context, st state, rev uint64) error {
 		if err == nil || errors.Is(err, store.ErrConflict) || try == settleTries {
 			return err
 		}
-		<-s.o.Clock.After(time.Second)
+		<-in(s.o.Clock, time.Second)
 	}
 }
 
@@ -265,7 +266,7 @@ func (s *Service) run(ctx context.Context, job Job, st state, rev uint64) (out O
 		out, err := s.o.Runner.Run(ctx, job)
 		ended <- end{out, err}
 	}()
-	tooLong := s.o.Clock.After(job.Limit)
+	tooLong := in(s.o.Clock, job.Limit)
 	heard := s.o.Clock.Now()
 	for {
 		select {
@@ -276,7 +277,7 @@ func (s *Service) run(ctx context.Context, job Job, st state, rev uint64) (out O
 			return e.out, rev, e.err
 		case <-tooLong:
 			cancel(fmt.Errorf("%w: %v", errTooLong, job.Limit))
-		case <-s.o.Clock.After(s.o.Lease / 3):
+		case <-in(s.o.Clock, s.o.Lease/3):
 			next, err := s.renew(ctx, st, rev)
 			switch {
 			case err == nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -38,11 +39,11 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
-func (c *clock) After(d time.Duration) <-chan time.Time {
+func (c *clock) At(t time.Time) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ch := make(chan time.Time, 1)
-	c.timers[ch] = c.now.Add(d)
+	c.timers[ch] = t
 	c.fire()
 	return ch
 }
@@ -150,6 +151,7 @@ func openStore(t *testing.T) store.Store {
 // serve opens a Service that works until the test is over, or stop is called.
 func serve(t *testing.T, o Options) (s *Service, stop func()) {
 	t.Helper()
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	s, err := Open(t.Context(), o)
 	ok(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

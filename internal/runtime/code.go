@@ -60,9 +60,10 @@ func ParseCode(b []byte) (*Code, error) {
 	return c, nil
 }
 
-// CodeKey names the compiled code of a pack, given the content of its pack.js: that of another pack, of
-// another build of Node, for other flags or by another shim has another name.
-func CodeKey(n Node, l weir.Limits, pack io.Reader) (string, error) {
+// CodeKey names the compiled code of a pack, given the content of its pack.js and of its pack.json, which says where
+// in the former each script stands: that of another pack, of another build of Node, for other flags or by another shim
+// has another name. V8 looks at the length of a script only, and would run what was compiled of another one as long.
+func CodeKey(n Node, l weir.Limits, pack, index io.Reader) (string, error) {
 	info, err := os.Stat(n.Path)
 	if err != nil {
 		return "", err
@@ -73,7 +74,7 @@ func CodeKey(n Node, l weir.Limits, pack io.Reader) (string, error) {
 		return "", err
 	}
 	h.Write(all)
-	for _, part := range []io.Reader{bytes.NewReader(Content()[ShimDir+"/pack.cjs"]), pack} {
+	for _, part := range []io.Reader{bytes.NewReader(Content()[ShimDir+"/pack.cjs"]), pack, index} {
 		sum := sha256.New()
 		if _, err := io.Copy(sum, part); err != nil {
 			return "", err

@@ -24,12 +24,14 @@ func TestCodeIsNamedByAllThatV8AsksFor(t *testing.T) {
 		node  Node
 		l     weir.Limits
 		pack  string
+		index string
 		known bool
 	}{
-		{"first", node, limits, "a", false}, {"the same again", node, limits, "a", true},
-		{"another pack", node, limits, "b", false}, {"another Node", older, limits, "a", false}, {"another heap", node, larger, "a", false},
+		{"first", node, limits, "a", "b", false}, {"the same again", node, limits, "a", "b", true},
+		{"another pack", node, limits, "b", "b", false}, {"scripts that stand elsewhere in it", node, limits, "a", "a", false},
+		{"another Node", older, limits, "a", "b", false}, {"another heap", node, larger, "a", "b", false},
 	} {
-		key, err := CodeKey(c.node, c.l, strings.NewReader(c.pack))
+		key, err := CodeKey(c.node, c.l, strings.NewReader(c.pack), strings.NewReader(c.index))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +40,7 @@ func TestCodeIsNamedByAllThatV8AsksFor(t *testing.T) {
 		}
 		seen[key] = c.what
 	}
-	if _, err := CodeKey(Node{Path: "/no/such/node"}, limits, strings.NewReader("")); err == nil {
+	if _, err := CodeKey(Node{Path: "/no/such/node"}, limits, strings.NewReader(""), strings.NewReader("")); err == nil {
 		t.Error("a Node that is not there has a name")
 	}
 }

@@ -34,8 +34,14 @@ type mount struct {
 	gone  bool // nobody gets it any more
 }
 
-// standing is what of a deploy's record decides how it runs.
-func standing(d weir.Deploy) [3]string { return [3]string{d.ID, string(d.Review), d.Baseline} }
+// standing is what of a deploy's record decides how it runs, and nothing else: requests come with records of different
+// ages, and must not drive out each other's mount.
+func standing(d weir.Deploy) string {
+	if heldBack(d) {
+		return "held over " + d.Baseline
+	}
+	return ""
+}
 
 // mounts is safe for concurrent use.
 type mounts struct {

@@ -93,6 +93,24 @@ func (m *mounts) busy(id string) bool {
 	return m.slots[id].loading != nil
 }
 
+// TestApprovedInHindsight: what production URLs show may be known by an older record than the deploy's own URL asks by.
+// Requests that alternate must not have it loaded again and again.
+func TestApprovedInHindsight(t *testing.T) {
+	l := &loads{}
+	m := newMounts(t.Context(), l.load, slog.New(slog.DiscardHandler))
+	for _, review := range []weir.Review{weir.ReviewNone, weir.ReviewApproved, weir.ReviewNone} {
+		mt, err := m.acquire(t.Context(), weir.Deploy{ID: "a", Review: review, Baseline: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.release(mt)
+	}
+	if n := l.opened.Load(); n != 1 {
+		t.Errorf("loaded %d times", n)
+	}
+	m.end()
+}
+
 // TestReviewCounts: a deploy is never served by what an earlier review let it do.
 func TestReviewCounts(t *testing.T) {
 	l := &loads{}

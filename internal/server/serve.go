@@ -305,11 +305,11 @@ func (s *Server) Close() {
 	if s.jobs != nil {
 		s.jobs.Close()
 	}
-	if s.logs != nil {
-		s.logs.Close()
-	}
 	if s.machine != nil {
 		s.machine.close()
+	}
+	if s.logs != nil {
+		s.logs.Close()
 	}
 	if s.store != nil {
 		s.store.Close()

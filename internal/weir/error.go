@@ -9,7 +9,7 @@ import (
 )
 
 // Code is the class of an Error. Callers decide by it; one table turns it into an HTTP status
-// (internal/gateway) and one into an exit code (internal/cli).
+// (Status) and one into an exit code (internal/cli).
 type Code string
 
 // The classes of errors.

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	ahead = 4 << 20     // bytes that are fetched before they are wanted
+	ahead = 4 << 20     // bytes that are fetched before they are wanted,
+	most  = 1000        // and messages: room for so many is made at once
 	idle  = time.Minute // after which the server forgets a follower that is gone
 )
 
@@ -29,7 +30,7 @@ func (s *Store) follow(ctx context.Context, at jetstream.Stream, cfg jetstream.O
 	if err := begin(c.CachedInfo().NumPending); err != nil {
 		return err
 	}
-	messages, err := c.Messages(jetstream.PullMaxBytes(ahead))
+	messages, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(most, ahead))
 	if err != nil {
 		return unreachable(err)
 	}
