@@ -35,7 +35,7 @@ func TestNobodyMayWithoutTheRight(t *testing.T) {
 		if rec := w.ask("stranger", r.method, path, ""); rec.Code != 404 && r.scope != account || rec.Code != 403 && r.scope == account {
 			t.Errorf("%s with a token for another site: %d %s", r.id, rec.Code, rec.Body)
 		}
-		if hidden := regexp.MustCompile(w.site.ID+"|"+d.ID).FindString(path); hidden != "" {
+		if hidden := regexp.MustCompile(w.site.ID + "|" + d.ID).FindString(path); hidden != "" {
 			absent := strings.Repeat("0", len(hidden))
 			seen := w.ask("stranger", r.method, strings.ReplaceAll(path, hidden, absent), "").Body.String()
 			if kept := w.ask("stranger", r.method, path, "").Body.String(); strings.ReplaceAll(kept, hidden, absent) != seen {
