@@ -18,14 +18,14 @@ demo: build ## the story in one minute
 	./bin/weir demo
 
 # Without the race detector: pure logic, and what only drives other programs.
-PURE = ./internal/policy/... ./test/netlify ./test/packs ./test/sdks
-# Lint has vetted the tests already, and nobody debugs their binaries.
-TESTFLAGS = -vet=off -ldflags='-s -w' $(if $(ZYGOTE),-tags weirzygote) -timeout 10m
+PURE = ./test/attacks ./internal/policy/... ./test/netlify ./test/packs ./test/sdks
+# Lint has vetted the tests already, and nobody debugs their binaries. Those that run in parallel mostly wait.
+TESTFLAGS = -vet=off -ldflags='-s -w' $(if $(ZYGOTE),-tags weirzygote) -timeout 10m -parallel 4
 
 test: setup build lint ## all tests
 	@[ -n "$(RACE)" ] || echo "make test: no C compiler, so the race detector is off and the native probes are skipped"
 	$(GO) test $(TESTFLAGS) $(PURE)
-	$(GO) test $(TESTFLAGS) $(RACE) ./test/attacks $$($(GO) list ./... | grep -vE '/internal/policy(/|$$)|/test/(netlify|packs|sdks)$$')
+	$(GO) test $(TESTFLAGS) $(RACE) $$($(GO) list ./... | grep -vE '/internal/policy(/|$$)|/test/(attacks|netlify|packs|sdks)$$')
 
 build: bin/weir ## bin/weir, with the small init built in
 

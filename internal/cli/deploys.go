@@ -29,6 +29,7 @@ func newDeploys(s *streams) *cobra.Command {
 		newDeployChange(s, "publish", "Publish a deploy, an earlier one too", publish),
 		newDeployChange(s, "lock", "Publish a deploy, and no new one by itself until it is unlocked", (*client.Client).Lock),
 		newDeployChange(s, "unlock", "Let new deploys be published by themselves again", (*client.Client).Unlock),
+		newDeployChange(s, "restage", "Begin a deploy with the same content, for which today's policy and ceiling count", (*client.Client).Restage),
 		newDeployChange(s, "cancel", "Give up a deploy that isn't ready", (*client.Client).Cancel))
 	return c
 }

@@ -84,6 +84,7 @@ func (f *serveFlags) register(c *cobra.Command) {
 
 func runServe(ctx context.Context, s *streams, site *siteFlags, f *serveFlags) error {
 	tune()
+	go boundMemory(ctx)
 	logger := newLogger(s)
 	o, err := f.options(logger)
 	if err != nil {

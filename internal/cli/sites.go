@@ -26,7 +26,7 @@ func newSites(s *streams) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 		RunE: runGroup,
 	}
-	c.AddCommand(newSitesList(s), newSitesCreate(s), newSitesDelete(s), newSitesDomains(s), newSitesPolicy(s), newSitesLink(s))
+	c.AddCommand(newSitesList(s), newSitesCreate(s), newSitesDelete(s), newSitesDomains(s), newSitesPolicy(s), newSitesChanges(s), newSitesLink(s))
 	return c
 }
 
@@ -199,6 +199,34 @@ the one that deploys bring, for deploys from then on.`,
 	f.register(c)
 	c.Flags().StringVar(&set, "set", "", "`FILE` with the policy, a weir.toml")
 	c.Flags().BoolVar(&remove, "remove", false, "remove the policy from the server")
+	return c
+}
+
+func newSitesChanges(s *streams) *cobra.Command {
+	var f serverFlags
+	var last int
+	c := &cobra.Command{
+		Use:   "changes [SITE]",
+		Short: "Show who changed what, on a site or on the whole server",
+		Example: `  weir sites changes shop
+  weir sites changes -n 20 --json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: asked(&f, s, func(ctx context.Context, c *client.Client, out io.Writer, args []string) error {
+			all, err := c.Changes(ctx, strings.Join(args, ""), last)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(s, all)
+			}
+			for _, change := range all {
+				fmt.Fprintf(out, "%s %s\n", change.Time.UTC().Format("2006-01-02T15:04:05.000Z"), change)
+			}
+			return nil
+		}),
+	}
+	f.register(c)
+	c.Flags().IntVarP(&last, "last", "n", 100, "the last `N` changes")
 	return c
 }
 

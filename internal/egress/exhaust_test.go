@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -347,11 +348,16 @@ func TestConnectionsToUpstreamsAreBounded(t *testing.T) {
 func TestManyRequestsAtOnce(t *testing.T) {
 	const n = 300
 	both(t, func(t *testing.T, two bool) {
-		var together sync.WaitGroup
-		together.Add(n)
+		var here atomic.Int32
+		together := make(chan struct{})
 		w := newWorld(t, config{rules: anything, handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			together.Done()
-			together.Wait()
+			if here.Add(1) == n {
+				close(together)
+			}
+			select {
+			case <-together:
+			case <-r.Context().Done(): // one was not in time, and all have failed
+			}
 		})})
 		c := w.client(two)
 		var all sync.WaitGroup

@@ -84,9 +84,7 @@ func New(o Options) http.Handler {
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
-		r.Body = newPacedBody(w, r, g.patience)
-	}
+	pace(w, r, g.patience)
 	if !g.AllowHost(r.Host) {
 		g.refuse(w, http.StatusMisdirectedRequest, "", "this server does not answer for "+printable(r.Host),
 			"call it by localhost or 127.0.0.1")

@@ -35,6 +35,21 @@ type pacedBody struct {
 	stopped bool
 }
 
+// Paced has every request's body come from a client that keeps up, whatever a handler does with it.
+func Paced(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pace(w, r, patience)
+		h.ServeHTTP(w, r)
+	})
+}
+
+// pace has the body of a request come from a client that keeps up.
+func pace(w http.ResponseWriter, r *http.Request, patience time.Duration) {
+	if _, done := r.Body.(*pacedBody); r.ContentLength != 0 && !done {
+		r.Body = newPacedBody(w, r, patience)
+	}
+}
+
 // newPacedBody gives the body of a request. What the handler leaves of it net/http reads, for no longer than
 // the last deadline.
 func newPacedBody(w http.ResponseWriter, r *http.Request, patience time.Duration) *pacedBody {

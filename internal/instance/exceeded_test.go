@@ -74,6 +74,7 @@ func everyLimit(t *testing.T, o sandbox.Options) {
 
 // TestTimeLimit has a function of its own, whose time is short.
 func TestTimeLimit(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, 1, &policy.Policy{Function: "f", Limits: weir.Limits{Timeout: time.Second}}, hungry, sandbox.Options{})
 	for _, what := range []string{"spin", "never"} {
 		if got := w.call(t, what); !strings.Contains(got, "f timed out after 1.00 seconds") || !strings.Contains(got, "limits.timeout") {

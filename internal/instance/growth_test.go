@@ -35,6 +35,7 @@ func TestCrowdOfShortCalls(t *testing.T) {
 // TestCrowdOfLongCalls: who would have to wait for long gets a process of their own, from the first call on and
 // though nothing ever becomes free.
 func TestCrowdOfLongCalls(t *testing.T) {
+	t.Parallel()
 	const callers = 6
 	w := newWorld(t, FleetOptions{})
 	p := w.pool(&policy.Policy{Function: "f"}, counting, nil)
@@ -48,6 +49,7 @@ func TestCrowdOfLongCalls(t *testing.T) {
 
 // TestRequestIsolationWaitsForNobody: no instance would become free.
 func TestRequestIsolationWaitsForNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, FleetOptions{})
 	p := w.pool(&policy.Policy{Function: "f", Running: weir.Running{Isolation: weir.PerRequest}}, counting, nil)
 	w.fleet.mu.Lock()
@@ -63,6 +65,7 @@ func TestRequestIsolationWaitsForNobody(t *testing.T) {
 
 // TestWhoWaitedForTheServerGetsAnInstance: not only the first of them, when the server has room again for all.
 func TestWhoWaitedForTheServerGetsAnInstance(t *testing.T) {
+	t.Parallel()
 	const callers = 3
 	w := newWorld(t, FleetOptions{MaxInstances: callers})
 	p := w.pool(&policy.Policy{Function: "f"}, counting, nil)
@@ -88,6 +91,7 @@ func TestWhoWaitedForTheServerGetsAnInstance(t *testing.T) {
 
 // TestMemoryThatIsGivenBackServesWhoWaits: though no instance has ended.
 func TestMemoryThatIsGivenBackServesWhoWaits(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, FleetOptions{})
 	busy := w.pool(&policy.Policy{Function: "busy"}, counting, nil)
 	p := w.pool(&policy.Policy{Function: "f"}, counting, nil)

@@ -134,6 +134,7 @@ func TestEachRequestIsForked(t *testing.T) {
 
 // TestEndsOfForked: what happens to one child is no other's business, and is told as of any instance.
 func TestEndsOfForked(t *testing.T) {
+	t.Parallel()
 	w := forkingWorld(t, FleetOptions{})
 	pol := mayWriteTmp(weir.Running{})
 	pol.Limits = weir.Limits{Timeout: 3 * time.Second, Memory: 192 << 20}

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"os"
@@ -46,6 +47,11 @@ type world struct {
 	log     func(Line)
 }
 
+// findNode asks Node.js for its version once for all tests.
+var findNode = sync.OnceValues(func() (runtime.Node, error) {
+	return runtime.FindNode(context.Background(), runtime.NodeOptions{StateDir: os.TempDir()})
+})
+
 func newWorld(t *testing.T, o FleetOptions, options ...egress.Options) *world {
 	t.Helper()
 	w := &world{t: t, records: &record.Memory{}, logger: slog.New(slog.NewTextHandler(t.Output(), nil)), log: func(Line) {}}
@@ -64,7 +70,7 @@ func newWorld(t *testing.T, o FleetOptions, options ...egress.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.Launcher.Close() })
-	if w.node, err = runtime.FindNode(t.Context(), runtime.NodeOptions{StateDir: w.dir}); err != nil {
+	if w.node, err = findNode(); err != nil {
 		t.Fatal(err)
 	}
 	var opts egress.Options
@@ -163,6 +169,7 @@ func TestWhatWorksDoesNotBurn(t *testing.T) {
 
 // TestNoSlotIsLost: with room for one instance, every kind of end leaves room for the next.
 func TestNoSlotIsLost(t *testing.T) {
+	t.Parallel()
 	p := newPool(t, 1, weir.Limits{Timeout: 500 * time.Millisecond}, `exports.handler = async (e) => {
   if (e.how === 'exit') process.exit(1);
   if (e.how === 'never') return new Promise(() => { setInterval(() => {}, 1000); });
@@ -186,6 +193,7 @@ func TestNoSlotIsLost(t *testing.T) {
 
 // TestWhoFindsNoInstanceWaits: for one that becomes free, or until the time of an invocation is over.
 func TestWhoFindsNoInstanceWaits(t *testing.T) {
+	t.Parallel()
 	p := newPool(t, 1, weir.Limits{Timeout: 2 * time.Second}, "exports.handler = async (e) => new Promise((r) => setTimeout(r, e.ms, 1));\n")
 	invoke(t, p, `{"ms":0}`)
 	var callers sync.WaitGroup

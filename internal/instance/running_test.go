@@ -96,6 +96,7 @@ func TestKeptWarm(t *testing.T) {
 
 // TestCrashLoopBacksOff: what ends before it has served anybody is started again ever more seldom.
 func TestCrashLoopBacksOff(t *testing.T) {
+	t.Parallel()
 	for name, source := range map[string]string{
 		"later":     "exports.handler = async () => 1; setImmediate(() => process.exit(3));",
 		"at import": "throw new Error('not today');",
@@ -279,6 +280,7 @@ func TestMemoryBudget(t *testing.T) {
 // TestEveryEndOfABlank: what a function does to its process hurts neither the next blank nor the folder
 // that it had.
 func TestEveryEndOfABlank(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, FleetOptions{Blanks: 1, MaxInstances: 1})
 	p := w.pool(&policy.Policy{Function: "f", Limits: weir.Limits{Timeout: 2 * time.Second, Memory: 128 << 20}}, `exports.handler = async (e) => {
   if (e.how === 'exit') process.exit(1);

@@ -46,6 +46,7 @@ func standing(p *Pool) (idle, running int) {
 
 // TestInstanceOfAStreamIsBusy: until it has ended, however it ends; and then it is used again unless it is spoilt.
 func TestInstanceOfAStreamIsBusy(t *testing.T) {
+	t.Parallel()
 	for how, c := range map[string]struct {
 		ends   func(error) bool
 		reused bool
@@ -97,6 +98,7 @@ func TestInstanceOfAStreamIsBusy(t *testing.T) {
 // TestInstanceIsBusyUntilAllIsDone: what waitUntil began is over, or its time: then the instance is ended, and
 // never is it idle in between.
 func TestInstanceIsBusyUntilAllIsDone(t *testing.T) {
+	t.Parallel()
 	p := newPool(t, 1, weir.Limits{Timeout: time.Second}, streaming)
 	res, first, err := stream(t, p, "later")
 	if err != nil || res.Payload == nil {
@@ -137,6 +139,7 @@ func TestCloseWaitsForStreams(t *testing.T) {
 // TestOthersOutliveASpoiltInvocation: an instance in which one ran over its time takes no more, and the others that
 // it has come to their end before it does.
 func TestOthersOutliveASpoiltInvocation(t *testing.T) {
+	t.Parallel()
 	const both = `exports.__esModule = true;
 exports.default = async (request) => new URL(request.url).pathname === '/echo' ? new Response(request.body) :
   new Response(new ReadableStream({ start(c) { setInterval(() => c.enqueue(Buffer.from('x')), 50); } }));

@@ -67,7 +67,7 @@ func load(t testing.TB, source string) (*brood, error) {
 	if err := os.WriteFile(filepath.Join(dir, "f.js"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	node, err := runtime.FindNode(t.Context(), runtime.NodeOptions{StateDir: dir})
+	node, err := findNode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestForkingIsTried(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	node, err := runtime.FindNode(t.Context(), runtime.NodeOptions{StateDir: t.TempDir()})
+	node, err := findNode()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,6 +103,7 @@ func TestWebhookSendsBatches(t *testing.T) {
 }
 
 func TestWebhookTriesAgain(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	r := receive(t, func(n int) int { return []int{500, 429, 408, 503, 200}[min(n, 4)] })
 	q := hook(t, r.URL+"/?token=hush", &log)
@@ -204,6 +205,7 @@ func TestSlowSinkBlocksNobody(t *testing.T) {
 
 // TestCloseEnds: it does not wait for a receiver that never answers, nor for one that is not there.
 func TestCloseEnds(t *testing.T) {
+	t.Parallel()
 	hang := make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
 	defer silent.Close()
@@ -211,14 +213,18 @@ func TestCloseEnds(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	_, w := io.Pipe() // nobody reads
+	var closing sync.WaitGroup
 	for name, q := range map[string]*Queued{
 		"silent": hook(t, silent.URL, io.Discard), "gone": hook(t, gone.URL, io.Discard), "stream": NewStream(w, nil),
 	} {
-		calls(q, 7)
-		if err := q.Close(); err == nil || err.Error() != "7 records were not delivered" {
-			t.Errorf("%s: error %v", name, err)
-		}
+		closing.Go(func() {
+			calls(q, 7)
+			if err := q.Close(); err == nil || err.Error() != "7 records were not delivered" {
+				t.Errorf("%s: error %v", name, err)
+			}
+		})
 	}
+	closing.Wait()
 }
 
 func TestStream(t *testing.T) {

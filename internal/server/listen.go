@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -102,13 +103,14 @@ type door struct {
 }
 
 // open listens on an address, by TLS if there are certificates, and answers by h: HTTP/1.1, and HTTP/2 over TLS.
+// Clients must send headers, bodies and further requests within a time, or lose their connection.
 func open(what, addr, flag string, files []Certificate, h http.Handler, logger *slog.Logger) (*door, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, &weir.Error{Code: weir.Invalid, Message: "can't listen on " + addr + " for " + what, Err: err, Remedy: "choose another " + flag}
 	}
 	d := &door{what: what, listener: l, srv: &http.Server{
-		Handler:           h,
+		Handler:           gateway.Paced(h),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

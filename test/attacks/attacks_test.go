@@ -16,15 +16,20 @@ import (
 	"github.com/weir-run/weir/internal/sandbox/zygote"
 )
 
-// asEveryone runs a test as root and as an ordinary user, as far as the tests' own user allows.
+// asEveryone runs a test as root and as an ordinary user, as far as the tests' own user allows: side by side, as
+// either mostly waits.
 func asEveryone(t *testing.T, f func(t *testing.T, uid int)) {
 	if os.Getuid() != 0 {
 		t.Run("user", func(t *testing.T) { f(t, os.Getuid()) })
 		t.Run("root", func(t *testing.T) { t.Skip("needs root") })
 		return
 	}
-	t.Run("root", func(t *testing.T) { f(t, 0) })
-	t.Run("user", func(t *testing.T) { f(t, ordinaryUser) })
+	for name, uid := range map[string]int{"root": 0, "user": ordinaryUser} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, uid)
+		})
+	}
 }
 
 // asOne runs f as this user, and as an ordinary one too in a long run.

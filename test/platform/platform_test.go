@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +90,8 @@ type server struct {
 	sites string // URL
 	api   string
 	token string
+	self  string               // the binary; "": this one
+	user  *syscall.SysProcAttr // as whom it runs; nil: as this user
 	*client.Client
 }
 
@@ -124,13 +127,16 @@ func (s *server) start() {
 
 // launch starts it and waits until it listens.
 func (s *server) launch() error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	self := s.self
+	if self == "" {
+		var err error
+		if self, err = os.Executable(); err != nil {
+			return err
+		}
 	}
 	s.cmd = exec.Command(self, append([]string{"serve", "--state-dir", s.dir, "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--blanks", "0"}, s.flags...)...)
 	s.cmd.Env = append(os.Environ(), "WEIR_TEST_COMMAND=1")
-	s.cmd.Stderr = &s.log
+	s.cmd.Stderr, s.cmd.SysProcAttr, s.cmd.Dir = &s.log, s.user, s.dir
 	out, err := s.cmd.StdoutPipe()
 	if err == nil {
 		err = s.cmd.Start()

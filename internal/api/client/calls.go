@@ -131,6 +131,11 @@ func (c *Client) Unlock(ctx context.Context, id string) (wire.Deploy, error) {
 	return c.deployed(ctx, "/deploys/", id, "/unlock", nil)
 }
 
+// Restage begins a deploy with the content of another.
+func (c *Client) Restage(ctx context.Context, id string) (wire.Deploy, error) {
+	return c.deployed(ctx, "/weir/deploys/", id, "/restage", nil)
+}
+
 // Approve agrees to what a held deploy may do.
 func (c *Client) Approve(ctx context.Context, id, note string) (wire.Deploy, error) {
 	return c.deployed(ctx, "/weir/deploys/", id, "/approve", wire.Review{Note: note})

@@ -1,6 +1,6 @@
 // One request is decided, one is sent: a second one hidden behind it must not come out. The test
 // looks at what reached the allowed host; here every attempt only has to end.
-const { raw, answer, MARK } = require('../lib/try.js');
+const { raw, answer, together, MARK } = require('../lib/try.js');
 const head = 'POST /v1/charges HTTP/1.1\r\nHost: api.allowed.test\r\n';
 const hidden = `GET /v1/customers?${MARK} HTTP/1.1\r\nHost: api.allowed.test\r\n\r\n`;
 const send = (text) => async () => { await raw({}, text); return 'blocked: see what the host received'; };
@@ -31,4 +31,4 @@ exports.handler = answer({
   preface: send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
   overrides: send(head + `X-HTTP-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\nX-Method-Override: DELETE\r\nX-Original-URL: /v1/refunds\r\nX-Rewrite-URL: /v1/refunds\r\nX_HTTP_Method_Override: DELETE\r\nX-Forwarded-Host: drop.evil.test\r\nContent-Length: 3\r\n\r\na=1`),
   nominated: send(head + 'Connection: close, Content-Length, X-HTTP-Method-Override\r\nX-HTTP-Method-Override: DELETE\r\nContent-Length: 3\r\n\r\na=1'),
-});
+}, together);

@@ -24,6 +24,11 @@ async function all(attempts) {
   return out;
 }
 
+// together runs named attempts side by side: those that wait for an answer that may never come.
+async function together(attempts) {
+  return Object.fromEntries(await Promise.all(Object.entries(attempts).map(async ([name, f]) => [name, await attempt(f)])));
+}
+
 // refusal says that an answer of the egress is a refusal, not the outside's.
 const refusal = (status) => [400, 403, 405, 421, 426, 431, 501, 502].includes(status) && 'blocked: ' + status;
 
@@ -53,7 +58,7 @@ function request(options, body) {
   });
 }
 
-// answer makes a function of attempts; extra is added to what they gave.
-const answer = (attempts) => async (event) => ({ statusCode: 200, body: JSON.stringify(await all(typeof attempts === 'function' ? attempts(event) : attempts)) });
+// answer makes a function of attempts, which run as run says.
+const answer = (attempts, run = all) => async (event) => ({ statusCode: 200, body: JSON.stringify(await run(typeof attempts === 'function' ? attempts(event) : attempts)) });
 
-module.exports = { MARK, attempt, all, answer, raw, request, refusal };
+module.exports = { MARK, attempt, all, together, answer, raw, request, refusal };

