@@ -45,8 +45,9 @@ type API struct {
 	Options
 	mux    *http.ServeMux
 	routes []route
-	doc    []byte // openapi.json
-	tails  tails
+	doc    []byte  // openapi.json
+	tails  *places // logs that are followed
+	bodies *places // large bodies that are in memory
 	beat   time.Duration
 	silent time.Duration
 }
@@ -62,7 +63,7 @@ func New(o Options) (*API, error) {
 			return host
 		}
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), beat: heartbeat, silent: maxSilence}
+	a := &API{Options: o, mux: http.NewServeMux(), tails: newPlaces(maxTails, tailsEach), bodies: newPlaces(maxLarge, largeEach), beat: heartbeat, silent: maxSilence}
 	a.routes = a.table()
 	var err error
 	if a.doc, err = document(a.routes); err != nil {
@@ -129,12 +130,16 @@ type call struct {
 	who    access.Identity
 	site   weir.Site   // of a route of a site or deploy
 	deploy weir.Deploy // of a route of a deploy
+	large  bool        // its body has one of the places for large ones
 }
 
 // serve answers a request for one route.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, to route) {
 	c := &call{API: a, w: w, r: r}
 	answer, err := c.do(to)
+	if c.large {
+		a.bodies.end(c.who.ID)
+	}
 	readUntil(w, time.Now().Add(a.silent)) // what of the body is left is read before the connection is used again
 	switch {
 	case err != nil:

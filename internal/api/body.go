@@ -3,6 +3,7 @@ package api
 // Bodies are read up to a bound, and must be one JSON value.
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,14 +19,37 @@ const (
 	maxDeclaration = 32 << 20
 )
 
+// What becomes of a large body in memory is many times its size.
+const (
+	maxLarge  = 16        // bodies of more than maxBody at a time,
+	largeEach = 4         // and of them of one token
+	maxMarks  = 1_000_000 // commas, colons and opening brackets, which bound the values
+)
+
 // decode reads a body of JSON into v. An empty one leaves it as it is. Netlify's clients send members that nobody
 // here reads; in Weir's own calls those are errors (strict).
 func (c *call) decode(v any, limit int64, strict bool) error {
-	dec := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, limit))
+	if c.r.ContentLength < 0 || c.r.ContentLength > maxBody {
+		if c.large = c.bodies.begin(c.who.ID); !c.large {
+			return &weir.Error{Code: weir.Busy, Message: "too many large bodies are being read at a time", Remedy: "come again later"}
+		}
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
+	if err != nil {
+		return badBody(err)
+	}
+	marks := 0
+	for _, mark := range []string{",", ":", "{", "["} {
+		marks += bytes.Count(text, []byte(mark))
+	}
+	if marks > maxMarks {
+		return &weir.Error{Code: weir.TooLarge, Message: "the request's body holds more values than this call takes"}
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
 	if strict {
 		dec.DisallowUnknownFields()
 	}
-	err := dec.Decode(v)
+	err = dec.Decode(v)
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
@@ -37,6 +61,10 @@ func (c *call) decode(v any, limit int64, strict bool) error {
 			err = errors.New("more than one value")
 		}
 	}
+	return badBody(err)
+}
+
+func badBody(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return &weir.Error{Code: weir.TooLarge, Message: "the request's body is larger than this call takes"}

@@ -2,9 +2,11 @@ package api
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -40,4 +42,28 @@ func FuzzDeclaration(f *testing.F) {
 			t.Errorf("%d functions of %d", len(d.Functions), len(in.Functions))
 		}
 	})
+}
+
+// TestLargeBodies: nobody's bodies use up the server's memory, and nobody's keep others from deploying.
+func TestLargeBodies(t *testing.T) {
+	w := newWorld(t)
+	large := `{"environment":[` + strings.Repeat("{},", maxMarks/2) + `{}]}`
+	d, _ := w.Begin(t.Context(), deploys.Author{}, w.site.ID, deploys.BeginOptions{})
+	declare := func(role, body string, want int) {
+		t.Helper()
+		if rec := w.ask(role, "PUT", "/sites/shop/deploys/"+d.ID, body); rec.Code != want {
+			t.Errorf("got %d %.200s", rec.Code, rec.Body)
+		}
+	}
+	declare("developer", large, 413)
+	large = `{"title":"` + strings.Repeat("a", maxBody) + `"}`
+	for range 2 * largeEach { // each gives its place back
+		declare("developer", large, 200)
+	}
+	for range largeEach {
+		w.api.bodies.begin("developer")
+	}
+	declare("developer", large, 429)
+	declare("developer", "{}", 200)
+	declare("owner", large, 200)
 }

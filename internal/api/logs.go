@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/weir-run/weir/internal/access"
@@ -26,7 +25,7 @@ var logQuery = []string{"function", "request", "since", "limit"}
 
 const (
 	maxTails  = 64               // that are followed at a time,
-	maxOfOne  = 8                // and of them by one token
+	tailsEach = 8                // and of them by one token
 	maxFollow = time.Hour        // of one; who wants more asks again
 	heartbeat = 15 * time.Second // by which both ends learn that the other is gone
 	maxWrite  = 30 * time.Second // for a client to take a line
@@ -143,35 +142,4 @@ func (c *call) send(event string) error {
 		return err
 	}
 	return to.Flush()
-}
-
-// tails counts who follows logs, so that one token doesn't take the places of all. The zero value counts none.
-type tails struct {
-	mu  sync.Mutex
-	all int
-	by  map[string]int // by the token's id
-}
-
-// begin tells whether a token may follow one more; then end must be called.
-func (t *tails) begin(token string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.all >= maxTails || t.by[token] >= maxOfOne {
-		return false
-	}
-	if t.by == nil {
-		t.by = map[string]int{}
-	}
-	t.all++
-	t.by[token]++
-	return true
-}
-
-func (t *tails) end(token string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.all--
-	if t.by[token]--; t.by[token] == 0 {
-		delete(t.by, token)
-	}
 }
