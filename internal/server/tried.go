@@ -46,7 +46,7 @@ func (t tried) file(node runtime.Node, id string, env map[string]string, shared,
 	if err != nil {
 		return "", err
 	}
-	key, err := runtime.CodeKey(node, weir.Limits{}, strings.NewReader(string(with)))
+	key, err := runtime.CodeKey(node, weir.Limits{}, strings.NewReader(string(with)), strings.NewReader(""))
 	return filepath.Join(string(t), key), err
 }
 
