@@ -29,7 +29,7 @@ func TestTheRealGoClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.create("go")
+	p.netlify("sites:create", "--name", "go", "--account-slug", "default", "--disable-linking")
 	client := exec.Command(bin, p.api, "go", dir, "")
 	client.Env = append(os.Environ(), "NETLIFY_AUTH_TOKEN="+p.token)
 	client.Stderr = t.Output()
