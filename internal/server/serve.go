@@ -209,12 +209,13 @@ func (s *Server) begin(ctx context.Context) error {
 // siteChanged takes what has changed of a site.
 func (s *Server) siteChanged(before, after weir.Site) {
 	s.published.changed(before, after)
-	if after.ID != "" || before.ID == "" {
-		s.setSchedules(after)
-	} else {
+	if after.ID == "" {
 		s.setSchedules(weir.Site{ID: before.ID, Name: before.Name})
+		s.mounts.drop(before.ID)
+		return
 	}
-	if before.ID != "" && after.ID != "" && s.urls.site(before) != s.urls.site(after) {
+	s.setSchedules(after)
+	if before.ID != "" && s.urls.site(before) != s.urls.site(after) {
 		s.mounts.renew(after.ID) // functions are told the URL
 	}
 }
