@@ -40,6 +40,7 @@ func connect(t *testing.T, o Options) *Store {
 }
 
 func TestElsewhere(t *testing.T) {
+	t.Parallel()
 	at := foreign(t, server.Options{StoreDir: t.TempDir()}).ClientURL()
 	storetest.Run(t, connect(t, Options{URL: at}), connect(t, Options{URL: at}))
 }
@@ -131,6 +132,7 @@ func TestAbsenceThatIsTooLong(t *testing.T) {
 
 // TestCannotBeUsed: what is wrong with a server elsewhere is said, and no password.
 func TestCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	plain := foreign(t, server.Options{StoreDir: t.TempDir()}).ClientURL()
 	locked := strings.Replace(foreign(t, server.Options{StoreDir: t.TempDir(), Username: "weir", Password: "right"}).ClientURL(), "nats://", "nats://weir:wrong@", 1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
