@@ -40,7 +40,6 @@ func connect(t *testing.T, o Options) *Store {
 }
 
 func TestElsewhere(t *testing.T) {
-	t.Parallel()
 	at := foreign(t, server.Options{StoreDir: t.TempDir()}).ClientURL()
 	storetest.Run(t, connect(t, Options{URL: at}), connect(t, Options{URL: at}))
 }
