@@ -1,28 +1,14 @@
-// Package platform drives a whole server as a process of its own: it is killed at any moment, and measured.
+// Package platform drives a whole server as a process of its own, which is killed at any moment.
 package platform
 
 import (
-	"archive/zip"
-	"bufio"
 	"bytes"
-	"context"
-	"crypto/sha1"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
-	"github.com/weir-run/weir/internal/api/client"
-	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/cli"
 	"github.com/weir-run/weir/internal/sandbox"
+	"github.com/weir-run/weir/test/platform/served"
 )
 
 // TestMain makes of this binary the command, if it is started as one.
@@ -39,11 +25,8 @@ type server struct {
 	t     *testing.T
 	dir   string // its state
 	flags []string
-	cmd   *exec.Cmd
 	log   bytes.Buffer
-	sites string // URL
-	api   string
-	*client.Client
+	*served.Server
 }
 
 // newServer makes a server that is not started yet.
@@ -56,7 +39,7 @@ func newServer(t *testing.T, flags ...string) *server {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, dir: dir, flags: flags}
+	s := &server{t: t, dir: dir, flags: append(flags, "--blanks", "0")}
 	t.Cleanup(func() {
 		s.kill()
 		os.RemoveAll(dir)
@@ -74,140 +57,15 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd = exec.Command(self, append([]string{"serve", "--state-dir", s.dir, "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--blanks", "0"}, s.flags...)...)
-	s.cmd.Env = append(os.Environ(), "WEIR_TEST_COMMAND=1")
-	s.cmd.Stderr = &s.log
-	out, err := s.cmd.StdoutPipe()
-	if err == nil {
-		err = s.cmd.Start()
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		word, url, _ := strings.Cut(lines.Text(), " ")
-		switch word {
-		case "ready":
-			s.sites = url
-		case "api":
-			s.api = url
-			s.connect()
-			return
-		}
-	}
-	s.t.Fatal("it ended instead of serving")
-}
-
-// connect makes a client with the first owner's token.
-func (s *server) connect() {
-	token, err := os.ReadFile(filepath.Join(s.dir, "owner.token"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if s.Client, err = client.New(client.Options{Server: s.api, Token: strings.TrimSpace(string(token))}); err != nil {
+	if s.Server, err = served.Start(served.Options{Command: self, Env: []string{"WEIR_TEST_COMMAND=1"}, Dir: s.dir, Flags: s.flags, Log: &s.log}); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
 // kill ends it as a crash would.
 func (s *server) kill() {
-	if s.cmd != nil && s.cmd.Process != nil {
-		s.cmd.Process.Kill()
-		s.cmd.Wait()
-		s.cmd = nil
+	if s.Server != nil {
+		s.Kill()
+		s.Server = nil
 	}
-}
-
-// get asks for a path of a site.
-func (s *server) get(ctx context.Context, method, host, path string) (int, string, error) {
-	r, err := http.NewRequestWithContext(ctx, method, s.sites+path, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	r.Host = host
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return 0, "", err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(body), err
-}
-
-// content is what a deploy consists of.
-type content struct {
-	files     map[string][]byte
-	functions map[string][]byte // archives
-}
-
-// archive makes the archive of a function of one file.
-func archive(name, source string) []byte {
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	w, err := z.Create(name + ".js")
-	if err == nil {
-		_, err = io.WriteString(w, source)
-	}
-	if err != nil || z.Close() != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}
-
-// deploy deploys content to a site and waits until it is ready.
-func (s *server) deploy(ctx context.Context, site string, c content) (wire.Deploy, error) {
-	d, err := s.BeginDeploy(ctx, site, wire.NewDeploy{})
-	if err != nil {
-		return d, err
-	}
-	decl := wire.Declaration{Files: map[string]string{}, Functions: map[string]string{}, Async: len(c.files) > 100}
-	uploads := map[string]client.Upload{}
-	open := func(b []byte) func() (io.ReadCloser, error) {
-		return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
-	}
-	for name, data := range c.files {
-		sum := sha1.Sum(data)
-		decl.Files[name] = hex.EncodeToString(sum[:])
-		uploads[decl.Files[name]] = client.Upload{Path: name, Size: int64(len(data)), Open: open(data)}
-	}
-	for name, data := range c.functions {
-		sum := sha256.Sum256(data)
-		decl.Functions[name] = hex.EncodeToString(sum[:])
-		uploads[decl.Functions[name]] = client.Upload{Function: name, Runtime: "js", Size: int64(len(data)), Open: open(data)}
-	}
-	if d, err = s.Declare(ctx, site, d.ID, decl); err != nil {
-		return d, err
-	}
-	for d.State == "preparing" {
-		if d, err = s.await(ctx, d.ID); err != nil {
-			return d, err
-		}
-	}
-	var send []client.Upload
-	for _, digest := range append(d.Required, d.RequiredFunctions...) {
-		send = append(send, uploads[digest])
-	}
-	if err := s.Upload(ctx, d.ID, send, nil); err != nil {
-		return d, err
-	}
-	for d.State != "ready" {
-		if d, err = s.await(ctx, d.ID); err != nil {
-			return d, err
-		}
-		if d.State == "error" {
-			return d, fmt.Errorf("deploy %s: %s", d.ID, d.ErrorMessage)
-		}
-	}
-	return d, nil
-}
-
-// await polls, as clients do.
-func (s *server) await(ctx context.Context, id string) (wire.Deploy, error) {
-	select {
-	case <-ctx.Done():
-		return wire.Deploy{}, ctx.Err()
-	case <-time.After(20 * time.Millisecond):
-	}
-	return s.Deploy(ctx, id)
 }
