@@ -233,7 +233,7 @@ func ended(d wire.Deploy) bool {
 // wait waits until a deploy is as it should be.
 func (f *deployFlags) wait(ctx context.Context, c *client.Client, d wire.Deploy, until func(wire.Deploy) bool) (wire.Deploy, error) {
 	deadline := time.Now().Add(f.timeout)
-	for pause := 100 * time.Millisecond; !until(d); pause = min(2*pause, time.Second) {
+	for pause := 100 * time.Millisecond; !until(d); pause = min(pause*3/2, time.Second/2) {
 		if time.Now().After(deadline) {
 			return d, &weir.Error{Code: weir.TimedOut, Message: "the deploy " + d.ID + " is not ready: its state is " + weir.Printable(d.State),
 				Remedy: "look again with weir deploys show " + d.ID}

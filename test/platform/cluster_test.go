@@ -19,6 +19,7 @@ import (
 
 	"github.com/weir-run/weir/internal/api/client"
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/test/platform/served"
 )
 
 // nats is a NATS server that somebody else runs.
@@ -113,7 +114,7 @@ func eventually(t *testing.T, what string, is func() bool) time.Duration {
 
 // shows tells whether a host's path is answered with a text.
 func (s *server) shows(host, path, want string) bool {
-	status, body, err := s.get(s.t.Context(), "GET", host, path)
+	status, body, err := s.Get(s.t.Context(), "GET", host, path)
 	return err == nil && status == 200 && body == want
 }
 
@@ -135,12 +136,12 @@ func TestServersOnOneStore(t *testing.T) {
 	}
 	site, err := a.CreateSite(ctx, "shop")
 	must(err)
-	version := func(v string) content {
-		return content{files: map[string][]byte{"index.html": []byte("page " + v), "_weir.toml": []byte("[functions.v]\nenv = [\"COLOR\"]\n")},
-			functions: map[string][]byte{"v": archive("v", `exports.handler = async () => ({ statusCode: 200, body: "`+v+` " + process.env.COLOR })`)}}
+	version := func(v string) served.Content {
+		return served.Content{Files: map[string]served.Source{"index.html": served.Bytes([]byte("page " + v)), "_weir.toml": served.Bytes([]byte("[functions.v]\nenv = [\"COLOR\"]\n"))},
+			Functions: map[string]served.Source{"v": served.Archive("v", `exports.handler = async () => ({ statusCode: 200, body: "`+v+` " + process.env.COLOR })`)}}
 	}
 
-	first, err := a.deploy(ctx, site.ID, version("1"))
+	first, err := a.Deploy(ctx, site.ID, version("1"))
 	must(err)
 	t.Logf("the first deploy reaches the other server after %v", eventually(t, "the page", func() bool { return b.shows("shop.localhost", "/", "page 1") }))
 	if !b.shows("shop.localhost", "/.netlify/functions/v", "1 undefined") {
@@ -152,7 +153,7 @@ func TestServersOnOneStore(t *testing.T) {
 	}
 	eventually(t, "the variable", func() bool { return b.shows("shop.localhost", "/.netlify/functions/v", "1 red") })
 
-	second, err := b.deploy(ctx, site.ID, version("2"))
+	second, err := b.Deploy(ctx, site.ID, version("2"))
 	must(err)
 	t.Logf("a publish reaches the other server after %v", eventually(t, "the new page", func() bool { return a.shows("shop.localhost", "/", "page 2") }))
 	_, err = a.Rollback(ctx, site.ID)
@@ -166,7 +167,7 @@ func TestServersOnOneStore(t *testing.T) {
 	if s, err := b.Site(ctx, site.ID); err != nil || s.PublishedDeploy == nil || !s.Locked {
 		t.Errorf("the lock is not seen on the other server: %+v %v", s, err)
 	}
-	third, err := b.deploy(ctx, site.ID, version("3"))
+	third, err := b.Deploy(ctx, site.ID, version("3"))
 	must(err)
 	if s, err := a.Site(ctx, site.ID); err != nil || s.PublishedDeploy.ID == third.ID {
 		t.Errorf("a deploy on another server than that with the lock was published: %v", err)
@@ -174,7 +175,7 @@ func TestServersOnOneStore(t *testing.T) {
 
 	made, err := a.CreateToken(ctx, wire.NewToken{Name: "ci", Role: "viewer"})
 	must(err)
-	other, err := client.New(client.Options{Server: b.api, Token: made.Secret})
+	other, err := client.New(client.Options{Server: b.API, Token: made.Secret})
 	must(err)
 	if _, err := other.Sites(ctx); err != nil {
 		t.Errorf("a new token does not count on the other server: %v", err)
@@ -215,18 +216,18 @@ func withoutStore(t *testing.T, at *nats, servers []*server, page string) {
 
 	at.start()
 	for _, s := range servers {
-		eventually(t, "the API", func() bool { _, err := s.Sites(t.Context()); return err == nil })
+		eventually(t, "the API", func() bool { _, err := s.Client.Sites(t.Context()); return err == nil })
 	}
 }
 
 // refused asks the API for what it can't give without its store.
 func refused(t *testing.T, s *server) {
-	r, err := http.NewRequestWithContext(t.Context(), "GET", s.api+"/api/v1/sites", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.API+"/api/v1/sites", nil)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	r.Header.Set("Authorization", "Bearer "+s.token)
+	r.Header.Set("Authorization", "Bearer "+s.Token)
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Error(err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/test/platform/served"
 )
 
 // rounds is how often the server is killed.
@@ -69,12 +70,13 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	work := archive("work-background", `exports.handler = async (event) => { await fetch("http://sink.test/run/" + event.queryStringParameters.id) }`)
-	version := func(n int) content {
-		return content{files: map[string][]byte{"index.html": []byte(strconv.Itoa(n)), "_weir.toml": []byte("[functions.work-background]\nhttp = [\"GET http://sink.test/**\"]\n")},
-			functions: map[string][]byte{"work-background": work}}
+	work := served.Archive("work-background", `exports.handler = async (event) => { await fetch("http://sink.test/run/" + event.queryStringParameters.id) }`)
+	rules := served.Bytes([]byte("[functions.work-background]\nhttp = [\"GET http://sink.test/**\"]\n"))
+	version := func(n int) served.Content {
+		return served.Content{Files: map[string]served.Source{"index.html": served.Bytes([]byte(strconv.Itoa(n))), "_weir.toml": rules},
+			Functions: map[string]served.Source{"work-background": work}}
 	}
-	if _, err := s.deploy(ctx, site.ID, version(0)); err != nil {
+	if _, err := s.Deploy(ctx, site.ID, version(0)); err != nil {
 		t.Fatal(err)
 	}
 	ack := &acknowledged{runs: map[string]bool{}}
@@ -108,7 +110,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 }
 
 // useAndKill deploys, sets variables and calls a background function for a while, and kills the server then.
-func (s *server) useAndKill(site string, ack *acknowledged, version func(int) content, after time.Duration) {
+func (s *server) useAndKill(site string, ack *acknowledged, version func(int) served.Content, after time.Duration) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var all sync.WaitGroup
 	again := func(use func(n int) error, done func(n int)) {
@@ -126,12 +128,12 @@ func (s *server) useAndKill(site string, ack *acknowledged, version func(int) co
 			}
 		})
 	}
-	again(func(n int) error { _, err := s.deploy(ctx, site, version(n)); return err }, func(n int) { ack.version = n })
+	again(func(n int) error { _, err := s.Deploy(ctx, site, version(n)); return err }, func(n int) { ack.version = n })
 	again(func(n int) error {
 		return s.SetVariables(ctx, site, []wire.Variable{{Key: "V", Values: []wire.Value{{Context: "all", Value: strconv.Itoa(n)}}}})
 	}, func(n int) { ack.variable = n })
 	again(func(n int) error {
-		status, body, err := s.get(ctx, "POST", "shop.localhost", "/.netlify/functions/work-background?id="+strconv.Itoa(n))
+		status, body, err := s.Get(ctx, "POST", "shop.localhost", "/.netlify/functions/work-background?id="+strconv.Itoa(n))
 		if err == nil && status != http.StatusAccepted {
 			err = fmt.Errorf("%d %s", status, body)
 		}
@@ -149,7 +151,7 @@ func (s *server) compare(site string, ack *acknowledged) {
 	ctx := s.t.Context()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		status, body, err := s.get(ctx, "GET", "shop.localhost", "/")
+		status, body, err := s.Get(ctx, "GET", "shop.localhost", "/")
 		if n, _ := strconv.Atoi(body); err == nil && status == 200 && n >= ack.version && n <= ack.tried {
 			break
 		}

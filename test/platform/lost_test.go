@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-run/weir/internal/api/client"
 	"github.com/weir-run/weir/internal/api/wire"
+	"github.com/weir-run/weir/test/platform/served"
 )
 
 // caller is called by functions of two servers. Whoever asks for /hold is held until its process is gone, if that is
@@ -85,20 +86,20 @@ func TestServerThatIsLost(t *testing.T) {
 	must(err)
 	half, err := a.CreateSite(ctx, "half")
 	must(err)
-	source := func(path string) []byte {
-		return archive(path, `exports.handler = async () => { await fetch("http://calls.test/`+path+`"); return { statusCode: 200 } }`)
+	source := func(path string) served.Source {
+		return served.Archive(path, `exports.handler = async () => { await fetch("http://calls.test/`+path+`"); return { statusCode: 200 } }`)
 	}
 	may := "http = [\"GET http://calls.test/**\"]\n"
-	_, err = a.deploy(ctx, shop.ID, content{
-		files:     map[string][]byte{"_weir.toml": []byte("[functions.hold-background]\n" + may + "[functions.tick]\n" + may)},
-		functions: map[string][]byte{"hold-background": archive("hold-background", `exports.handler = async (event) => { await fetch("http://calls.test/hold?" + Object.keys(event.queryStringParameters)[0]) }`), "tick": source("tick")},
-		schedules: []wire.FunctionSchedule{{Name: "tick", Cron: "* * * * *"}},
+	_, err = a.Deploy(ctx, shop.ID, served.Content{
+		Files:     map[string]served.Source{"_weir.toml": served.Bytes([]byte("[functions.hold-background]\n" + may + "[functions.tick]\n" + may))},
+		Functions: map[string]served.Source{"hold-background": served.Archive("hold-background", `exports.handler = async (event) => { await fetch("http://calls.test/hold?" + Object.keys(event.queryStringParameters)[0]) }`), "tick": source("tick")},
+		Schedules: []wire.FunctionSchedule{{Name: "tick", Cron: "* * * * *"}},
 	})
 	must(err)
 	held := 0
 	eventually(t, "a background run on the first server", func() bool {
 		held++
-		status, _, err := a.get(ctx, "POST", "shop.localhost", fmt.Sprintf("/.netlify/functions/hold-background?%d", held))
+		status, _, err := a.Get(ctx, "POST", "shop.localhost", fmt.Sprintf("/.netlify/functions/hold-background?%d", held))
 		if err != nil || status != http.StatusAccepted {
 			return false
 		}
@@ -110,17 +111,19 @@ func TestServerThatIsLost(t *testing.T) {
 		}
 	})
 
-	c := content{files: map[string][]byte{"a": []byte("a"), "b": make([]byte, 3<<20)}, functions: map[string][]byte{"f": source("f")}}
+	c := served.Content{Files: map[string]served.Source{"a": served.Bytes([]byte("a")), "b": served.Bytes(make([]byte, 3<<20))}, Functions: map[string]served.Source{"f": source("f")}}
+	parts, err := c.Parts()
+	must(err)
 	begin := func(s *server) wire.Deploy {
 		d, err := s.BeginDeploy(ctx, half.ID, wire.NewDeploy{})
 		must(err)
-		d, err = s.Declare(ctx, half.ID, d.ID, c.declaration())
+		d, err = s.Declare(ctx, half.ID, d.ID, c.Declaration(parts))
 		must(err)
 		return d
 	}
 	halfUploaded, processed := begin(a), begin(a)
 	reached := make(chan struct{})
-	for _, u := range c.uploads() {
+	for _, u := range parts {
 		must(a.Upload(ctx, processed.ID, []client.Upload{u.Upload}, nil))
 		if u.Path == "b" {
 			u.Upload.Open = func() (io.ReadCloser, error) { return io.NopCloser(&stuck{t, reached}), nil }
@@ -133,15 +136,15 @@ func TestServerThatIsLost(t *testing.T) {
 	a.kill()
 
 	began := time.Now()
-	_, err = b.whole(ctx, processed)
+	_, err = b.Whole(ctx, processed)
 	must(err)
 	t.Logf("a deploy that was being processed is ready %v later", time.Since(began))
-	halfUploaded, err = b.Deploy(ctx, halfUploaded.ID)
+	halfUploaded, err = b.Client.Deploy(ctx, halfUploaded.ID)
 	must(err)
-	for _, u := range c.uploads() {
+	for _, u := range parts {
 		must(b.Upload(ctx, halfUploaded.ID, []client.Upload{u.Upload}, nil))
 	}
-	_, err = b.whole(ctx, halfUploaded)
+	_, err = b.Whole(ctx, halfUploaded)
 	must(err)
 	if !b.shows("half.localhost", "/a", "a") {
 		t.Error("what two servers have received half of each is not served")

