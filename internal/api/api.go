@@ -49,6 +49,7 @@ type API struct {
 	tails  *places // logs that are followed
 	bodies *places // large bodies that are in memory
 	beat   time.Duration
+	silent time.Duration
 }
 
 // New makes one.
@@ -62,7 +63,7 @@ func New(o Options) (*API, error) {
 			return host
 		}
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), tails: newPlaces(maxTails, tailsEach), bodies: newPlaces(maxLarge, largeEach), beat: heartbeat}
+	a := &API{Options: o, mux: http.NewServeMux(), tails: newPlaces(maxTails, tailsEach), bodies: newPlaces(maxLarge, largeEach), beat: heartbeat, silent: maxSilence}
 	a.routes = a.table()
 	var err error
 	if a.doc, err = document(a.routes); err != nil {
@@ -78,9 +79,13 @@ func New(o Options) (*API, error) {
 	return a, nil
 }
 
-// ServeHTTP answers a request. Bodies are streamed; whoever serves the API bounds the time that a client may take for
-// headers.
+// maxSilence is for how long a client may keep a connection without sending what it announced: all of a body before it
+// is known, and the next piece of an upload.
+const maxSilence = time.Minute
+
+// ServeHTTP answers a request. Whoever serves the API bounds the time that a client may take for headers.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	readUntil(w, time.Now().Add(a.silent))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	if err := a.guard(r); err != nil {
@@ -97,6 +102,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.mux.ServeHTTP(w, r)
+}
+
+// readUntil bounds the time in which a body may be read. Only a ResponseWriter of tests can't.
+func readUntil(w http.ResponseWriter, t time.Time) {
+	_ = http.NewResponseController(w).SetReadDeadline(t)
 }
 
 // noRoute says what is wrong with a request that no route takes.
@@ -130,6 +140,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, to route) {
 	if c.large {
 		a.bodies.end(c.who.ID)
 	}
+	readUntil(w, time.Now().Add(a.silent)) // what of the body is left is read before the connection is used again
 	switch {
 	case err != nil:
 		a.fail(w, r, err)
@@ -154,6 +165,7 @@ func (c *call) do(to route) (any, error) {
 		if err := c.allow(to); err != nil {
 			return nil, err
 		}
+		readUntil(c.w, time.Time{})
 	}
 	return to.do(c)
 }

@@ -2,12 +2,16 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/api/wire"
@@ -384,6 +388,35 @@ func TestUploadsThatNothingMendsAreNotRepeated(t *testing.T) {
 		if got := status(final(&weir.Error{Code: code, Message: "x"})); got != want {
 			t.Errorf("%s: %d, want %d", code, got, want)
 		}
+	}
+}
+
+// TestSilentClientsAreLetGo: neither who shows no token nor who stops in the middle of an upload keeps a connection.
+func TestSilentClientsAreLetGo(t *testing.T) {
+	w := newWorld(t)
+	w.api.silent = time.Millisecond
+	d := get[wire.Deploy](t, w, "developer", "POST", "/sites/shop/deploys", `{"files":{"a":"`+aSHA1+`"}}`)
+	srv := httptest.NewServer(w.api)
+	defer srv.Close()
+	for _, request := range []string{
+		"POST /api/v1/sites HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n",
+		"PUT /api/v1/deploys/" + d.ID + "/files/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer developer\r\nContent-Length: 10\r\n\r\na",
+	} {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("still connected after %.40q", request)
+		}
+	}
+	if len(w.uploads) != 0 {
+		t.Errorf("taken: %v", w.uploads)
 	}
 }
 

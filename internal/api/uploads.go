@@ -5,6 +5,7 @@ package api
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/deploys"
@@ -44,13 +45,17 @@ func final(err error) error {
 }
 
 // upload is the request's body. One that ends early is the client's fault.
-func (c *call) upload() io.Reader { return body{c.r.Body} }
+func (c *call) upload() io.Reader { return body{c} }
 
-type body struct{ io.Reader }
+type body struct{ *call }
 
 func (b body) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	readUntil(b.w, time.Now().Add(b.silent))
+	n, err := b.r.Body.Read(p)
+	switch {
+	case errors.Is(err, io.EOF):
+		readUntil(b.w, time.Time{})
+	case err != nil:
 		err = &weir.Error{Code: weir.Invalid, Message: "the upload ended early", Remedy: "send it again", Err: err}
 	}
 	return n, err

@@ -130,6 +130,11 @@ func basesOf(all []deployRecord) map[string]bool {
 }
 
 func (s *Service) removeDeploy(ctx context.Context, site, id string) error {
+	if s.o.Removed != nil {
+		if err := s.o.Removed(ctx, id); err != nil {
+			return err
+		}
+	}
 	if err := s.deploys.Delete(ctx, deployKey(site, id), 0); err != nil {
 		return err
 	}

@@ -69,11 +69,14 @@ type Options struct {
 	Reserved []string
 	// CheckPolicy tells whether a text is a weir.toml, before it is set for a site. nil: the Stage tells.
 	CheckPolicy func(text string) error
-	Limits      Limits
-	Keep        Keep
-	Workers     int // deploys that are staged at a time; 0: 2
-	Logger      *slog.Logger
-	Clock       func() time.Time // nil: time.Now
+	// Removed removes what others keep of a deploy that is being removed; it may be called again for the same one. nil:
+	// nobody does.
+	Removed func(ctx context.Context, deploy string) error
+	Limits  Limits
+	Keep    Keep
+	Workers int // deploys that are staged at a time; 0: 2
+	Logger  *slog.Logger
+	Clock   func() time.Time // nil: time.Now
 }
 
 // Limits bound what a client may send. A zero field means the default.

@@ -20,7 +20,12 @@ type client struct {
 
 // clientOf tells who sent a request. What a proxy says counts only if it is trusted, and of X-Forwarded-For only what
 // trusted ones have added.
-func (g *gateway) clientOf(r *http.Request) client {
+func (g *gateway) clientOf(r *http.Request) client { return clientOf(r, g.TrustedProxies) }
+
+// ClientAddr gives the address of who sent a request, behind these proxies.
+func ClientAddr(r *http.Request, trusted []netip.Prefix) string { return clientOf(r, trusted).addr }
+
+func clientOf(r *http.Request, trusted []netip.Prefix) client {
 	c := client{addr: r.RemoteAddr, scheme: "http"}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		c.addr = host
@@ -29,7 +34,7 @@ func (g *gateway) clientOf(r *http.Request) client {
 	if r.TLS != nil {
 		c.scheme = "https"
 	}
-	if c.behind = g.trusts(c.addr); !c.behind {
+	if c.behind = trusts(trusted, c.addr); !c.behind {
 		return c
 	}
 	if proto := r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
@@ -41,7 +46,7 @@ func (g *gateway) clientOf(r *http.Request) client {
 		if err != nil {
 			break
 		}
-		if c.addr = addr.Unmap().String(); !g.trusts(c.addr) {
+		if c.addr = addr.Unmap().String(); !trusts(trusted, c.addr) {
 			break
 		}
 	}
@@ -49,12 +54,12 @@ func (g *gateway) clientOf(r *http.Request) client {
 }
 
 // trusts tells whether an address is a proxy's that says the truth.
-func (g *gateway) trusts(addr string) bool {
-	if len(g.TrustedProxies) == 0 {
+func trusts(trusted []netip.Prefix, addr string) bool {
+	if len(trusted) == 0 {
 		return false
 	}
 	a, err := netip.ParseAddr(addr)
-	return err == nil && slices.ContainsFunc(g.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a.Unmap().WithZone("")) })
+	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a.Unmap().WithZone("")) })
 }
 
 // language gives the tag of the language that a client likes best, by its cookie nf_lang or its browser's settings.

@@ -47,6 +47,7 @@ func (g *gateway) file(w http.ResponseWriter, r *http.Request, escaped string, s
 			continue
 		case err != nil:
 			g.Logger.Error("a file can't be read", "file", printable(c), "error", err)
+			w.Header().Set("Retry-After", retryAfter)
 			problem(w, http.StatusServiceUnavailable, "the file can't be read now", "try again later")
 			return true
 		}

@@ -302,6 +302,7 @@ func TestNotForkable(t *testing.T) {
 		"ids new":  {"const { randomBytes } = require('crypto'); randomBytes(4096)", "a stock of random bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			_, err := load(t, c.source+"; exports.handler = async () => 1")
 			if err == nil || !strings.Contains(err.Error(), c.why) {
 				t.Errorf("%v, want %q", err, c.why)
@@ -321,6 +322,7 @@ func TestForkable(t *testing.T) {
 		"compiled": "WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			n := mustLoad(t, source+"; exports.handler = async () => new Promise((r) => require('zlib').gzip('x', (e, b) => r(b.length > 0)))")
 			if got := n.fork(t).call(t, "1"); got != "true" {
 				t.Errorf("%s", got)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/weir-run/weir/internal/api"
+	"github.com/weir-run/weir/internal/gateway"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -26,10 +27,15 @@ func (s *Server) openAPI() (err error) {
 		URL:       s.APIAddr(),
 		Hosts:     s.o.APIHosts,
 		Account:   account,
-		Logger:    s.o.Logger,
+
+		ClientAddr: s.clientAddr,
+		Logger:     s.o.Logger,
 	})
 	return err
 }
+
+// clientAddr is the address of who sent a request to the API.
+func (s *Server) clientAddr(r *http.Request) string { return gateway.ClientAddr(r, s.o.TrustedProxies) }
 
 // deployURL is where a deploy is found, whatever is published: by its alias, if it has one.
 func (s *Server) deployURL(site weir.Site, d weir.Deploy) string {

@@ -3,7 +3,6 @@ package server
 // The AWS Lambda Invoke API of a site's published deploy, for who has the right to run its functions with any event.
 
 import (
-	"net"
 	"net/http"
 	"strings"
 
@@ -41,11 +40,7 @@ func (s *Server) lambdaMount(r *http.Request) (*mount, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return nil, err
-	}
-	who, err := s.access.Authenticate(r.Context(), token, from)
+	who, err := s.access.Authenticate(r.Context(), token, s.clientAddr(r))
 	if err != nil {
 		return nil, err
 	}

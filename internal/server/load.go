@@ -31,6 +31,7 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if !ok {
 		return nil, &weir.Error{Code: weir.NotFound, Message: "the site of this deploy is gone"}
 	}
+	defer func() { err = lost(err) }()
 	manifest, err := s.deploys.Manifest(ctx, d.ID)
 	if err != nil {
 		return nil, err
@@ -77,6 +78,14 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 		artifact.Close()
 		recorder.Close()
 	}}, nil
+}
+
+// lost says of a part of a deploy that isn't there what that is: no fault of who asks for the site.
+func lost(err error) error {
+	if weir.ErrorCode(err) != weir.NotFound {
+		return err
+	}
+	return &weir.Error{Code: weir.Internal, Message: "a part of this deploy is lost", Remedy: "deploy the site again", Err: err}
 }
 
 // heldBack tells whether a deploy may do no more than what was approved before it.

@@ -184,6 +184,22 @@ func (m *mounts) renew(site string) {
 	}
 }
 
+// drop gives up every deploy of a site that is no more.
+func (m *mounts) drop(site string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, s := range m.slots {
+		if s.mount == nil || s.mount.deploy.Site != site {
+			continue
+		}
+		m.retire(s.mount)
+		s.mount, s.again = nil, nil
+		if s.loading == nil {
+			delete(m.slots, id)
+		}
+	}
+}
+
 // sweep gives up what nobody has asked for, until ctx ends.
 func (m *mounts) sweep(ctx context.Context) {
 	tick := time.NewTicker(lookOver)

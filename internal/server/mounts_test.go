@@ -170,3 +170,23 @@ func TestFailedAndIdleMounts(t *testing.T) {
 		m.end()
 	})
 }
+
+// TestDropped: what a site that was removed had is given up after its last request.
+func TestDropped(t *testing.T) {
+	l := &loads{}
+	m := newMounts(t.Context(), l.load, slog.New(slog.DiscardHandler))
+	mt, err := m.acquire(t.Context(), weir.Deploy{ID: "a", Site: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.drop("2")
+	m.drop("1")
+	if l.closed.Load() != 0 {
+		t.Error("closed while it was in use")
+	}
+	m.release(mt)
+	m.end()
+	if l.opened.Load() != 1 || l.closed.Load() != 1 {
+		t.Errorf("opened %d, closed %d", l.opened.Load(), l.closed.Load())
+	}
+}

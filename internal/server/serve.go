@@ -173,7 +173,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
-		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Logger: s.o.Logger})
+		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Logger: s.o.Logger})
 	if err != nil {
 		return err
 	}
@@ -209,12 +209,13 @@ func (s *Server) begin(ctx context.Context) error {
 // siteChanged takes what has changed of a site.
 func (s *Server) siteChanged(before, after weir.Site) {
 	s.published.changed(before, after)
-	if after.ID != "" || before.ID == "" {
-		s.setSchedules(after)
-	} else {
+	if after.ID == "" {
 		s.setSchedules(weir.Site{ID: before.ID, Name: before.Name})
+		s.mounts.drop(before.ID)
+		return
 	}
-	if before.ID != "" && after.ID != "" && s.urls.site(before) != s.urls.site(after) {
+	s.setSchedules(after)
+	if before.ID != "" && s.urls.site(before) != s.urls.site(after) {
 		s.mounts.renew(after.ID) // functions are told the URL
 	}
 }

@@ -31,6 +31,7 @@ type trials struct {
 	dev    *Dev
 	egress *egress.Egress // reaches nothing, as no policy here allows any of it
 	fleet  *instance.Fleet
+	tried  tried
 
 	mu    sync.Mutex
 	env   map[string]string // the site's variables in the trials that are remembered
@@ -44,7 +45,7 @@ func newTrials(d *Dev) (*trials, error) {
 		return nil, err
 	}
 	fleet := instance.NewFleet(instance.FleetOptions{Launcher: d.launcher, Egress: out, StateDir: d.opts.StateDir, Logger: d.opts.Logger})
-	return &trials{dev: d, egress: out, fleet: fleet}, nil
+	return &trials{dev: d, egress: out, fleet: fleet, tried: openTried(d.opts.StateDir)}, nil
 }
 
 func (t *trials) close() {
@@ -107,10 +108,15 @@ func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]stri
 	if err != nil {
 		return err
 	}
+	file, err := t.tried.file(node, trial.ID, env, shared, own)
+	kept := err == nil
+	if kept && t.tried.has(file) {
+		return nil
+	}
 	name := f.Bundle.Function
 	out := t.egress.Function(name, eng, nil)
 	defer out.Close()
-	return instance.Try(ctx, instance.Config{
+	err = instance.Try(ctx, instance.Config{
 		Function: name,
 		Bundle:   f.Bundle,
 		Engine:   eng,
@@ -125,6 +131,10 @@ func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]stri
 		Log:      func(instance.Line) {},
 		Logger:   slog.New(slog.DiscardHandler),
 	})
+	if err == nil && kept {
+		t.tried.note(file)
+	}
+	return err
 }
 
 // written gives what write rules of a site's functions grant.

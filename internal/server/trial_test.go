@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,5 +112,51 @@ func TestATrialThatFailedForAPassingTroubleIsForgotten(t *testing.T) {
 	found := strings.Join(packs, " ")
 	if err != nil || !strings.Contains(found, "/ended/") || strings.Contains(found, "/threw/") {
 		t.Errorf("packs: %v %v", packs, err)
+	}
+}
+
+// What loaded once is not tried again by the next process, until anything of it has changed.
+func TestWhatLoadedIsNotTriedAgain(t *testing.T) {
+	root, err := os.MkdirTemp("/var/tmp", "weir-server-") // inside, /tmp is another one
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+	there, site := filepath.Join(root, "there"), filepath.Join(root, "site")
+	write := func(file, content string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source := "if (!require('fs').existsSync('" + there + "')) throw new Error('gone');\n"
+	write(there, "")
+	write(filepath.Join(site, "netlify.toml"), netlify)
+	write(filepath.Join(site, "weir.toml"), "[functions.f]\nread = [\""+there+"\"]\n")
+	write(filepath.Join(site, "functions/f.js"), source+handler("one"))
+	isPack := func() bool {
+		t.Helper()
+		b, err := Build(t.Context(), DevOptions{Dir: site, StateDir: filepath.Join(root, "state"), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		return b.Artifact.Functions[0].Bundle.Pack
+	}
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if !isPack() {
+		t.Fatal("it does not load at all")
+	}
+	if err := os.Remove(there); err != nil {
+		t.Fatal(err)
+	}
+	if !isPack() {
+		t.Error("what had loaded was tried again")
+	}
+	write(filepath.Join(site, "functions/f.js"), source+handler("another"))
+	if isPack() {
+		t.Error("what has changed was not tried")
 	}
 }

@@ -57,7 +57,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("WEIR_STATE_DIR", s.dir) // where Node.js can read
 			return os.Chmod(e.WorkDir, 0o755)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"get": s.asks, "keep": keep},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"get": s.asks, "becomes": s.becomes, "keep": keep},
 	})
 }
 
@@ -68,6 +68,21 @@ func (s *server) asks(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprintln(ts.Stdout(), body)
 	if (status == http.StatusOK) == neg {
 		ts.Fatalf("%d %s", status, body)
+	}
+}
+
+// becomes HOST PATH REGEXP asks until the answer matches: what a command has changed reaches functions a moment later.
+func (s *server) becomes(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[2])
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		_, body, err := s.get(context.Background(), "GET", args[0], args[1])
+		ts.Check(err)
+		if want.MatchString(body) {
+			return
+		}
+		if time.Now().After(until) {
+			ts.Fatalf("it stays %s", body)
+		}
 	}
 }
 

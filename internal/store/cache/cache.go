@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/weir-run/weir/internal/store"
@@ -141,12 +142,12 @@ func (c *Cache) copy(ctx context.Context, sha256 string) error {
 	defer from.Close()
 	tmp, err := os.CreateTemp(c.o.Dir, ".new-")
 	if err != nil {
-		return err
+		return c.full(err)
 	}
 	defer os.Remove(tmp.Name())
 	_, err = io.Copy(tmp, from) // which checks the digest
 	if err = errors.Join(err, tmp.Close()); err != nil {
-		return err
+		return c.full(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,6 +155,15 @@ func (c *Cache) copy(ctx context.Context, sha256 string) error {
 		c.makeRoom()
 	}
 	return os.Rename(tmp.Name(), c.path(sha256))
+}
+
+// full says what is to be done if an error is that the disk has no room.
+func (c *Cache) full(err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	c.o.Logger.Error("there is no room for copies of deployed files: make some, or lower --cache-size", "dir", c.o.Dir)
+	return &weir.Error{Code: weir.Unavailable, Message: "the server's disk is full", Err: err, Remedy: "tell who runs the server"}
 }
 
 // makeRoom removes what was not used for the longest time, until a tenth is free. The caller holds c.mu.

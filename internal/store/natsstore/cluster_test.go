@@ -15,6 +15,7 @@ import (
 
 // TestCluster: three servers keep copies of all, and each of ours is connected to another one.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	servers := cluster(t)
 	here, there := connect(t, Options{URL: servers[0].ClientURL(), Replicas: 3}), connect(t, Options{URL: servers[1].ClientURL(), Replicas: 3})
 	storetest.Values(t, here, there)

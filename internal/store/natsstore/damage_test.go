@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,7 +171,23 @@ func TestFullStore(t *testing.T) {
 	if _, err := put(0); err != nil {
 		t.Error("after a removal:", err)
 	}
-	if _, err := s.Stream(ctx, "large", store.Bounds{Bytes: 1 << 30}); weir.ErrorCode(err) != weir.Unavailable || !strings.Contains(err.Error(), "full") {
-		t.Errorf("a stream that may take more than there is: %v", err)
+}
+
+// TestSmallStore: a stream that may take more than there is takes a share, and keeps it when there is even less room.
+func TestSmallStore(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	var bytes []int64
+	for _, most := range []int64{64 << 20, 20 << 20, 640 << 20} {
+		s, err := Open(ctx, Options{Dir: dir, most: most})
+		must(t, err)
+		st, err := s.Stream(ctx, "large", store.Bounds{Bytes: 16 << 20})
+		must(t, err)
+		_, err = st.Append(ctx, "a", "", nil)
+		must(t, err)
+		bytes = append(bytes, st.(*stream).at.CachedInfo().Config.MaxBytes)
+		s.Close()
+	}
+	if want := []int64{8 << 20, 8 << 20, 16 << 20}; !slices.Equal(bytes, want) {
+		t.Errorf("the stream may take %v, not %v", bytes, want)
 	}
 }

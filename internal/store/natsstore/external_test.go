@@ -131,6 +131,7 @@ func TestAbsenceThatIsTooLong(t *testing.T) {
 
 // TestCannotBeUsed: what is wrong with a server elsewhere is said, and no password.
 func TestCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	plain := foreign(t, server.Options{StoreDir: t.TempDir()}).ClientURL()
 	locked := strings.Replace(foreign(t, server.Options{StoreDir: t.TempDir(), Username: "weir", Password: "right"}).ClientURL(), "nats://", "nats://weir:wrong@", 1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -134,7 +134,7 @@ func (k *kv) Keys(ctx context.Context, prefix string) ([]string, error) {
 
 // current gives what is there now, sorted by key.
 func (k *kv) current(ctx context.Context, prefix string, keysOnly bool) ([]store.Entry, error) {
-	for {
+	for end := time.Now().Add(timeout); time.Now().Before(end); {
 		last, err := k.last(ctx, prefix)
 		if err != nil {
 			return nil, err
@@ -143,8 +143,17 @@ func (k *kv) current(ctx context.Context, prefix string, keysOnly bool) ([]store
 		if err != nil || seen >= last {
 			return all, err
 		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lag):
+		}
 	}
+	return nil, unreachable(errors.New("one of its servers does not keep up with the others"))
 }
+
+// lag is about how long a server of a cluster takes to hear of what was written.
+const lag = 5 * time.Millisecond
 
 // last gives the revision of what was written last below a prefix, 0 for nothing, by the server of a cluster that
 // takes writes. What is there is read from any other one, which may not have heard of it yet.

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -28,14 +29,33 @@ type stream struct {
 func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
 	c.Storage, c.Replicas = jetstream.FileStorage, s.o.Replicas
 	c.AllowDirect = s.server != nil // in a cluster, any server that has a copy would be asked, which may not have heard yet of what was written
+	asked := c.MaxBytes
+	if c.MaxBytes > 0 {
+		c.MaxBytes = min(asked, s.share())
+	}
 	have, err := s.js.Stream(ctx, c.Name)
 	switch {
 	case err == nil:
-		c.Replicas = max(c.Replicas, have.CachedInfo().Config.Replicas)
+		old := have.CachedInfo().Config
+		c.Replicas = max(c.Replicas, old.Replicas)
+		if c.MaxBytes > 0 { // nothing is forgotten because a disk has become full
+			c.MaxBytes = max(c.MaxBytes, min(asked, old.MaxBytes))
+		}
 	case !errors.Is(err, jetstream.ErrStreamNotFound):
 		return nil, err
 	}
 	return s.js.CreateOrUpdateStream(ctx, c)
+}
+
+// share is the most that a stream may set aside for itself of what the embedded server may take: NATS holds it back
+// from all else, used or not.
+func (s *Store) share() int64 {
+	if s.server != nil {
+		if info, err := s.server.Jsz(nil); err == nil && info.Config.MaxStore > 0 {
+			return info.Config.MaxStore / 8
+		}
+	}
+	return math.MaxInt64
 }
 
 // Stream is store.Store's.

@@ -1,0 +1,77 @@
+package server
+
+// Deploys that can't be loaded, and many that are asked for at once.
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/weir-run/weir/internal/deploys"
+	"github.com/weir-run/weir/internal/weir"
+)
+
+// TestPoisonedDeploy: a deploy whose content is lost fails by itself, is told as what it is, and is served once it can
+// be; a new deploy of its site is served at once.
+func TestPoisonedDeploy(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	good, bad := p.site("good"), p.site("bad")
+	page := func(text string) content { return content{files: map[string]string{"index.html": text}} }
+	p.deploy(good, owner, page("good"), deploys.BeginOptions{})
+	lost := p.deploy(bad, owner, page("lost"), deploys.BeginOptions{})
+	blob, err := p.store.Blobs().Stat(t.Context(), lost.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.store.Blobs().Delete(t.Context(), blob); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if status, body := p.get("bad.localhost", "/"); status != 500 || !strings.Contains(body, "a part of this deploy is lost") {
+				t.Errorf("a deploy without a manifest: %d %s", status, body)
+			}
+		})
+		all.Go(func() {
+			if status, body := p.get("good.localhost", "/"); status != 200 || body != "good" {
+				t.Errorf("a site beside one that can't be loaded: %d %s", status, body)
+			}
+		})
+	}
+	all.Wait()
+	d := p.deploy(bad, owner, page("mended"), deploys.BeginOptions{})
+	p.shows("bad.localhost", d)
+	if status, body := p.get("bad.localhost", "/"); status != 200 || body != "mended" {
+		t.Errorf("after a new deploy: %d %s", status, body)
+	}
+}
+
+// TestManySitesAtOnce: all sites of a server are asked for in the same moment, after a start.
+func TestManySitesAtOnce(t *testing.T) {
+	t.Parallel()
+	n := 15
+	if os.Getenv("WEIR_SOAK") != "" {
+		n = 1000
+	}
+	p := newPlatform(t)
+	sites := make([]weir.Site, n)
+	var all sync.WaitGroup
+	for i := range sites {
+		sites[i] = p.site(fmt.Sprintf("s%d", i))
+		p.deploy(sites[i], owner, content{files: map[string]string{"index.html": fmt.Sprint("page ", i)}, functions: map[string]string{"f": handler(fmt.Sprint(i))}}, deploys.BeginOptions{})
+	}
+	for i, site := range sites {
+		for range 3 {
+			all.Go(func() {
+				if status, body := p.get(site.Name+".localhost", "/"); status != 200 || body != fmt.Sprint("page ", i) {
+					t.Errorf("%s: %d %s", site.Name, status, body)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
