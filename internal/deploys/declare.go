@@ -218,7 +218,9 @@ func (s *Service) lookUp(ctx context.Context, r deployRecord, c contents) (known
 	return k, nil
 }
 
-// likely gives the deploys of a site that have most in common with a new one, the likeliest first.
+// likely gives the deploys of a site that have most in common with a new one, the likeliest first. What may be approved
+// as it lands has nothing of what others have sent: they may have said what kind of archive it is, and SHA-1 is no
+// proof that a file is the one that its digest was made of. What a deploy repeats somebody has chosen.
 func (s *Service) likely(ctx context.Context, r deployRecord) ([]deployRecord, error) {
 	site, _, err := s.readSite(ctx, r.Site)
 	if err != nil {
@@ -231,7 +233,7 @@ func (s *Service) likely(ctx context.Context, r deployRecord) ([]deployRecord, e
 	var first, recent []deployRecord
 	for _, d := range all {
 		switch {
-		case d.State != weir.DeployReady:
+		case d.State != weir.DeployReady, r.CanApprove && !d.CanApprove && d.ID != r.Like:
 		case d.ID == r.Like, d.ID == site.Published, d.ID == site.Approved:
 			first = append(first, d)
 		case len(recent) < recentDeploys:

@@ -65,6 +65,8 @@ type Options struct {
 	Journal Journal
 	// Domain is the server's own: sites are NAME.DOMAIN, so no site may claim a domain below it. "": none.
 	Domain string
+	// Reserved are host names of the server itself, in lower case: no site may have one, by its name or as a domain.
+	Reserved []string
 	// CheckPolicy tells whether a text is a weir.toml, before it is set for a site. nil: the Stage tells.
 	CheckPolicy func(text string) error
 	// Removed removes what others keep of a deploy that is being removed; it may be called again for the same one. nil:

@@ -269,6 +269,34 @@ func TestAnotherSitesContentIsNotKnown(t *testing.T) {
 	}
 }
 
+// TestAnApproverTakesNothingOver: what is approved as it lands consists of nothing that others have sent, who may have
+// said that an archive is one of another kind, or have sent a file that only has the same SHA-1.
+func TestAnApproverTakesNothingOver(t *testing.T) {
+	s, _ := newService(t)
+	site := newSite(t, s)
+	d := site1.deploy(t, s, dev, site.ID, BeginOptions{Draft: true})
+	if _, m := site1.begin(t, s, dev, site.ID, BeginOptions{}); len(m.Files)+len(m.Functions) != 0 {
+		t.Errorf("missing is %+v", m)
+	}
+	id, m := site1.begin(t, s, approver, site.ID, BeginOptions{})
+	if len(m.Files) != 2 || len(m.Functions) != 1 {
+		t.Errorf("taken over from somebody else: missing is only %+v", m)
+	}
+	site1.upload(t, approver, id, m, s)
+	s.workOff(t.Context())
+	if _, m := site1.begin(t, s, approver, site.ID, BeginOptions{}); len(m.Files)+len(m.Functions) != 0 {
+		t.Errorf("of an approver's own deploy, missing is %+v", m)
+	}
+	again, err := s.Restage(t.Context(), approver, d.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.workOff(t.Context())
+	if got := state(t, s, again.ID); got.State != weir.DeployReady {
+		t.Errorf("a deploy that was chosen to be repeated: %+v", got)
+	}
+}
+
 func TestCancelAndTooManyOpen(t *testing.T) {
 	st, f := newStore(t), &fake{}
 	s := newServer(t, st, f, Options{Limits: Limits{Open: 2}})

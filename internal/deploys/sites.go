@@ -27,7 +27,7 @@ func (s *Service) CreateSite(ctx context.Context, a Author, name string) (weir.S
 	if generated {
 		name = newSiteName()
 	}
-	if err := checkSiteName(name); err != nil {
+	if err := s.mayBeNamed(name); err != nil {
 		return weir.Site{}, err
 	}
 	r := siteRecord{Site: weir.Site{ID: newUUID(), Name: name, Created: s.now(), Updated: s.now()}}
@@ -45,6 +45,24 @@ func (s *Service) CreateSite(ctx context.Context, a Author, name string) (weir.S
 		return s.CreateSite(ctx, a, "")
 	}
 	return r.Site, err
+}
+
+// mayBeNamed refuses what can't be a site's name, and what would make its host the server's own.
+func (s *Service) mayBeNamed(name string) error {
+	if err := checkSiteName(name); err != nil {
+		return err
+	}
+	return s.notReserved(name + "." + s.o.Domain)
+}
+
+// notReserved refuses the server's own host names: who calls the API by one would show a site their token.
+func (s *Service) notReserved(hosts ...string) error {
+	for _, host := range hosts {
+		if slices.Contains(s.o.Reserved, host) {
+			return &weir.Error{Code: weir.Invalid, Message: host + " is the server's own name", Remedy: "choose another one"}
+		}
+	}
+	return nil
 }
 
 func nameKey(name string) string     { return "name." + name }
@@ -161,13 +179,16 @@ func (s *Service) UpdateSite(ctx context.Context, a Author, id string, c SiteCha
 	detail := map[string]string{}
 	wanted := before // what is to be claimed
 	if c.Name != nil {
-		if err := checkSiteName(*c.Name); err != nil {
+		if err := s.mayBeNamed(*c.Name); err != nil {
 			return weir.Site{}, err
 		}
 		wanted.Name, detail["name"] = *c.Name, *c.Name
 	}
 	if c.Domains != nil {
 		domains, err := canonicalDomains(*c.Domains, s.o.Domain)
+		if err == nil {
+			err = s.notReserved(domains...)
+		}
 		if err != nil {
 			return weir.Site{}, err
 		}

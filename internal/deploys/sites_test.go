@@ -70,6 +70,19 @@ func TestNamesAndDomains(t *testing.T) {
 	}
 }
 
+// TestTheServersOwnNames: a site by such a name would be shown the tokens of those who leave out the API's port.
+func TestTheServersOwnNames(t *testing.T) {
+	s := newServer(t, newStore(t), &fake{}, Options{Domain: "example.com", Reserved: []string{"weir.example.com", "api.example.net"}})
+	_, err := s.CreateSite(t.Context(), approver, "weir")
+	expect(t, "a site with the API's name", err, weir.Invalid)
+	site := newSite(t, s)
+	name := "weir"
+	_, err = s.UpdateSite(t.Context(), approver, site.ID, SiteChange{Name: &name})
+	expect(t, "renamed to the API's name", err, weir.Invalid)
+	_, err = s.UpdateSite(t.Context(), approver, site.ID, SiteChange{Domains: &[]string{"www.example.net", "API.example.net"}})
+	expect(t, "the API's name as a domain", err, weir.Invalid)
+}
+
 func TestDeletingASite(t *testing.T) {
 	s, _ := newService(t)
 	ctx, site := t.Context(), newSite(t, s)

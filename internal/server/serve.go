@@ -173,7 +173,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
-		CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Logger: s.o.Logger})
+		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Logger: s.o.Logger})
 	if err != nil {
 		return err
 	}
