@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +16,12 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// keepTried is how long it is kept that something loaded, after it was asked for last.
-const keepTried = 30 * 24 * time.Hour
+// What loaded is forgotten this long after it was asked for last, and if there is more than so much of it, which was not
+// asked for the longest.
+const (
+	keepTried = 30 * 24 * time.Hour
+	maxTried  = 10_000
+)
 
 // tried is a folder of empty files, of which each says that a trial went well.
 type tried string
@@ -29,9 +34,16 @@ func openTried(stateDir string) tried {
 		return ""
 	}
 	entries, _ := os.ReadDir(dir)
+	var all []fs.FileInfo
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > keepTried {
-			os.Remove(filepath.Join(dir, e.Name()))
+		if info, err := e.Info(); err == nil {
+			all = append(all, info)
+		}
+	}
+	slices.SortFunc(all, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	for i, info := range all {
+		if i >= maxTried || time.Since(info.ModTime()) > keepTried {
+			os.Remove(filepath.Join(dir, info.Name()))
 		}
 	}
 	return tried(dir)

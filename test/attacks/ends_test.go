@@ -233,7 +233,11 @@ func filesOf(t *testing.T, dir string) []string {
 				parts[i] = "*"
 			}
 		}
-		out = append(out, strings.Join(parts, "/"))
+		name := strings.Join(parts, "/")
+		if strings.HasSuffix(name, "/tried/*") { // one for each build of the site that loaded: bounded by number and age
+			return nil
+		}
+		out = append(out, name)
 		return nil
 	})
 	if err != nil {
