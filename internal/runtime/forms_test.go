@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,10 +78,14 @@ func TestFormsOfThePage(t *testing.T) {
 		"drip.mjs":      {weir.FormStream, "drip drop", ""},
 	}
 	blocks := regexp.MustCompile("(?s)```js\n// (\\S+)\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(blocks) != len(want) {
-		t.Fatalf("the page shows %d functions, want %d", len(blocks), len(want))
+	scheduled := []string{"nightly.mjs", "hourly.js"} // nobody is answered by them: internal/build reads their schedules
+	if len(blocks) != len(want)+len(scheduled) {
+		t.Fatalf("the page shows %d functions, want %d", len(blocks), len(want)+len(scheduled))
 	}
 	for _, b := range blocks {
+		if slices.Contains(scheduled, b[1]) {
+			continue
+		}
 		t.Run(b[1], func(t *testing.T) {
 			p, err := startFile(t, b[1], "process.env.SITE_NAME = 'weir';\n"+b[2])
 			if err != nil {
