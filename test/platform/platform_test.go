@@ -148,8 +148,7 @@ func (s *server) connect(first *server) {
 
 // kill ends it as a crash would.
 func (s *server) kill() {
-	if s.Server != nil {
+	if s.Server != nil { // which stays: others may be asking it
 		s.Kill()
-		s.Server = nil
 	}
 }
