@@ -81,7 +81,7 @@ func New(o Options) (*API, error) {
 
 // maxSilence is for how long a client may keep a connection without sending what it announced: all of a body before it
 // is known, and the next piece of an upload.
-const maxSilence = time.Minute
+const maxSilence = 10 * time.Second
 
 // ServeHTTP answers a request. Whoever serves the API bounds the time that a client may take for headers.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {

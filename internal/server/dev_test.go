@@ -33,10 +33,28 @@ type served struct {
 	records *record.Memory
 	mu      sync.Mutex
 	lines   []instance.Line
-	log     strings.Builder // of the server itself
-	end     func()          // closes the server; called at the end of the test at the latest
+	log     serverLog // of the server itself
+	end     func()    // closes the server; called at the end of the test at the latest
 	running sync.WaitGroup
 	ctx     context.Context
+}
+
+// serverLog is read while the server writes it.
+type serverLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *serverLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *serverLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // serve writes files and serves them as a site, with reload, until the test ends.
