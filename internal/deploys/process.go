@@ -153,7 +153,6 @@ func (s *Service) makeReady(ctx context.Context, r deployRecord) error {
 				r.State, r.Done = weir.DeployReady, s.now()
 				r.Manifest, r.Policies, r.Schedules = manifest, m.Policies, schedules(m)
 				r.Declared, r.Known = "", ""
-				r.Declared, r.Known = "", ""
 				j.apply(s, r)
 				return nil
 			})

@@ -92,7 +92,7 @@ type Blobs interface {
 	// that is there already, the time becomes now.
 	Put(ctx context.Context, r io.Reader, want string) (Blob, error)
 	// Open gives a content; a Read fails if it does not have the digest that it is called by, at its end at the latest.
-	// Errors: weir.NotFound.
+	// One that is removed while it is read ends with weir.NotFound, unless it is put again. Errors: weir.NotFound.
 	Open(ctx context.Context, sha256 string) (io.ReadCloser, Blob, error)
 	// Stat tells whether there is one. Errors: weir.NotFound.
 	Stat(ctx context.Context, sha256 string) (Blob, error)

@@ -191,20 +191,22 @@ func (b *blobs) Open(ctx context.Context, digest string) (io.ReadCloser, store.B
 	if err != nil {
 		return nil, store.Blob{}, err
 	}
-	return io.NopCloser(&reader{ctx: ctx, from: b.stream, place: p, digest: digest, sum: sha256.New(), next: 1}),
+	return io.NopCloser(&reader{ctx: ctx, from: b, place: p, digest: digest, sum: sha256.New(), next: 1}),
 		store.Blob{SHA256: digest, Size: p.Size, Time: p.Time}, nil
 }
 
 // reader reads the chunks of a blob, one message at a time.
 type reader struct {
 	ctx    context.Context
-	from   jetstream.Stream
+	from   *blobs
 	place  place
 	digest string
 	sum    hash.Hash
 	chunk  bytes.Reader
 	read   int64
 	next   uint64 // sequence number from which the next chunk is looked for
+	done   int    // chunks that were read
+	skip   int    // chunks that were read at another place
 }
 
 func (r *reader) Read(p []byte) (int, error) {
@@ -215,14 +217,22 @@ func (r *reader) Read(p []byte) (int, error) {
 			}
 			return 0, io.EOF
 		}
-		m, err := r.from.GetMsg(r.ctx, r.next, jetstream.WithGetMsgSubject(r.place.Subject))
+		m, err := r.from.stream.GetMsg(r.ctx, r.next, jetstream.WithGetMsgSubject(r.place.Subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return 0, r.damaged(err)
+			if err := r.elsewhere(err); err != nil {
+				return 0, err
+			}
+			continue
 		}
 		if err != nil {
 			return 0, unreachable(err)
 		}
 		r.next = m.Sequence + 1
+		if r.skip > 0 {
+			r.skip--
+			continue
+		}
+		r.done++
 		if r.read += int64(len(m.Data)); r.read > r.place.Size {
 			return 0, r.damaged(nil)
 		}
@@ -232,8 +242,23 @@ func (r *reader) Read(p []byte) (int, error) {
 	return r.chunk.Read(p)
 }
 
+// elsewhere goes on where a content lies that was removed while it was read, and put again. Errors: weir.NotFound if it
+// was only removed, weir.Internal if it should be where its chunk is missing. All chunks but the last have one size, so
+// they are the same at each place.
+func (r *reader) elsewhere(missing error) error {
+	p, _, err := r.from.find(r.ctx, r.digest)
+	switch {
+	case err != nil:
+		return err
+	case p.Subject == r.place.Subject:
+		return r.damaged(missing)
+	}
+	r.place, r.next, r.skip = p, 1, r.done
+	return nil
+}
+
 func (r *reader) damaged(err error) error {
-	return &weir.Error{Code: weir.Internal, Message: "the content with the SHA-256 " + r.digest + " was removed or damaged", Err: err, Remedy: "deploy the site again"}
+	return &weir.Error{Code: weir.Internal, Message: "the content with the SHA-256 " + r.digest + " is damaged", Err: err, Remedy: "deploy the site again"}
 }
 
 func (b *blobs) Delete(ctx context.Context, seen store.Blob) error {

@@ -23,7 +23,7 @@ import (
 // Blobs is the part of Run that is about blobs.
 func Blobs(t *testing.T, here, there store.Store) {
 	run(t, here, there, test{"blobs", testBlobs}, test{"blobs that fail", testFailingBlobs}, test{"blobs at once", testBlobsAtOnce},
-		test{"blobs that go", testRemoval})
+		test{"blobs that go", testRemoval}, test{"blobs that move", testMoved})
 }
 
 func testBlobs(t *testing.T, here, there store.Store) {
@@ -187,8 +187,8 @@ func testRemoval(t *testing.T, here, there store.Store) {
 	again := must(here.Blobs().Put(ctx, strings.NewReader("to be removed"), ""))(t)
 	conflict(t, "removal of what was put again", there.Blobs().Delete(ctx, b))
 	ok(t, there.Blobs().Delete(ctx, again))
-	if got, err := io.ReadAll(r); err == nil && string(got) != "to be removed" {
-		t.Errorf("what was removed while it was read: %q", got)
+	if got, err := io.ReadAll(r); err == nil && string(got) != "to be removed" || err != nil && weir.ErrorCode(err) != weir.NotFound {
+		t.Errorf("what was removed while it was read: %q %v", got, err)
 	}
 	ok(t, there.Blobs().Delete(ctx, again))
 	_, err = here.Blobs().Stat(ctx, b.SHA256)
@@ -212,6 +212,26 @@ func testRemoval(t *testing.T, here, there store.Store) {
 	enough := errors.New("enough")
 	if err := here.Blobs().List(ctx, func(store.Blob) error { return enough }); err != enough {
 		t.Errorf("the error of each: %v", err)
+	}
+}
+
+// testMoved: who reads a content that is removed and put again meanwhile gets all of it, from wherever it was.
+func testMoved(t *testing.T, here, there store.Store) {
+	ctx := t.Context()
+	const size = 600 << 10
+	for _, before := range []int64{0, 1, 300 << 10, size} {
+		b := must(here.Blobs().Put(ctx, content(size), ""))(t)
+		r, _, err := here.Blobs().Open(ctx, b.SHA256)
+		ok(t, err)
+		sum := sha256.New()
+		if _, err := io.CopyN(sum, r, before); err != nil {
+			t.Fatal(err)
+		}
+		ok(t, there.Blobs().Delete(ctx, b))
+		must(there.Blobs().Put(ctx, content(size), b.SHA256))(t)
+		if n, err := io.Copy(sum, r); err != nil || before+n != size || hex.EncodeToString(sum.Sum(nil)) != b.SHA256 {
+			t.Errorf("moved after %d bytes: %d more, %v", before, n, err)
+		}
 	}
 }
 
