@@ -58,6 +58,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	CountryHeader  string
 	Compressed     *Compressed // nil: this gateway keeps its own
+	Bodies         *Bodies     // likewise
 
 	patience time.Duration // with slow clients; 0: the constant of that name
 	clock    func() time.Time
@@ -76,6 +77,9 @@ func New(o Options) http.Handler {
 	if o.clock == nil {
 		o.clock = time.Now
 	}
+	if o.Bodies == nil {
+		o.Bodies = NewBodies(bodiesBytes)
+	}
 	if o.Compressed == nil {
 		o.Compressed = NewCompressed(compressedBytes)
 	}
@@ -85,6 +89,10 @@ func New(o Options) http.Handler {
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pace(w, r, g.patience)
+	if b, ok := r.Body.(*pacedBody); ok {
+		b.room = g.Bodies
+		defer b.giveBack()
+	}
 	if !g.AllowHost(r.Host) {
 		g.refuse(w, http.StatusMisdirectedRequest, "", "this server does not answer for "+printable(r.Host),
 			"call it by localhost or 127.0.0.1")

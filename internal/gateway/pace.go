@@ -30,6 +30,8 @@ type pacedBody struct {
 	patience time.Duration
 	left     time.Duration // of patience for the piece that comes
 	got      int           // bytes of that piece
+	room     *Bodies       // of what is held of it; nil: nobody counts that
+	taken    int64         // bytes of room
 
 	mu      sync.Mutex
 	stopped bool

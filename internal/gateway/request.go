@@ -32,6 +32,11 @@ func (g *gateway) requestBody(w http.ResponseWriter, r *http.Request, limit int6
 // flow reads the beginning of a body: who sends that slowly holds no instance. One that is small is whole then.
 func flow(w http.ResponseWriter, r *http.Request, limit int64, name string) (whole []byte, flowing *flowingBody, err error) {
 	b := newFlowingBody(w, r, limit, name)
+	if paced, ok := r.Body.(*pacedBody); ok {
+		if err := paced.take(smallBody); err != nil {
+			return nil, nil, err
+		}
+	}
 	head := make([]byte, smallBody)
 	n, err := io.ReadFull(b, head)
 	switch {
@@ -54,7 +59,11 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, name string) 
 		w.Header().Set("Connection", "close")
 		return nil, requestTooLarge(name, limit)
 	}
-	return readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, name, limit)
+	var body io.Reader = http.MaxBytesReader(w, r.Body, limit)
+	if paced, ok := r.Body.(*pacedBody); ok {
+		body = held{body, paced}
+	}
+	return readAll(body, r.ContentLength, name, limit)
 }
 
 func requestTooLarge(name string, limit int64) error {

@@ -229,6 +229,7 @@ func (s *Server) gateway(of weir.Site, d weir.Deploy, m weir.Manifest, functions
 		TrustedProxies: s.o.TrustedProxies,
 		CountryHeader:  s.o.CountryHeader,
 		Compressed:     s.compressed,
+		Bodies:         s.bodies,
 	}
 }
 

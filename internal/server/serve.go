@@ -67,6 +67,9 @@ type ServeOptions struct {
 // compressedSize bounds the compressed files that are kept in memory, in bytes.
 const compressedSize = 64 << 20
 
+// bodiesSize bounds the bodies of requests that are held in memory, in bytes, with all copies that are made of them.
+const bodiesSize = 512 << 20
+
 // Recorder takes all that is recorded on a server.
 type Recorder interface {
 	record.Recorder
@@ -93,6 +96,7 @@ type Server struct {
 	hosts      *hosts
 	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
 	compressed *gateway.Compressed // files of all sites
+	bodies     *gateway.Bodies     // of requests to all sites
 	mounts     *mounts
 	published  *published
 	sites      *door
@@ -130,7 +134,7 @@ func (s *Server) openMachine(context.Context) (err error) {
 		Zygotes: s.o.Zygotes, Blanks: s.o.Blanks, MaxInstances: s.o.MaxInstances, MaxQueue: s.o.MaxQueue, MaxMemory: s.o.MaxMemory}); err != nil {
 		return err
 	}
-	s.proxy, s.compressed = s.egress.Transport(false), gateway.NewCompressed(compressedSize)
+	s.proxy, s.compressed, s.bodies = s.egress.Transport(false), gateway.NewCompressed(compressedSize), gateway.NewBodies(bodiesSize)
 	return nil
 }
 
