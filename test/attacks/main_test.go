@@ -83,12 +83,14 @@ func start(t *testing.T, uid int, site string, flags ...string) *weir {
 func startIn(t *testing.T, uid int, dir, site string, flags ...string) *weir {
 	t.Helper()
 	bin := filepath.Join(dir, "weir")
-	self, err := os.ReadFile("/proc/self/exe")
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(bin, self, 0o755); err != nil {
-		t.Fatal(err)
+	// Not by this process: what it has open for writing, a program that another test starts just then has open, too, and
+	// what is open for writing can't be run (execve(2), ETXTBSY).
+	if out, err := exec.Command("cp", "--remove-destination", self, bin).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	w := &weir{records: filepath.Join(dir, "records.jsonl")}
 	env := filepath.Join(dir, "env")
