@@ -16,6 +16,9 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
+// leftAge is how old what is left of an upload must be to be removed: no upload is silent for that long.
+const leftAge = time.Hour
+
 // Collect removes the deploys that Keep doesn't keep, what servers have left that ended, and the blobs that nothing
 // refers to. Several servers may do it at a time.
 func (s *Service) Collect(ctx context.Context) error {
@@ -34,7 +37,7 @@ func (s *Service) Collect(ctx context.Context) error {
 		there[site.ID] = true
 		errs = append(errs, s.retain(ctx, site.ID))
 	}
-	errs = append(errs, s.dropOrphans(ctx, keys, there), s.dropUploads(ctx), s.sweep(ctx), s.blobs.Tidy(ctx, s.now().Add(-time.Hour)))
+	errs = append(errs, s.dropOrphans(ctx, keys, there), s.dropUploads(ctx), s.sweep(ctx), s.blobs.Tidy(ctx, leftAge))
 	return errors.Join(errs...)
 }
 

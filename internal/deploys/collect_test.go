@@ -392,3 +392,46 @@ func persist(t *testing.T, s *Service, site string, files folder) {
 	}
 	s.workOff(t.Context())
 }
+
+// TestUploadIsSafeFromAWrongClock: a server whose clock is hours ahead does not take an upload that is under way for one
+// that was left long ago.
+func TestUploadIsSafeFromAWrongClock(t *testing.T) {
+	st, f := newStore(t), &fake{}
+	s := strict(t, st, f)
+	newSite(t, s)
+	f.advance(3 * time.Hour)
+	const begun = 3 << 20
+	text := strings.Repeat("x", 2*begun)
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	rest := strings.NewReader(text[begun:])
+	upload := io.MultiReader(strings.NewReader(text[:begun]), readerFunc(func(p []byte) (int, error) {
+		if reached != nil {
+			close(reached)
+			<-goOn
+			reached = nil
+		}
+		return rest.Read(p)
+	}))
+	put := make(chan error)
+	go func() {
+		_, err := s.blobs.Put(t.Context(), upload, sha256of(text))
+		put <- err
+	}()
+	<-reached
+	collect(t, s)
+	close(goOn)
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+	r, _, err := s.blobs.Open(t.Context(), sha256of(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || string(got) != text {
+		t.Errorf("%d bytes of %d are there: %v", len(got), len(text), err)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

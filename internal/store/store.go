@@ -101,8 +101,9 @@ type Blobs interface {
 	Delete(ctx context.Context, seen Blob) error
 	// List gives all to each, until one of them gives an error.
 	List(ctx context.Context, each func(Blob) error) error
-	// Tidy removes what is left of writes that never came to their end and had their last byte before a time.
-	Tidy(ctx context.Context, before time.Time) error
+	// Tidy removes what is left of writes that never came to their end and had their last byte so long ago, by the
+	// store's own clock: whose clock is wrong must not take a write that is under way for one that was left.
+	Tidy(ctx context.Context, age time.Duration) error
 }
 
 // Bounds say what a stream may take; what is over is removed, the oldest first. Zero: no bound.

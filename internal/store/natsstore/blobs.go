@@ -299,7 +299,7 @@ func (b *blobs) List(ctx context.Context, each func(store.Blob) error) error {
 }
 
 // Tidy is store.Blobs's: subjects that no digest leads to.
-func (b *blobs) Tidy(ctx context.Context, before time.Time) error {
+func (b *blobs) Tidy(ctx context.Context, age time.Duration) error {
 	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(chunksSubject+">"))
 	if err != nil {
 		return unreachable(err)
@@ -321,7 +321,7 @@ func (b *blobs) Tidy(ctx context.Context, before time.Time) error {
 			continue
 		}
 		last, err := b.stream.GetLastMsgForSubject(ctx, subject)
-		if err != nil || !last.Time.Before(before) {
+		if err != nil || info.TimeStamp.Sub(last.Time) < age {
 			continue
 		}
 		if err := b.purge(ctx, subject); err != nil {
