@@ -324,7 +324,7 @@ func (s *Server) Close() {
 // listen opens the doors.
 func (s *Server) listen(context.Context) (err error) {
 	o := s.o
-	if s.sites, err = open("sites", o.Listen, "--listen", o.Certificates, newDrain(http.HandlerFunc(s.front)), o.Logger); err != nil {
+	if s.sites, err = open("sites", o.Listen, "--listen", maxConnections(4), o.Certificates, newDrain(http.HandlerFunc(s.front)), o.Logger); err != nil {
 		return err
 	}
 	if o.Sites == "" {
@@ -333,7 +333,7 @@ func (s *Server) listen(context.Context) (err error) {
 	if s.urls, err = parseURLs(o.Sites); err != nil {
 		return err
 	}
-	if s.api, err = open("the API", o.APIListen, "--api-listen", o.APICertificates, http.HandlerFunc(s.controlled), o.Logger); err != nil {
+	if s.api, err = open("the API", o.APIListen, "--api-listen", maxConnections(16), o.APICertificates, http.HandlerFunc(s.controlled), o.Logger); err != nil {
 		return err
 	}
 	if !s.api.addr().IP.IsLoopback() && len(o.APICertificates) == 0 && !o.InsecureAPI {
@@ -346,7 +346,7 @@ func (s *Server) listen(context.Context) (err error) {
 	if s.sites.scheme() != "https" {
 		return &weir.Error{Code: weir.Invalid, Message: "there is no HTTPS to redirect to", Remedy: "name --cert and --key, or leave --redirect-listen out"}
 	}
-	s.redirect, err = open("redirects to HTTPS", o.RedirectListen, "--redirect-listen", nil, http.HandlerFunc(s.toHTTPS), o.Logger)
+	s.redirect, err = open("redirects to HTTPS", o.RedirectListen, "--redirect-listen", maxConnections(16), nil, http.HandlerFunc(s.toHTTPS), o.Logger)
 	return err
 }
 
