@@ -79,13 +79,14 @@ func New(o Options) (*API, error) {
 	return a, nil
 }
 
-// maxSilence is for how long a client may keep a connection without sending what it announced: all of a body before it
-// is known, and the next piece of an upload.
+// maxSilence is for how long a client may keep a connection without sending the next piece of a body that it announced.
+// No read may be bounded while none takes place: net/http, which reads then to learn whether the client hangs up, would
+// take it for gone, and cancel what takes longer.
 const maxSilence = 10 * time.Second
 
 // ServeHTTP answers a request. Whoever serves the API bounds the time that a client may take for headers.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	readUntil(w, time.Now().Add(a.silent))
+	defer func() { readUntil(w, time.Now().Add(a.silent)) }() // what of the body is left is read before the connection is used again
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	if err := a.guard(r); err != nil {
@@ -140,7 +141,6 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, to route) {
 	if c.large {
 		a.bodies.end(c.who.ID)
 	}
-	readUntil(w, time.Now().Add(a.silent)) // what of the body is left is read before the connection is used again
 	switch {
 	case err != nil:
 		a.fail(w, r, err)
@@ -165,7 +165,6 @@ func (c *call) do(to route) (any, error) {
 		if err := c.allow(to); err != nil {
 			return nil, err
 		}
-		readUntil(c.w, time.Time{})
 	}
 	return to.do(c)
 }

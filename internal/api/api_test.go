@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -391,7 +392,30 @@ func TestUploadsThatNothingMendsAreNotRepeated(t *testing.T) {
 	}
 }
 
-// TestSilentClientsAreLetGo: neither who shows no token nor who stops in the middle of an upload keeps a connection.
+// TestSlowCallsAreAnswered: whoever waits for an answer, and has nothing more to send, isn't silent.
+func TestSlowCallsAreAnswered(t *testing.T) {
+	w := newWorld(t)
+	srv := httptest.NewServer(w.api)
+	defer srv.Close()
+	w.api.silent, w.slow = 200*time.Millisecond, 400*time.Millisecond
+	for method, body := range map[string]io.Reader{"GET": nil, "PATCH": strings.NewReader("{}")} {
+		r, err := http.NewRequest(method, srv.URL+Prefix+"/sites/"+w.site.ID, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer owner")
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(res.Body)
+		if res.Body.Close(); res.StatusCode != http.StatusOK || !bytes.Contains(answer, []byte(`"shop"`)) {
+			t.Errorf("%s: %d %s", method, res.StatusCode, answer)
+		}
+	}
+}
+
+// TestSilentClientsAreLetGo: neither who shows no token nor who stops in the middle of a body keeps a connection.
 func TestSilentClientsAreLetGo(t *testing.T) {
 	w := newWorld(t)
 	w.api.silent = time.Millisecond
@@ -401,6 +425,7 @@ func TestSilentClientsAreLetGo(t *testing.T) {
 	for _, request := range []string{
 		"POST /api/v1/sites HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n",
 		"PUT /api/v1/deploys/" + d.ID + "/files/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer developer\r\nContent-Length: 10\r\n\r\na",
+		"PATCH /api/v1/sites/" + w.site.ID + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer owner\r\nContent-Length: 10\r\n\r\n{",
 	} {
 		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 		if err != nil {

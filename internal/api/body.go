@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -34,7 +35,7 @@ func (c *call) decode(v any, limit int64, strict bool) error {
 			return &weir.Error{Code: weir.Busy, Message: "too many large bodies are being read at a time", Remedy: "come again later"}
 		}
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
+	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.body(), limit))
 	if err != nil {
 		return badBody(err)
 	}
@@ -66,8 +67,31 @@ func (c *call) decode(v any, limit int64, strict bool) error {
 
 func badBody(err error) error {
 	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	var own *weir.Error
+	switch {
+	case errors.As(err, &tooLarge):
 		return &weir.Error{Code: weir.TooLarge, Message: "the request's body is larger than this call takes"}
+	case errors.As(err, &own):
+		return own
 	}
 	return &weir.Error{Code: weir.Invalid, Message: "the request's body is not the JSON that this call takes: " + printable(err.Error())}
 }
+
+// body is the request's body, each piece of which must come in time. One that ends early is the client's fault.
+func (c *call) body() io.ReadCloser { return body{c} }
+
+type body struct{ *call }
+
+func (b body) Read(p []byte) (int, error) {
+	readUntil(b.w, time.Now().Add(b.silent))
+	n, err := b.r.Body.Read(p)
+	switch {
+	case errors.Is(err, io.EOF):
+		readUntil(b.w, time.Time{})
+	case err != nil:
+		err = &weir.Error{Code: weir.Invalid, Message: "the request's body ended early", Remedy: "send it again", Err: err}
+	}
+	return n, err
+}
+
+func (b body) Close() error { return b.r.Body.Close() }

@@ -37,6 +37,7 @@ type fake struct {
 	authors  []deploys.Author
 	policy   string
 	notes    []string
+	slow     time.Duration // for how long a site is looked for
 }
 
 func newFake() *fake {
@@ -66,7 +67,12 @@ func (f *fake) CreateSite(_ context.Context, by deploys.Author, name string) (we
 	return s, nil
 }
 
-func (f *fake) Site(_ context.Context, id string) (weir.Site, error) {
+func (f *fake) Site(ctx context.Context, id string) (weir.Site, error) {
+	select {
+	case <-ctx.Done():
+		return weir.Site{}, ctx.Err()
+	case <-time.After(f.slow):
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.sites {

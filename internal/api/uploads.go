@@ -4,8 +4,6 @@ package api
 
 import (
 	"errors"
-	"io"
-	"time"
 
 	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/deploys"
@@ -17,7 +15,7 @@ type octets struct{}
 
 func (c *call) uploadFile() (any, error) {
 	path := c.r.PathValue("path")
-	if err := c.Deploys.UploadFile(c.r.Context(), c.author(), c.deploy.ID, path, c.upload()); err != nil {
+	if err := c.Deploys.UploadFile(c.r.Context(), c.author(), c.deploy.ID, path, c.body()); err != nil {
 		return nil, final(err)
 	}
 	return wire.Uploaded{ID: "/" + path, Path: "/" + path}, nil
@@ -28,7 +26,7 @@ func (c *call) uploadFunction() (any, error) {
 	q := c.r.URL.Query()
 	name := c.r.PathValue("name")
 	u := deploys.FunctionUpload{Runtime: q.Get("runtime"), Background: q.Get("invocation_mode") == "background"}
-	if err := c.Deploys.UploadFunction(c.r.Context(), c.author(), c.deploy.ID, name, u, c.upload()); err != nil {
+	if err := c.Deploys.UploadFunction(c.r.Context(), c.author(), c.deploy.ID, name, u, c.body()); err != nil {
 		return nil, final(err)
 	}
 	return wire.Uploaded{ID: name, Path: name}, nil
@@ -42,21 +40,4 @@ func final(err error) error {
 		return &weir.Error{Code: weir.Invalid, Message: e.Message, Remedy: e.Remedy, Err: err}
 	}
 	return err
-}
-
-// upload is the request's body. One that ends early is the client's fault.
-func (c *call) upload() io.Reader { return body{c} }
-
-type body struct{ *call }
-
-func (b body) Read(p []byte) (int, error) {
-	readUntil(b.w, time.Now().Add(b.silent))
-	n, err := b.r.Body.Read(p)
-	switch {
-	case errors.Is(err, io.EOF):
-		readUntil(b.w, time.Time{})
-	case err != nil:
-		err = &weir.Error{Code: weir.Invalid, Message: "the upload ended early", Remedy: "send it again", Err: err}
-	}
-	return n, err
 }
