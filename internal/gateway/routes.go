@@ -110,12 +110,10 @@ func (g *gateway) find(path, method string) (m *matched, allowed []string) {
 	if hasDots(path) {
 		return nil, nil // the function's Request would have another path
 	}
-	plain, err := url.PathUnescape(path)
-	if err != nil {
+	if _, err := url.PathUnescape(path); err != nil {
 		return nil, nil
 	}
-	if rest, ok := strings.CutPrefix(plain, functionsPath); ok {
-		name, _, _ := strings.Cut(rest, "/")
+	if name, ok := functionAt(path); ok {
 		c := g.Configs[name]
 		switch {
 		case len(c.Paths) > 0:
@@ -135,7 +133,7 @@ func (g *gateway) find(path, method string) (m *matched, allowed []string) {
 		}
 		t := c.target
 		if _, known := excludes[t]; !known {
-			excludes[t] = matchAny(t.excluded, path)
+			excludes[t] = matchAny(t.excluded, path) || matchAny(t.excluded, unescaped(path))
 		}
 		switch {
 		case excludes[t]:
@@ -149,6 +147,18 @@ func (g *gateway) find(path, method string) (m *matched, allowed []string) {
 	return m, slices.Compact(allowed)
 }
 
+// functionAt gives the function whose default URL has a percent-encoded path. An encoded slash divides nothing, as nowhere.
+func functionAt(path string) (name string, ok bool) {
+	parts := strings.SplitN(path, "/", 5) // "", ".netlify", "functions", the name, and what follows it
+	for i, p := range parts[:min(len(parts), 4)] {
+		parts[i], _ = url.PathUnescape(p) // find has seen to it that it can be
+	}
+	if len(parts) < 4 || "/"+parts[1]+"/"+parts[2]+"/" != functionsPath {
+		return "", false
+	}
+	return parts[3], true
+}
+
 // has tells whether a function takes a method. Who takes GET takes HEAD: the gateway leaves the body out.
 func has(methods []string, method string) bool {
 	return methods == nil || slices.Contains(methods, method) || method == http.MethodHead && slices.Contains(methods, http.MethodGet)
@@ -156,6 +166,20 @@ func has(methods []string, method string) bool {
 
 func matchAny(all []*route.Pattern, path string) bool {
 	return slices.ContainsFunc(all, func(p *route.Pattern) bool { _, ok := p.Match(path); return ok })
+}
+
+// unescaped gives a path in which nothing is percent-encoded that need not be: it is the same path (RFC 3986, section
+// 6.2.2.2).
+func unescaped(path string) string {
+	if !strings.Contains(path, "%") {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		plain, _ := url.PathUnescape(s) // find has seen to it that it can be
+		segments[i] = strings.ReplaceAll((&url.URL{Path: plain}).EscapedPath(), "/", "%2F")
+	}
+	return strings.Join(segments, "/")
 }
 
 var dots = strings.NewReplacer("%2e", ".", "%2E", ".")

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/weir-run/weir/internal/routing"
 )
@@ -41,9 +42,21 @@ func (g *gateway) rule(r *http.Request) (routing.Action, bool) {
 	return g.Rules.Match(routing.Request{
 		Scheme: c.scheme, Host: r.Host, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery,
 		Language: language(r), Country: g.country(r, c),
-		Cookie: func(name string) string { return cookie(r, name) },
-		Roles:  func() []string { return g.Verifier.roles(cookie(r, "nf_jwt"), bearer(r)) },
+		// As often as rules ask, of which there are many, and the client may send large ones.
+		Cookies: sync.OnceValue(func() map[string]string { return cookies(r) }),
+		Roles:   sync.OnceValue(func() []string { return g.Verifier.roles(cookie(r, "nf_jwt"), bearer(r)) }),
 	})
+}
+
+// cookies gives the values of all cookies, the first of each name.
+func cookies(r *http.Request) map[string]string {
+	out := map[string]string{}
+	for _, c := range r.Cookies() {
+		if _, known := out[c.Name]; !known {
+			out[c.Name] = c.Value
+		}
+	}
+	return out
 }
 
 // redirect sends the client elsewhere.

@@ -292,3 +292,38 @@ func TestLambdaHasToBeAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestPasswordsAreAskedForHoweverAPathIsWritten: what leads to a function past the password of its path is no way round.
+func TestPasswordsAreAskedForHoweverAPathIsWritten(t *testing.T) {
+	site := ruled(t, "/old/:id /.netlify/functions/fn 200\n", "/user/:id\n Basic-Auth: a:b\n/old/:id\n Basic-Auth: a:b\n/.netlify/functions/fn\n Basic-Auth: a:b\n", nil)
+	for _, path := range []string{"/user/7", "/user/a%2Fb", "/user/a%2fb", "/user/a%2Fb/", "/u%73er/7", "/USER/7", "/old/7", "/old/a%2Fb", "/old/%41%2f",
+		"/.netlify/functions/fn", "/.netlify/functions%2Ffn", "/.netlify%2ffunctions/fn", "/%2enetlify/functions/fn", "/.netlify/functions/%66n", "/.netlify/functions/fn/"} {
+		f := echo()
+		ask(f, request("GET", path, ""), site, func(o *Options) { o.Configs = map[string]weir.FunctionConfig{"other": {}} })
+		ask(f, request("GET", path, ""), site, func(o *Options) { o.Configs = map[string]weir.FunctionConfig{"fn": {Paths: []string{"/user/:id"}}} })
+		if len(f.got) > 0 {
+			t.Errorf("%s reaches the function without a password", path)
+		}
+	}
+}
+
+// TestCookiesAndTokensAreReadOnce: not by each of the rules that ask for them, of which there may be 100,000.
+func TestCookiesAndTokensAreReadOnce(t *testing.T) {
+	const rules = 1000
+	var text strings.Builder
+	for i := range rules {
+		fmt.Fprintf(&text, "/x /y 302 Cookie=none%d\n/x /y 302 Role=none%d\n", i, i)
+	}
+	verifier, err := NewIdentityVerifier([]byte(strings.Repeat("k", minSecret)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := sign(t, jwt.SigningMethodHS256, []byte(strings.Repeat("k", minSecret)), jwt.MapClaims{"exp": time.Now().Add(time.Hour).Unix()})
+	o := Options{Logger: quiet, AllowHost: func(string) bool { return true }, Verifier: verifier}
+	ruled(t, text.String(), "", nil)(&o)
+	g := New(o)
+	r := request("GET", "/x", "", "Cookie: nf_jwt="+token+strings.Repeat("; a=b", 1000))
+	if n := testing.AllocsPerRun(1, func() { g.ServeHTTP(httptest.NewRecorder(), r) }); n > 5*rules {
+		t.Errorf("%.0f allocations", n)
+	}
+}

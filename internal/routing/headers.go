@@ -66,8 +66,28 @@ func (p *parser) headersFor(pos weir.Position, path string) *headerRule {
 		p.warn(pos, fmt.Sprintf("the path is longer than %d bytes or has more than four stars in it", maxLine), "its headers are left out; make it simpler")
 		return nil
 	}
-	p.rules.headers = append(p.rules.headers, headerRule{tokens: headerTokens(path)})
+	tokens := headerTokens(path)
+	n := soughtText(tokens)
+	if n > 0 && p.sought+n > MaxSought {
+		p.once(pos, fmt.Sprintf("behind the stars of paths with headers stand more than %d bytes: such paths are not applied from here on", MaxSought), "put the stars at the ends")
+		return nil
+	}
+	p.sought += n
+	p.rules.headers = append(p.rules.headers, headerRule{tokens: tokens})
 	return &p.rules.headers[len(p.rules.headers)-1]
+}
+
+// soughtText gives how much is looked for wherever it may stand in a path, in bytes: what follows a star.
+func soughtText(tokens []headerToken) int {
+	first := slices.IndexFunc(tokens, func(t headerToken) bool { return t.star })
+	if first < 0 {
+		return 0
+	}
+	n := 0
+	for _, t := range tokens[first+1:] {
+		n += len(t.text) + 1
+	}
+	return n
 }
 
 // dropEmpty leaves out paths without headers.
@@ -169,11 +189,10 @@ func (r *Rules) headersFor(escaped string) []Header {
 	if r == nil || len(r.headers) == 0 || len(escaped) > maxPath {
 		return nil
 	}
-	path, err := url.PathUnescape(escaped)
-	if err != nil {
+	path, ok := readHeaderPath(escaped)
+	if !ok {
 		return nil
 	}
-	path = strings.ToLower(path)
 	var out []Header
 	for i := range r.headers {
 		if !r.headers[i].matches(path) {
@@ -190,6 +209,17 @@ func (r *Rules) headersFor(escaped string) []Header {
 	return out
 }
 
+// readHeaderPath decodes a percent-encoded path, in lower case. An encoded slash is none: what it stands in is one
+// segment to rules and functions, too, and a password that is asked for at a path must be asked for there.
+func readHeaderPath(escaped string) (string, bool) {
+	path := strings.ToLower(escaped)
+	if !strings.Contains(path, "%") {
+		return path, true
+	}
+	path, err := url.PathUnescape(strings.ReplaceAll(path, "%2f", "%252f"))
+	return strings.ToLower(path), err == nil
+}
+
 func (r *headerRule) matches(path string) bool {
 	return matchTokens(r.tokens, path) || strings.HasSuffix(path, "/") && matchTokens(r.tokens, path[:len(path)-1])
 }
@@ -202,6 +232,8 @@ func matchTokens(tokens []headerToken, path string) bool {
 	for t < len(tokens) || at < len(path) {
 		if t < len(tokens) {
 			switch tok := tokens[t]; {
+			case tok.star && t == len(tokens)-1:
+				return true
 			case tok.star:
 				star, starAt = t, at
 				t++

@@ -28,10 +28,10 @@ type Request struct {
 	Query    string // without its question mark
 	Language string // of the client: a tag (BCP 47); "" if not known
 	Country  string // where it is: two letters (ISO 3166-1); "" if not known
-	// Cookie gives the value of a cookie, "" if there is none. Roles gives the roles that were verified. They are
-	// asked only if a rule does; nil: there are none.
-	Cookie func(name string) string
-	Roles  func() []string
+	// Cookies gives the values of cookies by their names. Roles gives the roles that were verified. They are asked only
+	// if a rule does, but then by each of what may be very many; nil: there are none.
+	Cookies func() map[string]string
+	Roles   func() []string
 }
 
 // Action is what becomes of a request.
@@ -88,14 +88,19 @@ func (r *Rules) Match(q Request) (Action, bool) {
 	rs := &r.redirects
 	lists := rs.candidates(p)
 	barred := false
+	var room [4]pair
 	for n := next(lists); n >= 0; n = next(lists) {
 		rule := &rs.all[n]
-		a, ok := rule.apply(&q, p, query)
-		switch {
-		case !ok:
-		case !rule.conditions.hasRole(&q):
+		values, ok := rule.fits(&q, p, query, room[:0])
+		if !ok {
+			continue
+		}
+		if !rule.conditions.hasRole(&q) { // wherever it would have led
 			barred = true
-		default:
+			continue
+		}
+		if to, ok := rule.target.fill(values); ok && !rule.returns(&q, to) {
+			a := rule.action(&q, to)
 			a.Force = a.Force || barred
 			return a, true
 		}
@@ -154,34 +159,26 @@ func parameters(raw string) map[string]string {
 	return out
 }
 
-// apply gives what the rule makes of a request, false if it isn't for it. It does not ask for roles.
-func (r *redirect) apply(q *Request, p path, query map[string]string) (Action, bool) {
+// fits tells whether the rule is for a request, and gives what its placeholders stand for. It does not ask for roles.
+func (r *redirect) fits(q *Request, p path, query map[string]string, values []pair) ([]pair, bool) {
 	if r.host != "" && (r.host != canonicalHost(q.Scheme, q.Host) || r.scheme != q.Scheme) {
-		return Action{}, false
+		return nil, false
 	}
-	var room [4]pair
-	values, ok := r.pattern.match(p, room[:0])
+	values, ok := r.pattern.match(p, values)
 	if !ok {
-		return Action{}, false
+		return nil, false
 	}
 	for _, want := range r.query {
 		got, ok := query[want.name]
 		name, open := strings.CutPrefix(want.value, ":")
 		switch {
 		case !ok, !open && got != want.value:
-			return Action{}, false
+			return nil, false
 		case open:
 			values = append(values, pair{name, strings.ReplaceAll(url.QueryEscape(got), "+", "%20")})
 		}
 	}
-	if !r.conditions.met(q) {
-		return Action{}, false
-	}
-	to, ok := r.target.fill(values)
-	if !ok || r.returns(q, to) {
-		return Action{}, false
-	}
-	return r.action(q, to), true
+	return values, r.conditions.met(q)
 }
 
 func (r *redirect) action(q *Request, to string) Action {
@@ -248,10 +245,14 @@ func (c *conditions) met(q *Request) bool {
 			return false
 		}
 	}
-	if len(c.cookies) > 0 && (q.Cookie == nil || !slices.ContainsFunc(c.cookies, func(name string) bool { return q.Cookie(name) != "" })) {
+	if len(c.cookies) == 0 {
+		return true
+	}
+	if q.Cookies == nil {
 		return false
 	}
-	return true
+	all := q.Cookies()
+	return slices.ContainsFunc(c.cookies, func(name string) bool { return all[name] != "" })
 }
 
 // hasRole tells whether a request has one of the roles, if any is asked for.

@@ -74,5 +74,5 @@ func requestOf(t testing.TB, target, cookie string) Request {
 		cookies[name] = value
 	}
 	return Request{Scheme: u.Scheme, Host: u.Host, Path: u.EscapedPath(), Query: u.RawQuery, Language: cookies["nf_lang"],
-		Country: cookies["nf_country"], Cookie: func(name string) string { return cookies[name] }}
+		Country: cookies["nf_country"], Cookies: func() map[string]string { return cookies }}
 }

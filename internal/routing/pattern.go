@@ -146,18 +146,20 @@ func (p *pattern) match(full path, values []pair) ([]pair, bool) {
 	if !ok || !p.splat {
 		return values, ok
 	}
-	rest := at.raw[len(p.head):ends]
-	splat := strings.Join(rest, "/")
+	own := ""
 	if p.stem != "" {
-		own, ok := strings.CutPrefix(at.decoded[len(p.head)], p.stem)
-		if !ok {
+		if own, ok = strings.CutPrefix(at.decoded[len(p.head)], p.stem); !ok {
 			return nil, false
 		}
-		splat = strings.Join(append([]string{url.PathEscape(own)}, rest[1:]...), "/")
-		splat = strings.TrimPrefix(splat, "/")
 	}
 	if values, ok = matchSegments(p.tail, at, ends, values); !ok {
 		return nil, false
+	}
+	rest := at.raw[len(p.head):ends] // put together only now: a request may be compared with very many
+	splat := strings.Join(rest, "/")
+	if p.stem != "" {
+		splat = strings.Join(append([]string{url.PathEscape(own)}, rest[1:]...), "/")
+		splat = strings.TrimPrefix(splat, "/")
 	}
 	return append(values, pair{"splat", splat}), true
 }

@@ -345,3 +345,43 @@ func BenchmarkMatch(b *testing.B) {
 		})
 	}
 }
+
+// TestRolesAreAskedForWhateverTheTarget: that a rule can't lead where it should is no reason to give its file to those
+// whom it keeps out.
+func TestRolesAreAskedForWhateverTheTarget(t *testing.T) {
+	rules, warnings := Parse(Sources{Redirects: Text{"_redirects", "/:lang/secret https://:lang.site.test/ 302! Role=a\n/again/* /again/:splat 302! Role=a\n"}})
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
+	}
+	for _, path := range []string{"/en/secret", "/x_y/secret", "/again/x"} {
+		for _, role := range []string{"a", "b"} {
+			a, ok := rules.Match(Request{Scheme: "http", Host: "s.test", Path: path, Roles: func() []string { return []string{role} }})
+			if role == "b" && (!ok || a.Kind != NotFound || !a.Force) {
+				t.Errorf("%s is not kept from who lacks the role: %+v", path, a)
+			}
+			if role == "a" && path != "/en/secret" && ok {
+				t.Errorf("%s leads who has the role to %+v", path, a)
+			}
+		}
+	}
+}
+
+// TestStarsInPathsOfHeadersAreBounded: what stands behind them is looked for all over a request's path.
+func TestStarsInPathsOfHeadersAreBounded(t *testing.T) {
+	const length = 4000
+	var text strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&text, "/*%s%d\n X-A: b\n", strings.Repeat("a", length), i)
+	}
+	text.WriteString("/last/*\n X-B: c\n")
+	rules, warnings := Parse(Sources{Headers: Text{"_headers", text.String()}})
+	told := slices.ContainsFunc(warnings, func(w string) bool {
+		return strings.Contains(w, "_headers:33: ") && strings.Contains(w, "behind the stars")
+	})
+	if n := len(rules.headers); !told || n != MaxSought/(length+3)+1 {
+		t.Errorf("%d paths, %.1000q", n, warnings)
+	}
+	if h := rules.HeadersFor("/last/x"); len(h) != 1 {
+		t.Errorf("a path with a star at its end: %v", h)
+	}
+}
