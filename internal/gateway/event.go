@@ -79,7 +79,7 @@ func headersOf(r *http.Request, id string, c client, more map[string]string) map
 	}
 	for name, values := range r.Header {
 		name = strings.ToLower(name)
-		if slices.Contains(drop, name) || strings.HasPrefix(name, "x-nf-") || name == netlifyEvent {
+		if slices.Contains(drop, name) || strings.HasPrefix(name, "x-nf-") || name == netlifyEvent || !c.behind && ofProxies(name) {
 			continue
 		}
 		out[name] = values
@@ -94,6 +94,12 @@ func headersOf(r *http.Request, id string, c client, more map[string]string) map
 	set("x-nf-client-connection-ip", c.addr)
 	set("x-nf-request-id", id)
 	return out
+}
+
+// ofProxies tells whether only a proxy may say what a header says: which host and scheme it was asked by, of which
+// frameworks make URLs, and who asked. X-Forwarded-For is added to, as on Netlify.
+func ofProxies(name string) bool {
+	return strings.HasPrefix(name, "x-forwarded-") && name != "x-forwarded-for" || name == "forwarded" || name == "x-real-ip"
 }
 
 // parseQuery decodes a query string. Names keep their order of values.

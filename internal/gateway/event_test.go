@@ -212,3 +212,27 @@ func FuzzEvent(f *testing.F) {
 		}
 	})
 }
+
+// TestOnlyProxiesSpeakForOthers: frameworks make URLs of these headers, so a client must not choose them.
+func TestOnlyProxiesSpeakForOthers(t *testing.T) {
+	names := []string{"x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "forwarded", "x-real-ip"}
+	for _, trusted := range []bool{false, true} {
+		r, _ := parseRequest(t, "GET / HTTP/1.1\nHost: localhost\n\n")
+		for _, name := range names {
+			r.Header.Set(name, "evil.test")
+		}
+		g := new(gateway)
+		if trusted {
+			g.TrustedProxies = prefixes("192.0.2.7/32")
+		}
+		e, err := newEvent(r, nil, "ID", g.clientOf(r), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if _, told := e.headers[name]; told != trusted {
+				t.Errorf("%s reaches the function: %v, its sender is trusted: %v", name, told, trusted)
+			}
+		}
+	}
+}
