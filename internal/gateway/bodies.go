@@ -1,10 +1,11 @@
 package gateway
 
-// What bodies of requests take in memory. Who sends one needs no right, so there is one bound for all of them together.
+// What bodies of requests take in memory, and answers that their clients take slowly. Who sends a request needs no
+// right, so there is one bound for all of them together.
 
 import (
 	"io"
-	"sync/atomic"
+	"net/http"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -16,16 +17,9 @@ const (
 	bodyCopies = 3
 )
 
-// Bodies is room for the bodies of requests that are held in memory until their functions have answered. It may serve
-// several gateways, and is safe for concurrent use.
-type Bodies struct{ free atomic.Int64 }
-
-// NewBodies makes room for some bytes, copies included.
-func NewBodies(bytes int64) *Bodies {
-	b := &Bodies{}
-	b.free.Store(bytes)
-	return b
-}
+// NewBodies makes room for some bytes of bodies that are held in memory, copies included. It may serve several gateways.
+// A client may have as much of it as the largest body takes.
+func NewBodies(bytes int64) *Room { return NewRoom(bytes, maxBody*bodyCopies) }
 
 // take takes room for some bytes of a body, if there is any. It is called by the goroutine that serves the request.
 func (b *pacedBody) take(bytes int) error {
@@ -33,18 +27,30 @@ func (b *pacedBody) take(bytes int) error {
 		return nil
 	}
 	n := int64(bytes) * bodyCopies
-	if b.room.free.Add(-n) < 0 {
-		b.room.free.Add(n)
-		return &weir.Error{Code: weir.Unavailable, Message: "the server has no room for the request's body at the moment", Remedy: "try again"}
+	if !b.room.Take(b.client, n) {
+		return noRoom("the request's body")
 	}
 	b.taken += n
 	return nil
 }
 
+func noRoom(what string) error {
+	return &weir.Error{Code: weir.Unavailable, Message: "the server has no room for " + what + " at the moment", Remedy: "try again"}
+}
+
 // giveBack gives back all that was taken.
 func (b *pacedBody) giveBack() {
-	b.room.free.Add(b.taken)
-	b.taken = 0
+	if b.taken > 0 {
+		b.room.Give(b.client, b.taken)
+		b.taken = 0
+	}
+}
+
+// giveBack gives back what the body of a request has taken: nobody holds it any more.
+func giveBack(r *http.Request) {
+	if b, ok := r.Body.(*pacedBody); ok {
+		b.giveBack()
+	}
 }
 
 // held reads a body that is to be held.

@@ -16,7 +16,7 @@ import (
 func TestBodiesShareTheirRoom(t *testing.T) {
 	const size = 100 << 10
 	room := NewBodies(bodyCopies * (2*size + 10))
-	whole := room.free.Load()
+	whole := room.free
 	body := strings.Repeat("x", size)
 	call := func(f *functions, headers ...string) *http.Response {
 		return ask(f, request("POST", "/.netlify/functions/fn", body, headers...), func(o *Options) { o.Bodies = room })
@@ -42,8 +42,8 @@ func TestBodiesShareTheirRoom(t *testing.T) {
 	for name, f := range map[string]*functions{
 		"an answer": giving(`{"statusCode":200}`), "an error": failing(errors.New("x")), "a throw": throwing(&weir.FunctionError{Type: "E"}), "nonsense": giving(`7`),
 	} {
-		if call(f); room.free.Load() != whole {
-			t.Errorf("after %s: %d of %d bytes are free", name, room.free.Load(), whole)
+		if call(f); room.free != whole {
+			t.Errorf("after %s: %d of %d bytes are free", name, room.free, whole)
 		}
 	}
 	panicking := &functions{invoke: func(weir.Invocation) (weir.Result, error) { panic(http.ErrAbortHandler) }}
@@ -51,8 +51,8 @@ func TestBodiesShareTheirRoom(t *testing.T) {
 		defer func() { recover() }()
 		call(panicking)
 	}()
-	if room.free.Load() != whole {
-		t.Errorf("after a panic: %d of %d bytes are free", room.free.Load(), whole)
+	if room.free != whole {
+		t.Errorf("after a panic: %d of %d bytes are free", room.free, whole)
 	}
 }
 
@@ -61,7 +61,7 @@ func TestBodiesShareTheirRoom(t *testing.T) {
 func TestRoomIsTakenByWhatComes(t *testing.T) {
 	room := NewBodies(1 << 20)
 	var during int64
-	looked := readerFunc(func([]byte) (int, error) { during = room.free.Load(); return 0, io.ErrUnexpectedEOF })
+	looked := readerFunc(func([]byte) (int, error) { during = room.free; return 0, io.ErrUnexpectedEOF })
 	r := request("POST", "/.netlify/functions/fn", "x")
 	r.Body, r.ContentLength = io.NopCloser(looked), 5<<20
 	ask(giving(`{"statusCode":200}`), r, func(o *Options) { o.Bodies = room })
@@ -73,8 +73,8 @@ func TestRoomIsTakenByWhatComes(t *testing.T) {
 	ask(giving(`{"statusCode":200}`), r, func(o *Options) {
 		o.Bodies, o.Configs = room, map[string]weir.FunctionConfig{"fn": {Form: weir.FormV2}}
 	})
-	if during != 1<<20-bodyCopies*smallBody || room.free.Load() != 1<<20 {
-		t.Errorf("while it begins, %d bytes are free, and then %d", during, room.free.Load())
+	if during != 1<<20-bodyCopies*smallBody || room.free != 1<<20 {
+		t.Errorf("while it begins, %d bytes are free, and then %d", during, room.free)
 	}
 }
 

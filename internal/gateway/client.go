@@ -22,6 +22,11 @@ type client struct {
 // trusted ones have added.
 func (g *gateway) clientOf(r *http.Request) client { return clientOf(r, g.TrustedProxies) }
 
+// roomFor gives who takes room for a request, "" if that may be many.
+func (g *gateway) roomFor(r *http.Request) string {
+	return ClientOf(g.clientOf(r).addr, g.TrustedProxies)
+}
+
 // ClientAddr gives the address of who sent a request, behind these proxies.
 func ClientAddr(r *http.Request, trusted []netip.Prefix) string { return clientOf(r, trusted).addr }
 

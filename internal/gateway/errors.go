@@ -61,7 +61,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(b)
+	writePaced(w, b, patience) // the message of an error is as long as a function likes
 }
 
 // readAll reads a body whose length is known, or -1. That is the client's word: what room it takes grows with what

@@ -26,7 +26,7 @@ func (i *invoked) writeEvents(w http.ResponseWriter, r *http.Request) {
 		if thrown == nil {
 			i.writeWhole(w, message("PayloadChunk", "application/octet-stream", payload))
 		}
-		w.Write(complete(thrown))
+		i.writeWhole(w, complete(thrown))
 		return
 	}
 	defer s.Body.Close()
@@ -47,7 +47,7 @@ func (i *invoked) writeEvents(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		thrown = i.failure(err)
 	}
-	w.Write(complete(thrown))
+	i.writeWhole(w, complete(thrown))
 }
 
 // chunkWriter writes each piece as a message of its own.

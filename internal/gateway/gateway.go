@@ -58,7 +58,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	CountryHeader  string
 	Compressed     *Compressed // nil: this gateway keeps its own
-	Bodies         *Bodies     // likewise
+	Bodies         *Room       // likewise, made by NewBodies
 
 	patience time.Duration // with slow clients; 0: the constant of that name
 	clock    func() time.Time
@@ -88,9 +88,9 @@ func New(o Options) http.Handler {
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	pace(w, r, g.patience)
+	defer pace(w, r, g.patience)()
 	if b, ok := r.Body.(*pacedBody); ok {
-		b.room = g.Bodies
+		b.room, b.client = g.Bodies, g.roomFor(r)
 		defer b.giveBack()
 	}
 	if !g.AllowHost(r.Host) {
@@ -170,6 +170,7 @@ func (g *gateway) function(w http.ResponseWriter, r *http.Request, m *matched, i
 	}
 	start := time.Now()
 	res, err := g.Functions.Invoke(r.Context(), inv)
+	giveBack(r)
 	flowing.settle(w)
 	fault := flowing.fault()
 	switch {

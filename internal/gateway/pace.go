@@ -30,8 +30,9 @@ type pacedBody struct {
 	patience time.Duration
 	left     time.Duration // of patience for the piece that comes
 	got      int           // bytes of that piece
-	room     *Bodies       // of what is held of it; nil: nobody counts that
-	taken    int64         // bytes of room
+	room     *Room         // of what is held of it; nil: nobody counts that
+	client   string        // who takes it
+	taken    int64         // bytes of it
 
 	mu      sync.Mutex
 	stopped bool
@@ -40,15 +41,21 @@ type pacedBody struct {
 // Paced has every request's body come from a client that keeps up, whatever a handler does with it.
 func Paced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		pace(w, r, patience)
+		defer pace(w, r, patience)()
 		h.ServeHTTP(w, r)
 	})
 }
 
-// pace has the body of a request come from a client that keeps up.
-func pace(w http.ResponseWriter, r *http.Request, patience time.Duration) {
+// pace has the body of a request come from a client that keeps up. What it gives is called at the end: what is left of
+// an answer then is to be taken in time, too.
+func pace(w http.ResponseWriter, r *http.Request, patience time.Duration) (end func()) {
 	if _, done := r.Body.(*pacedBody); r.ContentLength != 0 && !done {
 		r.Body = newPacedBody(w, r, patience)
+	}
+	return func() {
+		if r.ProtoMajor > 1 { // before, a connection has but this answer, and its listener sees to it
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
+		}
 	}
 }
 
@@ -107,21 +114,42 @@ type pacedAnswer struct {
 }
 
 func (g *gateway) pacedAnswer(w http.ResponseWriter) *pacedAnswer {
-	return &pacedAnswer{w, http.NewResponseController(w), g.patience}
+	return newPacedAnswer(w, g.patience)
+}
+
+func newPacedAnswer(w http.ResponseWriter, patience time.Duration) *pacedAnswer {
+	return &pacedAnswer{w, http.NewResponseController(w), patience}
+}
+
+// WriteHeader begins the answer. What an upstream says before its own (1xx) stays here: it may come without end, and a
+// client of HTTP/1.0 would take it for the answer.
+func (a *pacedAnswer) WriteHeader(status int) {
+	if status >= http.StatusOK {
+		a.ResponseWriter.WriteHeader(status)
+	}
 }
 
 // Write is io.Writer's.
 func (a *pacedAnswer) Write(p []byte) (int, error) {
-	_ = a.control.SetWriteDeadline(time.Now().Add(a.patience)) // who can't has no client that is slow
+	a.hurry()
 	return a.ResponseWriter.Write(p)
+}
+
+// FlushError sends what was written. From then on nothing is the client's to take: with HTTP/2 a deadline would end
+// the answer all the same.
+func (a *pacedAnswer) FlushError() error {
+	a.hurry()
+	err := a.control.Flush()
+	_ = a.control.SetWriteDeadline(time.Time{})
+	return err
+}
+
+func (a *pacedAnswer) hurry() {
+	_ = a.control.SetWriteDeadline(time.Now().Add(a.patience)) // who can't has no client that is slow
 }
 
 // Unwrap lets http.ResponseController reach the connection.
 func (a *pacedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // end sends what is left and leaves the connection to its next answer, which has a deadline of its own.
-func (a *pacedAnswer) end() {
-	_ = a.control.SetWriteDeadline(time.Now().Add(a.patience))
-	_ = a.control.Flush()
-	_ = a.control.SetWriteDeadline(time.Time{})
-}
+func (a *pacedAnswer) end() { _ = a.FlushError() }

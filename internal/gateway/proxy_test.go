@@ -170,3 +170,25 @@ func TestClientThatGoesEndsTheUpstreamsRequest(t *testing.T) {
 	cancel()
 	<-gone
 }
+
+// TestWhatComesBeforeAnAnswerStays: an upstream's 1xx would be the answer to a client of HTTP/1.0, and what follows it
+// the next one.
+func TestWhatComesBeforeAnAnswerStays(t *testing.T) {
+	site := proxied(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Early", "1")
+		for range 100 {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+		w.Header().Del("X-Early")
+		io.WriteString(w, "answer")
+	}, "")
+	s := serve(t, echo(), false, site)
+	for _, version := range []string{"1.0", "1.1"} {
+		conn := dial(t, s)
+		fmt.Fprintf(conn, "GET /up/x HTTP/%s\r\nHost: localhost\r\nConnection: close\r\n\r\n", version)
+		all, err := io.ReadAll(conn)
+		if got := string(all); err != nil || !strings.HasPrefix(got, "HTTP/"+version+" 200") || strings.Contains(got, "103") || strings.Contains(got, "X-Early") {
+			t.Errorf("by %s: %q %v", version, got, err)
+		}
+	}
+}

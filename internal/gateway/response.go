@@ -59,10 +59,19 @@ func (g *gateway) writeResult(w http.ResponseWriter, r *http.Request, payload js
 		body = encodeAnswer(r, status, headers, body)
 		headers.Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	writeHead(w, status, headers)
-	if r.Method != http.MethodHead && hasBody(status) {
-		g.writeWhole(w, body)
+	if r.Method == http.MethodHead || !hasBody(status) {
+		writeHead(w, status, headers)
+		return nil
 	}
+	if len(body) > pieceSize { // it lies in memory for as long as the client takes
+		client, n := g.roomFor(r), int64(len(payload)+len(body))
+		if !g.Bodies.Take(client, n) {
+			return noRoom("what " + name + " answered")
+		}
+		defer g.Bodies.Give(client, n)
+	}
+	writeHead(w, status, headers)
+	g.writeWhole(w, body)
 	return nil
 }
 

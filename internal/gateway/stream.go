@@ -16,6 +16,7 @@ import (
 
 const (
 	pieceSize = 64 << 10 // bytes that are read of an answer at a time
+	buffered  = 4 << 10  // bytes that net/http takes of an answer before it asks whether the client does
 	// writeGrace is how long a client may take for what is left of an answer when the function may not go on.
 	writeGrace = 10 * time.Second
 )
@@ -59,6 +60,7 @@ func (g *gateway) copyFlushing(w io.Writer, control *http.ResponseController, fr
 	g.hurry(control, deadline)
 	err := control.Flush() // the head
 	for buf := make([]byte, pieceSize); err == nil; {
+		_ = control.SetWriteDeadline(time.Time{}) // with HTTP/2 it would end an answer of which nothing is there to take
 		n, ended := from.Read(buf)
 		if n > 0 {
 			g.hurry(control, deadline)
@@ -78,12 +80,14 @@ func (g *gateway) copyFlushing(w io.Writer, control *http.ResponseController, fr
 
 // writeWhole writes an answer that is there already, by pieces that a client must take in time, too: it lies in
 // memory until the last is taken.
-func (g *gateway) writeWhole(w http.ResponseWriter, answer []byte) {
-	if len(answer) <= pieceSize {
+func (g *gateway) writeWhole(w http.ResponseWriter, answer []byte) { writePaced(w, answer, g.patience) }
+
+func writePaced(w http.ResponseWriter, answer []byte, patience time.Duration) {
+	if len(answer) <= buffered {
 		w.Write(answer)
 		return
 	}
-	paced := g.pacedAnswer(w)
+	paced := newPacedAnswer(w, patience)
 	defer paced.end()
 	for piece := range slices.Chunk(answer, pieceSize) {
 		if _, err := paced.Write(piece); err != nil {

@@ -1,9 +1,13 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/weir-run/weir/internal/store/natsstore"
@@ -79,4 +83,29 @@ func TestWatch(t *testing.T) {
 	}
 	cancel()
 	<-ended
+}
+
+// TestRedirectsToHTTPSStayWithTheirSite: whatever a request's target is, the host is the site's.
+func TestRedirectsToHTTPSStayWithTheirSite(t *testing.T) {
+	s := &Server{urls: urls{"https", "weir.test", ""}, hosts: newHosts("weir.test", func(_, _ weir.Site) {}, slog.New(slog.DiscardHandler))}
+	s.hosts.set("1", weir.Site{ID: "1", Name: "shop"})
+	for target, want := range map[string]string{
+		"/a%2Fb/?q=%20":         "/a%2Fb/?q=%20",
+		"/a?":                   "/a?",
+		"//evil.test/":          "//evil.test/",
+		"x:@evil.test/":         "/",
+		"x:.evil.test":          "/",
+		"http://shop.weir.test": "/",
+		"*":                     "/%2A",
+	} {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + target + " HTTP/1.1\r\nHost: shop.weir.test\r\n\r\n")))
+		if err != nil {
+			t.Fatal(target, err)
+		}
+		w := httptest.NewRecorder()
+		s.toHTTPS(w, r)
+		if got := w.Header().Get("Location"); w.Code != http.StatusPermanentRedirect || got != "https://shop.weir.test"+want {
+			t.Errorf("%s: %d %s", target, w.Code, got)
+		}
+	}
 }

@@ -13,8 +13,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/weir-run/weir/internal/gateway"
@@ -105,19 +103,19 @@ type door struct {
 }
 
 // open listens on an address, by TLS if there are certificates, and answers by h: HTTP/1.1, and HTTP/2 over TLS.
-// Clients must send headers, bodies and further requests within a time, or lose their connection.
-func open(what, addr, flag string, connections int64, files []Certificate, h http.Handler, logger *slog.Logger) (*door, error) {
+// Clients must send headers, bodies and further requests within a time, and take what they are sent, or lose their
+// connection.
+func open(what, addr, flag string, b bound, files []Certificate, h http.Handler, logger *slog.Logger) (*door, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, &weir.Error{Code: weir.Invalid, Message: "can't listen on " + addr + " for " + what, Err: err, Remedy: "choose another " + flag}
 	}
-	bound := &bounded{Listener: l}
-	bound.free.Store(connections)
-	d := &door{what: what, listener: bound, srv: &http.Server{
+	d := &door{what: what, listener: &bounded{l, b}, srv: &http.Server{
 		Handler:           gateway.Paced(h),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: writeTime},
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}}
 	if len(files) == 0 {
@@ -163,45 +161,4 @@ func (d *door) close(ctx context.Context) {
 		d.srv.Close()
 	}
 	d.listener.Close()
-}
-
-// bounded is a listener that closes connections beyond a number at once, rather than let all others wait for them.
-type bounded struct {
-	net.Listener
-	free atomic.Int64
-}
-
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		c, err := b.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if b.free.Add(-1) >= 0 {
-			return &counted{TCPConn: c.(*net.TCPConn), back: sync.OnceFunc(func() { b.free.Add(1) })}, nil
-		}
-		b.free.Add(1)
-		c.Close()
-	}
-}
-
-// counted is a connection that gives its place back when it is closed.
-type counted struct {
-	*net.TCPConn // with its ways to send files
-	back         func()
-}
-
-func (c *counted) Close() error {
-	c.back()
-	return c.TCPConn.Close()
-}
-
-// maxConnections is how many connections a door may have: of the files that this process may open, one in so many.
-// What is left is for functions, files and the store.
-func maxConnections(oneIn uint64) int64 {
-	var files syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil {
-		files.Cur = 1024
-	}
-	return int64(max(16, min(files.Cur, 1<<20)/oneIn))
 }

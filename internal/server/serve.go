@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -96,7 +97,7 @@ type Server struct {
 	hosts      *hosts
 	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
 	compressed *gateway.Compressed // files of all sites
-	bodies     *gateway.Bodies     // of requests to all sites
+	bodies     *gateway.Room       // of requests to all sites
 	mounts     *mounts
 	published  *published
 	sites      *door
@@ -324,7 +325,7 @@ func (s *Server) Close() {
 // listen opens the doors.
 func (s *Server) listen(context.Context) (err error) {
 	o := s.o
-	if s.sites, err = open("sites", o.Listen, "--listen", maxConnections(4), o.Certificates, newDrain(http.HandlerFunc(s.front)), o.Logger); err != nil {
+	if s.sites, err = open("sites", o.Listen, "--listen", boundTo(4, o.TrustedProxies), o.Certificates, newDrain(http.HandlerFunc(s.front)), o.Logger); err != nil {
 		return err
 	}
 	if o.Sites == "" {
@@ -333,7 +334,7 @@ func (s *Server) listen(context.Context) (err error) {
 	if s.urls, err = parseURLs(o.Sites); err != nil {
 		return err
 	}
-	if s.api, err = open("the API", o.APIListen, "--api-listen", maxConnections(16), o.APICertificates, http.HandlerFunc(s.controlled), o.Logger); err != nil {
+	if s.api, err = open("the API", o.APIListen, "--api-listen", boundTo(16, o.TrustedProxies), o.APICertificates, http.HandlerFunc(s.controlled), o.Logger); err != nil {
 		return err
 	}
 	if !s.api.addr().IP.IsLoopback() && len(o.APICertificates) == 0 && !o.InsecureAPI {
@@ -346,7 +347,7 @@ func (s *Server) listen(context.Context) (err error) {
 	if s.sites.scheme() != "https" {
 		return &weir.Error{Code: weir.Invalid, Message: "there is no HTTPS to redirect to", Remedy: "name --cert and --key, or leave --redirect-listen out"}
 	}
-	s.redirect, err = open("redirects to HTTPS", o.RedirectListen, "--redirect-listen", maxConnections(16), nil, http.HandlerFunc(s.toHTTPS), o.Logger)
+	s.redirect, err = open("redirects to HTTPS", o.RedirectListen, "--redirect-listen", boundTo(16, o.TrustedProxies), nil, http.HandlerFunc(s.toHTTPS), o.Logger)
 	return err
 }
 
@@ -360,5 +361,7 @@ func (s *Server) toHTTPS(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		host = r.Host
 	}
-	http.Redirect(w, r, s.urls.of(strings.ToLower(host))+r.URL.RequestURI(), http.StatusPermanentRedirect)
+	// Of a target that is no path, as in "x:@evil.example/", nothing may follow the host.
+	to := url.URL{Path: "/" + strings.TrimPrefix(r.URL.Path, "/"), RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
+	http.Redirect(w, r, s.urls.of(strings.ToLower(host))+to.RequestURI(), http.StatusPermanentRedirect)
 }
