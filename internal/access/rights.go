@@ -44,6 +44,7 @@ const (
 	SetPolicy    Right = "set_policy"    // set the policy of a site on the server
 	DeleteSite   Right = "delete_site"   //
 	ManageTokens Right = "manage_tokens" // on the server: list, create, revoke
+	RotateKeys   Right = "rotate_keys"   // on the server: seal variables anew
 )
 
 // needs gives the least role that has a right.
@@ -60,6 +61,7 @@ var needs = map[Right]Role{
 	SetPolicy:    Approver,
 	DeleteSite:   Owner,
 	ManageTokens: Owner,
+	RotateKeys:   Owner,
 }
 
 // Identity is who asks. The zero Identity may nothing.

@@ -10,7 +10,7 @@ import (
 func TestWhoMayWhat(t *testing.T) {
 	want := map[Right]string{ // v d a o: viewer, developer, approver, owner; p: deploy token
 		Read: "vdaop", ReadValues: "dao", Deploy: "daop", Rollback: "dao", SetVariables: "dao", RunJobs: "dao", CreateSite: "dao", ChangeSite: "dao",
-		Approve: "ao", SetPolicy: "ao", DeleteSite: "o", ManageTokens: "o",
+		Approve: "ao", SetPolicy: "ao", DeleteSite: "o", ManageTokens: "o", RotateKeys: "o",
 	}
 	if !slices.Equal(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(needs))) {
 		t.Error("the table of the test has other rights than the one that counts")

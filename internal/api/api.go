@@ -19,7 +19,8 @@ import (
 // Prefix is where the API lies.
 const Prefix = "/api/v1"
 
-// Options are what an API is made of. All but Logs, Hosts, Account, ClientAddr and Version are needed.
+// Options are what an API is made of. All but Logs, Hosts, Account, ClientAddr, Leaving and Version
+// are needed.
 type Options struct {
 	Sites   Sites
 	Deploys Deploys
@@ -36,6 +37,7 @@ type Options struct {
 	Account    string                     // id and slug of the organisation; "": "default"
 	Hosts      []string                   // names by which the API may be called, beside localhost and addresses; "*" for any
 	ClientAddr func(*http.Request) string // address of the client; nil: that of the connection
+	Leaving    func() bool                // whether the server is to end; nil: it isn't
 	Version    string
 	Logger     *slog.Logger
 }

@@ -396,6 +396,8 @@ func (v *vars) SetDeployVariables(_ context.Context, _ environ.Author, _ string,
 	return nil
 }
 
+func (v *vars) Rotate(context.Context, environ.Author) (int, error) { return len(v.all), nil }
+
 func (v *vars) RemoveSite(_ context.Context, site string) error {
 	maps.DeleteFunc(v.all, func(_ string, x environ.Variable) bool { return x.Site == site })
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 var reviewRoutes = []route{
@@ -36,13 +37,20 @@ func (a *API) ownRoutes() []route {
 		routes = append(routes, logRoutes...)
 	}
 	return append(routes,
+		route{method: "POST", path: "/weir/env/rotate", id: "rotateKeys", about: "seal all variables anew, with the first key of the key file", right: access.RotateKeys, scope: account, out: wire.Rotated{}, do: (*call).rotate},
 		route{method: "GET", path: "/weir/changes", id: "listChanges", about: "who changed what, the last ones; of a site, or of the whole server", right: access.Read, scope: ofQuery, query: []string{"site_id", "author", "action", "since", "limit"}, out: []record.Change{}, do: (*call).changes},
 		route{method: "GET", path: "/weir/health", id: "health", about: "whether the server answers", scope: open, out: wire.Health{}, do: (*call).health},
 		route{method: "GET", path: "/openapi.json", id: "document", about: "this document", scope: open, out: json.RawMessage{}, do: (*call).document},
 	)
 }
 
-func (c *call) health() (any, error) { return wire.Health{Status: "ok", Version: c.Version}, nil }
+// health is for whoever shares out requests among servers: one that is to end gets none.
+func (c *call) health() (any, error) {
+	if c.Leaving != nil && c.Leaving() {
+		return nil, &weir.Error{Code: weir.Unavailable, Message: "the server is ending", Remedy: "ask another one"}
+	}
+	return wire.Health{Status: "ok", Version: c.Version}, nil
+}
 
 // changes tells of the whole server only to whoever may read all of it.
 func (c *call) changes() (any, error) {

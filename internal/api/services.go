@@ -73,6 +73,7 @@ type Environ interface {
 	DeleteValue(ctx context.Context, by environ.Author, site, key string, v environ.Value) error
 	Delete(ctx context.Context, by environ.Author, site, key string) error
 	RemoveSite(ctx context.Context, id string) error // all variables of a site that is no more
+	Rotate(ctx context.Context, by environ.Author) (sealed int, err error)
 	SetDeployVariables(ctx context.Context, by environ.Author, deployID string, vars []environ.Variable) error
 }
 

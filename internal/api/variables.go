@@ -136,6 +136,11 @@ func (c *call) deleteValue() (any, error) {
 	return nil, c.Environ.DeleteValue(c.r.Context(), c.setter(), c.site.ID, c.r.PathValue("key"), v)
 }
 
+func (c *call) rotate() (any, error) {
+	n, err := c.Environ.Rotate(c.r.Context(), c.setter())
+	return wire.Rotated{Sealed: n}, err
+}
+
 func (c *call) setDeployVariables(in []wire.DeployVariable) error {
 	var vars []environ.Variable
 	for _, v := range in {

@@ -60,8 +60,11 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 		return silent.code
 	}
 	var by *interrupted
-	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &by) {
-		fmt.Fprintln(errw, "weir: interrupted")
+	if errors.As(err, &by) || errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &by) {
+		if !errors.As(err, &by) {
+			err = by
+		}
+		fmt.Fprintf(errw, "weir: %v\n", err)
 		return by.code()
 	}
 	fmt.Fprintf(errw, "weir: %v\n", err)

@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "records": records, "receiver": receiver, "interrupt": interrupt,
+			"exits": exits, "records": records, "receiver": receiver, "interrupt": interrupt, "stuck": stuck,
 			"upstream": upstream, "dev": dev, "enddev": enddev, "call": call, "serve": serve, "visit": visit, "deployid": deployid,
 		},
 	})

@@ -134,18 +134,18 @@ func (f *deployFlags) build(ctx context.Context, s *streams, dir string) (*conte
 
 // upload begins a deploy, or goes on with one that was interrupted, and sends what the server lacks.
 func (f *deployFlags) upload(ctx context.Context, s *streams, c *client.Client, dir string, site wire.Site, content *content) (wire.Deploy, error) {
-	d, err := f.begin(ctx, s, c, dir, site)
+	begun, err := f.begin(ctx, s, c, dir, site)
 	if err != nil {
-		return d, err
+		return begun, err
 	}
-	d, err = c.Declare(ctx, site.ID, d.ID, content.declaration)
+	d, err := c.Declare(ctx, site.ID, begun.ID, content.declaration)
 	if err == nil {
 		d, err = f.wait(ctx, c, d, prepared)
 	}
 	if err != nil {
 		if weir.ErrorCode(err) == weir.Invalid || weir.ErrorCode(err) == weir.TooLarge {
 			forget(dir)
-			_, cancelErr := c.Cancel(ctx, d.ID) // of what can't be served, nothing is left open
+			_, cancelErr := c.Cancel(ctx, begun.ID) // of what can't be served, nothing is left open
 			err = errors.Join(err, cancelErr)
 		}
 		return d, err

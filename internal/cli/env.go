@@ -31,7 +31,7 @@ names them. A secret is never shown again.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: runGroup,
 	}
-	c.AddCommand(newEnvList(s), newEnvSet(s), newEnvUnset(s), newEnvImport(s))
+	c.AddCommand(newEnvList(s), newEnvSet(s), newEnvUnset(s), newEnvImport(s), newEnvRotate(s))
 	return c
 }
 
@@ -266,4 +266,28 @@ func importVariables(ctx context.Context, c *client.Client, s *streams, site str
 	}
 	fmt.Fprintf(s.err, "%d variables are set\n", len(vars))
 	return nil
+}
+
+func newEnvRotate(s *streams) *cobra.Command {
+	var f serverFlags
+	c := &cobra.Command{
+		Use:   "rotate",
+		Short: "Seal all variables anew, with the first key of the server's key file",
+		Long: `Seals all variables of the server with the first key of its key file that were sealed with
+another one. When every server has that key in front, the others can be removed afterwards.`,
+		Example: `  weir env rotate`,
+		Args:    cobra.NoArgs,
+		RunE: asked(&f, s, func(ctx context.Context, c *client.Client, _ io.Writer, _ []string) error {
+			out, err := c.RotateKeys(ctx)
+			if err == nil && f.json {
+				return printJSON(s, out)
+			}
+			if err == nil {
+				fmt.Fprintf(s.err, "%d were sealed with another key\n", out.Sealed)
+			}
+			return err
+		}),
+	}
+	f.register(c)
+	return c
 }

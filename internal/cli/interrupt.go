@@ -15,13 +15,17 @@ import (
 // interrupted is the cause of a context that a signal ended.
 type interrupted struct{ signal syscall.Signal }
 
-func (i *interrupted) Error() string { return i.signal.String() }
+func (i *interrupted) Error() string { return "interrupted" }
 
 // code is the exit code that shells give a command that a signal ended.
 func (i *interrupted) code() int { return 128 + int(i.signal) }
 
-// untilSignal gives a context that the first SIGINT or SIGTERM ends. The caller must call the function
-// it gets.
+// insist is how long after the first signal another one ends the process at once. A terminal and who is run by it may
+// both pass one on.
+const insist = time.Second
+
+// untilSignal gives a context that the first SIGINT or SIGTERM ends. One that comes later is for who will not wait for
+// that end, and takes its course. The caller must call the function it gets.
 func untilSignal() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -30,6 +34,7 @@ func untilSignal() (context.Context, func()) {
 		select {
 		case s := <-signals:
 			cancel(&interrupted{s.(syscall.Signal)})
+			time.AfterFunc(insist, func() { signal.Stop(signals) })
 		case <-ctx.Done():
 		}
 	}()

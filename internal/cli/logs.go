@@ -40,7 +40,7 @@ their invocations ended; with --follow also those to come, until it is interrupt
 			}
 			print := func(l wire.LogLine) error { return printLine(s, out, l, f.json) }
 			if follow {
-				return c.FollowLogs(ctx, name, q, print)
+				return c.FollowLogs(ctx, name, q, print, func(err error) { fmt.Fprintf(s.err, "weir: trying again: %v\n", err) })
 			}
 			all, err := c.Logs(ctx, name, q)
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,7 @@ type serveFlags struct {
 	replicas                                     int
 	cache                                        size
 	proxies, apiHosts                            []string
+	drain                                        time.Duration
 }
 
 func newServe(s *streams) *cobra.Command {
@@ -79,6 +81,8 @@ func (f *serveFlags) register(c *cobra.Command) {
 	fl.Var(&f.cache, "cache-size", "`SIZE` of copies of deployed files on this machine (default: 4GB)")
 	fl.Lookup("cache-size").DefValue = ""
 	fl.StringVar(&f.country, "country-header", "", "`NAME` of the header in which these proxies say where a client is, as two letters")
+	fl.DurationVar(&f.drain, "drain", 0, "`TIME` for which a server that is to end goes on answering, while its health says that it ends")
+	fl.Lookup("drain").DefValue = ""
 	fl.StringArrayVar(&f.proxies, "trusted-proxy", nil, "`ADDR/BITS` of proxies in front, whose X-Forwarded-For is believed; may be repeated")
 }
 
@@ -121,7 +125,7 @@ func runServe(ctx context.Context, s *streams, site *siteFlags, f *serveFlags) e
 // options gives what these flags say.
 func (f *serveFlags) options(logger *slog.Logger) (o server.ServeOptions, err error) {
 	o = server.ServeOptions{StateDir: f.stateDir, Listen: f.listen, APIListen: f.apiListen, APIHosts: f.apiHosts, InsecureAPI: f.insecure, RedirectListen: f.redirect, Sites: f.sites,
-		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), CountryHeader: f.country, Logger: logger}
+		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), CountryHeader: f.country, Drain: f.drain, Logger: logger}
 	o.NATS.URL, o.NATS.Creds, o.NATS.Replicas, o.NATS.Sync = f.nats, f.creds, f.replicas, f.sync
 	if o.StateDir, err = serverStateDir(f.stateDir); err != nil {
 		return o, err

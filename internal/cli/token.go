@@ -34,6 +34,7 @@ func newTokenCreate(s *streams) *cobra.Command {
 	var t wire.NewToken
 	var deploy bool
 	var expires time.Duration
+	var given func(flag string) bool
 	c := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a token, and print it: it is told this once",
@@ -47,7 +48,7 @@ With --deploy it may deploy to one site, and nothing else.`,
 			if deploy {
 				t.Kind = "deploy"
 			}
-			if expires > 0 {
+			if given("expires") {
 				t.Expires = time.Now().Add(expires).UTC()
 			}
 			made, err := c.CreateToken(ctx, t)
@@ -67,6 +68,7 @@ With --deploy it may deploy to one site, and nothing else.`,
 	c.Flags().BoolVar(&deploy, "deploy", false, "a token for a pipeline, which may only deploy to its one site")
 	c.Flags().DurationVar(&expires, "expires", 0, "`TIME` from now after which it counts no longer, as 720h (default: never)")
 	c.Flags().Lookup("expires").DefValue = "" // it is said in words
+	given = c.Flags().Changed
 	return c
 }
 

@@ -72,6 +72,9 @@ type Options struct {
 	// Removed removes what others keep of a deploy that is being removed; it may be called again for the same one. nil:
 	// nobody does.
 	Removed func(ctx context.Context, deploy string) error
+	// Shown waits until all servers show what was just published of a site, or it is not worth waiting for. nil: nobody
+	// waits.
+	Shown   func(ctx context.Context, site, deploy string)
 	Limits  Limits
 	Keep    Keep
 	Workers int // deploys that are staged at a time; 0: 2
@@ -137,6 +140,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Shown == nil {
+		o.Shown = func(context.Context, string, string) {}
 	}
 	s := &Service{o: o, id: randomHex(8), blobs: o.Store.Blobs(), work: make(chan active, 1024),
 		driven: map[string]int{}, progress: map[string]*progress{}, grace: graceTime, hook: func(string) {}}

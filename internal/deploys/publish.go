@@ -101,6 +101,9 @@ func (s *Service) settle(ctx context.Context, d deployRecord, a Author) error {
 			return err
 		})
 		if err == nil {
+			if trial.Published == d.ID {
+				s.o.Shown(ctx, d.Site, d.ID)
+			}
 			return s.end(ctx, d)
 		}
 		if !errors.Is(err, errMoved) {
@@ -173,6 +176,9 @@ func (s *Service) goLive(ctx context.Context, a Author, siteID, action string, p
 			_, err := s.sites.Update(ctx, "site."+siteID, encode(site), revision)
 			return err
 		})
+		if err == nil {
+			s.o.Shown(ctx, siteID, d.ID)
+		}
 		if !errors.Is(err, store.ErrConflict) {
 			return site.Site, err
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/store"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -82,7 +83,10 @@ func (s *Service) Watch(ctx context.Context, begun func(), each func(site string
 
 // Rotate seals all variables anew with the first key of the key file, and tells how many were sealed with another.
 // Once every server has that key in front, and Rotate has run without an error after that, the others aren't needed.
-func (s *Service) Rotate(ctx context.Context) (int, error) {
+func (s *Service) Rotate(ctx context.Context, by Author) (int, error) {
+	if err := s.changes.Append(ctx, record.Change{Time: s.now().UTC(), Author: by.Name, From: by.From, Action: "env.rotate"}); err != nil {
+		return 0, err
+	}
 	all, err := s.kv.Keys(ctx, "")
 	n := 0
 	for _, key := range all {
@@ -90,7 +94,7 @@ func (s *Service) Rotate(ctx context.Context) (int, error) {
 		for errors.Is(wrong, store.ErrConflict) {
 			done, wrong = s.reseal(ctx, key)
 		}
-		if done && wrong == nil {
+		if done && wrong == nil && key != checkKeyName {
 			n++
 		}
 		err = errors.Join(err, wrong) // the others are sealed all the same

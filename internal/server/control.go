@@ -29,6 +29,7 @@ func (s *Server) openAPI() (err error) {
 		Account:   account,
 
 		ClientAddr: s.clientAddr,
+		Leaving:    s.leaving.Load,
 		Logger:     s.o.Logger,
 	})
 	return err

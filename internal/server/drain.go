@@ -10,6 +10,17 @@ import (
 	"time"
 )
 
+// lastCall answers by h. While the server is leaving, each answer is the last of its connection: who asks again opens
+// another, which leads elsewhere by then.
+func (s *Server) lastCall(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h(w, r)
+	})
+}
+
 // drain counts the requests in flight before a handler, and refuses further ones once it is closed.
 type drain struct {
 	handler http.Handler

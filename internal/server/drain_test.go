@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -38,4 +39,32 @@ func TestDrain(t *testing.T) {
 		t.Errorf("the first: %d", w.Code)
 	}
 	<-d.empty
+}
+
+// TestAServerThatIsToEndSaysSo: it answers as before, but who asks for its health is told, and no connection is kept.
+func TestAServerThatIsToEndSaysSo(t *testing.T) {
+	p := newPlatform(t)
+	ask := func(url string) (status int, last bool) {
+		t.Helper()
+		res, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		io.Copy(io.Discard, res.Body)
+		return res.StatusCode, res.Close
+	}
+	health := p.APIAddr() + "/api/v1/weir/health"
+	if status, last := ask(health); status != 200 || last {
+		t.Errorf("before: %d %v", status, last)
+	}
+	p.leaving.Store(true)
+	if status, last := ask(health); status != 503 || !last {
+		t.Errorf("health: %d %v", status, last)
+	}
+	for _, url := range []string{p.APIAddr() + "/api/v1/openapi.json", p.Addr()} {
+		if status, last := ask(url); status >= 500 || !last {
+			t.Errorf("%s: %d %v", url, status, last)
+		}
+	}
 }

@@ -22,8 +22,11 @@ import (
 // Certificate is a pair of PEM files.
 type Certificate struct{ Cert, Key string }
 
-// lookAgain is how long the certificates are believed not to have changed on disk.
-const lookAgain = 10 * time.Second
+const (
+	lookAgain = 10 * time.Second    // how long the certificates are believed not to have changed on disk
+	soon      = 14 * 24 * time.Hour // before its end, whoever runs the server is told of it
+	tellAgain = 24 * time.Hour      // how often
+)
 
 // certificates are those of one listener, read again when their files change. It is safe for concurrent use.
 type certificates struct {
@@ -34,6 +37,7 @@ type certificates struct {
 	looked time.Time
 	stamp  string // of the files, when they were read
 	loaded []tls.Certificate
+	told   time.Time // when it was told that one ends
 }
 
 // newCertificates reads the files. The first pair is for clients that name no host that another is for.
@@ -42,7 +46,21 @@ func newCertificates(files []Certificate, logger *slog.Logger) (*certificates, e
 	c.stamp, c.looked = c.stampOf(), time.Now()
 	var err error
 	c.loaded, err = c.read()
+	c.tell(c.looked)
 	return c, err
+}
+
+// tell says in the log which certificates have ended, or will soon: clients don't take them then.
+func (c *certificates) tell(now time.Time) {
+	if now.Sub(c.told) < tellAgain {
+		return
+	}
+	for i := range c.loaded {
+		if end := c.loaded[i].Leaf.NotAfter; end.Sub(now) < soon {
+			c.told = now
+			c.logger.Warn("a certificate ends, and clients refuse it then: put a new one in its place", "file", c.files[i].Cert, "end", end.UTC().Format(time.RFC3339))
+		}
+	}
 }
 
 func (c *certificates) read() ([]tls.Certificate, error) {
@@ -80,9 +98,10 @@ func (c *certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 			if loaded, err := c.read(); err != nil {
 				c.logger.Error("the certificates are those from before", "error", err)
 			} else {
-				c.loaded, c.stamp = loaded, stamp
+				c.loaded, c.stamp, c.told = loaded, stamp, time.Time{}
 			}
 		}
+		c.tell(c.looked)
 	}
 	loaded := c.loaded
 	c.mu.Unlock()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,20 +14,22 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// certificate writes a certificate for a host, signed by itself.
-func certificate(t *testing.T, dir, host string) Certificate {
+// certificate writes a certificate for a host, signed by itself, which is good for an hour or as long as is said.
+func certificate(t *testing.T, dir, host string, good ...time.Duration) Certificate {
 	t.Helper()
+	good = append(good, time.Hour)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour),
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host}, NotAfter: time.Now().Add(good[0]),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -96,5 +99,35 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	}
 	if _, err := newCertificates([]Certificate{{dir + "/none", dir + "/none"}}, slog.New(slog.DiscardHandler)); weir.ErrorCode(err) != weir.Invalid {
 		t.Error(err)
+	}
+}
+
+// TestCertificatesThatEndAreTold: once a day, until there is a new one.
+func TestCertificatesThatEndAreTold(t *testing.T) {
+	dir := t.TempDir()
+	var log bytes.Buffer
+	files := []Certificate{certificate(t, dir, "a.test", 90*24*time.Hour), certificate(t, dir, "b.test", 24*time.Hour)}
+	c, err := newCertificates(files, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func() int {
+		c.looked = time.Time{} // as if time had passed
+		if _, err := c.get(&tls.ClientHelloInfo{ServerName: "a.test"}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(log.String(), "level=WARN")
+	}
+	if n := told(); n != 1 || !strings.Contains(log.String(), "b.test.pem") || strings.Contains(log.String(), "a.test.pem") {
+		t.Errorf("told %d times: %s", n, &log)
+	}
+	certificate(t, dir, "b.test", 90*24*time.Hour)
+	c.told = time.Time{}
+	if n := told(); n != 1 {
+		t.Errorf("there is a new one: %s", &log)
+	}
+	certificate(t, dir, "a.test", -time.Hour)
+	if n := told(); n != 2 || !strings.Contains(log.String(), "a.test.pem") {
+		t.Errorf("one has ended: %s", &log)
 	}
 }

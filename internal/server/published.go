@@ -21,7 +21,9 @@ const (
 type published struct {
 	ctx    context.Context // of loading
 	find   func(ctx context.Context, deploy string) (weir.Deploy, error)
+	site   func(id string) (weir.Site, bool) // as it is known now
 	mounts *mounts
+	tell   func(site, deploy string) // that the site shows this from now on, or will when somebody asks for it
 	logger *slog.Logger
 
 	mu      sync.Mutex
@@ -42,16 +44,21 @@ func (p *published) changed(before, after weir.Site) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.shown[before.ID]
-	switch {
-	case s == nil || after.Published == s.want:
-	case after.Published == "":
+	if after.Published == "" {
 		delete(p.shown, before.ID)
-	default:
+		return
+	}
+	if s != nil && s.want != after.Published {
 		s.want, s.since = after.Published, time.Now()
-		if !s.busy && s.deploy.ID != "" {
+	}
+	switch {
+	case s != nil && s.deploy.ID != "" && s.deploy.ID != after.Published:
+		if !s.busy {
 			s.busy = true
-			p.loading.Go(func() { p.load(s) })
+			p.loading.Go(func() { p.load(after.ID, s) })
 		}
+	case after.Published != before.Published:
+		p.tell(after.ID, after.Published)
 	}
 }
 
@@ -59,30 +66,36 @@ func (p *published) changed(before, after weir.Site) {
 func (p *published) of(ctx context.Context, site weir.Site) (weir.Deploy, error) {
 	p.mu.Lock()
 	s := p.shown[site.ID]
-	if s != nil && s.deploy.ID != "" {
-		defer p.mu.Unlock()
-		return s.deploy, nil
+	if s == nil {
+		if now, ok := p.site(site.ID); ok { // what changes from here on, changed is told after this
+			site = now
+		}
+		if s = (&shown{want: site.Published}); s.want != "" {
+			p.shown[site.ID] = s
+		}
 	}
+	d, want := s.deploy, s.want
 	p.mu.Unlock()
-	if site.Published == "" {
+	if d.ID != "" {
+		return d, nil
+	}
+	if want == "" {
 		return weir.Deploy{}, &weir.Error{Code: weir.NotFound, Message: "nothing is published here yet", Remedy: "deploy the site to production"}
 	}
-	d, err := p.find(ctx, site.Published)
+	d, err := p.find(ctx, want)
 	if err != nil {
 		return d, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s := p.shown[site.ID]; s == nil {
-		p.shown[site.ID] = &shown{deploy: d, want: d.ID}
-	} else if s.want == d.ID {
+	if s.want == want {
 		s.deploy = d
 	}
 	return d, nil
 }
 
 // load gets what a site should show ready, and shows it.
-func (p *published) load(s *shown) {
+func (p *published) load(site string, s *shown) {
 	for p.ctx.Err() == nil {
 		p.mu.Lock()
 		want := s.want
@@ -103,11 +116,13 @@ func (p *published) load(s *shown) {
 		case err == nil:
 			s.deploy, s.busy = d, false
 			p.mu.Unlock()
+			p.tell(site, want)
 			return
 		case late: // whoever published it meant to be rid of what was there before
 			p.logger.Error("what was published can't be loaded, and what was shown before is not shown any longer", "deploy", want, "error", err)
 			s.deploy, s.busy = weir.Deploy{}, false
 			p.mu.Unlock()
+			p.tell(site, want)
 			return
 		}
 		p.mu.Unlock()

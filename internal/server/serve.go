@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-run/weir/internal/access"
@@ -48,6 +49,7 @@ type ServeOptions struct {
 	Ceiling         *tomlpolicy.Ceiling // nil: policy.DefaultCeiling
 	EnvKeyFile      string              // "": one in StateDir, made if need be
 	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
+	Drain           time.Duration       // for how long a server that is to end answers as before, while it says that it ends
 	TrustedProxies  []netip.Prefix      // see gateway.Options, as for CountryHeader
 	CountryHeader   string
 	Verifier        *gateway.IdentityVerifier
@@ -100,10 +102,12 @@ type Server struct {
 	bodies     *gateway.Room       // of requests to all sites
 	mounts     *mounts
 	published  *published
+	fellows    *fellows
 	sites      *door
 	api        *door
 	redirect   *door        // nil: none
 	control    http.Handler // of the API
+	leaving    atomic.Bool  // it is to end, and says so
 
 	ctx     context.Context // of what goes on besides requests
 	stop    context.CancelFunc
@@ -178,7 +182,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
-		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Logger: s.o.Logger})
+		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Shown: s.shown, Logger: s.o.Logger})
 	if err != nil {
 		return err
 	}
@@ -186,7 +190,15 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	s.mounts = newMounts(s.ctx, s.load, s.o.Logger)
-	s.published = &published{ctx: s.ctx, find: s.deploys.Deploy, mounts: s.mounts, logger: s.o.Logger, shown: map[string]*shown{}}
+	var others store.KV
+	if s.o.NATS.URL != "" {
+		if others, err = s.store.KV(ctx, "servers"); err != nil {
+			return err
+		}
+	}
+	s.fellows = newFellows(others, s.o.Logger)
+	s.hosts = newHosts(s.urls.domain, s.siteChanged, s.o.Logger)
+	s.published = &published{ctx: s.ctx, find: s.deploys.Deploy, site: s.hosts.site, mounts: s.mounts, tell: s.fellows.show, logger: s.o.Logger, shown: map[string]*shown{}}
 	return s.openAPI()
 }
 
@@ -197,18 +209,29 @@ func (s *Server) begin(ctx context.Context) error {
 		return err
 	}
 	known := make(chan struct{})
-	s.hosts = newHosts(s.urls.domain, s.siteChanged, s.o.Logger)
-	s.running.Go(func() { s.hosts.watch(s.ctx, kv, sync.OnceFunc(func() { close(known) })) })
+	s.running.Go(func() { s.hosts.watch(s.ctx, kv, sync.OnceFunc(func() { s.fellows.begin(); close(known) })) })
 	s.running.Go(func() { s.watchVariables(s.ctx) })
 	s.running.Go(func() { s.deploys.Run(s.ctx) })
 	s.running.Go(func() { s.jobs.Work(s.ctx) })
 	s.running.Go(func() { s.mounts.sweep(s.ctx) })
 	select {
 	case <-known:
+		s.running.Go(func() { s.fellows.greet(s.ctx) })
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// shown waits until every server shows what was published of a site, or something else was.
+func (s *Server) shown(ctx context.Context, site, deploy string) {
+	var seen bool // by this server
+	s.fellows.shown(ctx, site, deploy, func() bool {
+		now, ok := s.hosts.site(site)
+		published := ok && now.Published == deploy
+		seen = seen || published
+		return published || !seen
+	})
 }
 
 // siteChanged takes what has changed of a site.
@@ -264,7 +287,8 @@ func (s *Server) renewAll() {
 func (s *Server) Addr() string    { return s.sites.scheme() + "://" + s.sites.addr().String() }
 func (s *Server) APIAddr() string { return s.api.scheme() + "://" + s.api.addr().String() }
 
-// Serve answers requests until ctx ends. Then it gives those in flight a while to finish.
+// Serve answers requests until ctx ends, and for ServeOptions.Drain after that: whoever shares out requests among
+// servers learns meanwhile that this one ends. Then it gives those in flight a while to finish.
 func (s *Server) Serve(ctx context.Context) error {
 	doors := []*door{s.sites, s.api}
 	if s.redirect != nil {
@@ -281,6 +305,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		s.leaving.Store(true)
+		select {
+		case <-time.After(s.o.Drain):
+		case err = <-failed:
+		}
 	case err = <-failed:
 	}
 	grace, cancel := context.WithTimeout(context.Background(), shutdownTime)
@@ -325,7 +354,7 @@ func (s *Server) Close() {
 // listen opens the doors.
 func (s *Server) listen(context.Context) (err error) {
 	o := s.o
-	if s.sites, err = open("sites", o.Listen, "--listen", boundTo(4, o.TrustedProxies), o.Certificates, newDrain(http.HandlerFunc(s.front)), o.Logger); err != nil {
+	if s.sites, err = open("sites", o.Listen, "--listen", boundTo(4, o.TrustedProxies), o.Certificates, s.lastCall(s.front), o.Logger); err != nil {
 		return err
 	}
 	if o.Sites == "" {
@@ -334,7 +363,7 @@ func (s *Server) listen(context.Context) (err error) {
 	if s.urls, err = parseURLs(o.Sites); err != nil {
 		return err
 	}
-	if s.api, err = open("the API", o.APIListen, "--api-listen", boundTo(16, o.TrustedProxies), o.APICertificates, http.HandlerFunc(s.controlled), o.Logger); err != nil {
+	if s.api, err = open("the API", o.APIListen, "--api-listen", boundTo(16, o.TrustedProxies), o.APICertificates, s.lastCall(s.controlled), o.Logger); err != nil {
 		return err
 	}
 	if !s.api.addr().IP.IsLoopback() && len(o.APICertificates) == 0 && !o.InsecureAPI {

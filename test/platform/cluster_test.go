@@ -4,6 +4,7 @@ package platform
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -192,6 +193,51 @@ func TestServersOnOneStore(t *testing.T) {
 	_, err = a.Restore(ctx, site.ID, second.ID)
 	must(err)
 	t.Logf("after NATS is back, a publish reaches the other server after %v", eventually(t, "the page", func() bool { return b.shows("shop.localhost", "/", "page 2") }))
+}
+
+// TestPublishedIsShownByAll: whoever is answered that a deploy is published finds it on every server.
+func TestPublishedIsShownByAll(t *testing.T) {
+	t.Parallel()
+	_, servers := cluster(t, nil, nil, nil)
+	ctx := t.Context()
+	site, err := servers[0].CreateSite(ctx, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(n int) string {
+		t.Helper()
+		d, err := servers[n%len(servers)].Deploy(ctx, site.ID, served.Content{Files: map[string]served.Source{"index.html": served.Bytes(fmt.Append(nil, n))},
+			Functions: map[string]served.Source{"f": served.Archive("f", fmt.Sprintf("exports.handler = async () => ({ statusCode: 200, body: '%d' })", n))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.ID
+	}
+	shown := func(n int) {
+		t.Helper()
+		for i, s := range servers {
+			if _, body, err := s.Get(ctx, "GET", "shop.localhost", "/"); body != fmt.Sprint(n) {
+				t.Fatalf("%d is published, and the server %d shows %q %v", n, i, body, err)
+			}
+		}
+	}
+	var deploys []string
+	for n := range 5 {
+		deploys = append(deploys, publish(n))
+		shown(n)
+	}
+	for n, id := range deploys[:3] {
+		if _, err := servers[n].Restore(ctx, site.ID, id); err != nil {
+			t.Fatal(err)
+		}
+		shown(n)
+	}
+	servers[2].kill() // it is waited for no longer than for a while
+	if _, err := servers[0].Restore(ctx, site.ID, deploys[4]); err != nil {
+		t.Fatal(err)
+	}
+	servers = servers[:2]
+	shown(4)
 }
 
 // withoutStore: while NATS is away, servers go on with what they know, and others say what is missing.

@@ -225,6 +225,11 @@ func (c *Client) DeleteVariable(ctx context.Context, site, key, id string) error
 	return c.do(ctx, request{method: "DELETE", path: env(account, site, rest)})
 }
 
+// RotateKeys seals all variables anew with the first key of the server's key file.
+func (c *Client) RotateKeys(ctx context.Context) (wire.Rotated, error) {
+	return call[wire.Rotated](ctx, c, request{method: "POST", path: "/weir/env/rotate"})
+}
+
 // Tokens gives all tokens.
 func (c *Client) Tokens(ctx context.Context) ([]wire.Token, error) {
 	return call[[]wire.Token](ctx, c, request{method: "GET", path: "/weir/tokens"})

@@ -38,6 +38,7 @@ type Client struct {
 	token  string
 	http   *http.Client
 	wait   func(context.Context, time.Duration) error
+	silent time.Duration // see maxSilent
 }
 
 // New makes a client. Errors: weir.Invalid for a URL that can't be one of a server's.
@@ -56,7 +57,7 @@ func New(o Options) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = 2 * time.Minute
 	transport.MaxIdleConnsPerHost = uploads
-	return &Client{server: u, token: o.Token, wait: o.Wait, http: &http.Client{Transport: transport,
+	return &Client{server: u, token: o.Token, wait: o.Wait, silent: maxSilent, http: &http.Client{Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil // the token is for this server only
 }
 

@@ -204,12 +204,54 @@ func TestFollowingGoesOn(t *testing.T) {
 			return ended
 		}
 		return nil
-	})
+	}, func(err error) { t.Errorf("told to be away: %v", err) })
 	want := []string{"/api/v1/weir/sites/shop/logs/stream?function=mail&limit=5", "/api/v1/weir/sites/shop/logs/stream?function=mail&since=2026-01-02T12%3A00%3A00.000000001Z"}
 	if !errors.Is(err, ended) || len(asked) != 2 || asked[0] != want[0] || asked[1] != want[1] {
 		t.Errorf("%v; asked %q", err, asked)
 	}
-	if err := c.FollowLogs(t.Context(), "shop", LogQuery{}, func(wire.LogLine) error { return &weir.Error{Code: weir.Denied} }); weir.ErrorCode(err) != weir.Denied {
+	if err := c.FollowLogs(t.Context(), "shop", LogQuery{}, func(wire.LogLine) error { return &weir.Error{Code: weir.Denied} }, nil); weir.ErrorCode(err) != weir.Denied {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestWhoFollowsIsToldThatTheServerIsAway: once each time; and a server that was never there is an error at once.
+func TestWhoFollowsIsToldThatTheServerIsAway(t *testing.T) {
+	answers := []int{200, 503, 503, 200, 200, 503, 200}
+	c, _ := ask(t, func(w http.ResponseWriter, r *http.Request) {
+		status := answers[0]
+		answers = answers[1:]
+		w.WriteHeader(status)
+		if status == 200 && len(answers) == 0 {
+			io.WriteString(w, "data: {\"text\":\"back\"}\n\n")
+		}
+	})
+	ended := errors.New("enough")
+	away := 0
+	err := c.FollowLogs(t.Context(), "shop", LogQuery{}, func(wire.LogLine) error { return ended }, func(error) { away++ })
+	if !errors.Is(err, ended) || away != 2 {
+		t.Errorf("%v; told %d times", err, away)
+	}
+	answers = []int{503, 200}
+	if err := c.FollowLogs(t.Context(), "shop", LogQuery{}, nil, nil); weir.ErrorCode(err) != weir.Unavailable {
+		t.Errorf("a server that isn't there: %v", err)
+	}
+}
+
+// TestASilentServerIsLost: one that sends nothing any more, without an end, is asked anew.
+func TestASilentServerIsLost(t *testing.T) {
+	var asked atomic.Int32
+	c, _ := ask(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, ": begin\n\n")
+		http.NewResponseController(w).Flush()
+		if asked.Add(1) == 1 {
+			<-r.Context().Done()
+			return
+		}
+		io.WriteString(w, "data: {\"text\":\"back\"}\n\n")
+	})
+	c.silent = 200 * time.Millisecond
+	ended := errors.New("enough")
+	if err := c.FollowLogs(t.Context(), "shop", LogQuery{}, func(wire.LogLine) error { return ended }, func(error) {}); !errors.Is(err, ended) {
+		t.Error(err)
 	}
 }

@@ -28,6 +28,11 @@ type Health struct {
 	Version string `json:"version,omitempty"`
 }
 
+// Rotated says how many variables were sealed with another key before.
+type Rotated struct {
+	Sealed int `json:"sealed"`
+}
+
 // Review is what a reviewer has to say.
 type Review struct {
 	Note string `json:"note,omitempty"`

@@ -100,9 +100,12 @@ func (s *Server) Kill() {
 	s.cmd.Wait()
 }
 
+// Terminate tells it to end, as an administrator does.
+func (s *Server) Terminate() { s.cmd.Process.Signal(syscall.SIGTERM) }
+
 // Stop ends it as an administrator does, and waits for that.
 func (s *Server) Stop() {
-	s.cmd.Process.Signal(syscall.SIGTERM)
+	s.Terminate()
 	s.cmd.Wait()
 }
 
