@@ -138,10 +138,10 @@ func (s *Service) makeReady(ctx context.Context, r deployRecord) error {
 	}
 	err = s.journalled(ctx, Author{Name: r.Author, From: r.From}, j.change(r), func() error {
 		return s.guarded(ctx, func() ([]string, error) {
-			if m.Policies, err = s.putDocument(ctx, policies); err != nil {
+			if m.Policies, err = s.putDocument(ctx, r.Site, policies); err != nil {
 				return nil, err
 			}
-			manifest, err := s.putDocument(ctx, m)
+			manifest, err := s.putDocument(ctx, r.Site, m)
 			if err != nil {
 				return nil, err
 			}

@@ -198,8 +198,13 @@ func (s *Service) listDeploys(ctx context.Context, site string) ([]deployRecord,
 // maxDocument bounds a JSON document that is kept as a blob, in bytes.
 const maxDocument = 256 << 20
 
-func (s *Service) putDocument(ctx context.Context, v any) (digest string, err error) {
-	b, err := s.blobs.Put(ctx, bytes.NewReader(encode(v)), "")
+// putDocument keeps a document of a site. Errors: those of spend.
+func (s *Service) putDocument(ctx context.Context, site string, v any) (digest string, err error) {
+	text := encode(v)
+	if err := s.spend(site, int64(len(text))); err != nil {
+		return "", err
+	}
+	b, err := s.blobs.Put(ctx, bytes.NewReader(text), "")
 	return b.SHA256, err
 }
 
