@@ -24,8 +24,8 @@ type serveFlags struct {
 	certs, keys, apiCerts, apiKeys               []string
 	insecure, sync                               bool
 	nats, creds, ceiling, envKey, country        string
-	replicas                                     int
-	cache                                        size
+	replicas, siteDeploys                        int
+	cache, siteSize                              size
 	proxies, apiHosts                            []string
 }
 
@@ -78,6 +78,9 @@ func (f *serveFlags) register(c *cobra.Command) {
 	fl.StringVar(&f.envKey, "env-key", "", "`FILE` with the age key that seals variables (default: env.key in the state directory, made if need be)")
 	fl.Var(&f.cache, "cache-size", "`SIZE` of copies of deployed files on this machine (default: 4GB)")
 	fl.Lookup("cache-size").DefValue = ""
+	fl.Var(&f.siteSize, "max-site-size", "`SIZE` of all that a site may keep in the store, each content once (default: 16GB)")
+	fl.Lookup("max-site-size").DefValue = ""
+	fl.IntVar(&f.siteDeploys, "max-site-deploys", 1000, "`N` deploys that a site may have, drafts and those that failed included")
 	fl.StringVar(&f.country, "country-header", "", "`NAME` of the header in which these proxies say where a client is, as two letters")
 	fl.StringArrayVar(&f.proxies, "trusted-proxy", nil, "`ADDR/BITS` of proxies in front, whose X-Forwarded-For is believed; may be repeated")
 }
@@ -122,6 +125,7 @@ func runServe(ctx context.Context, s *streams, site *siteFlags, f *serveFlags) e
 func (f *serveFlags) options(logger *slog.Logger) (o server.ServeOptions, err error) {
 	o = server.ServeOptions{StateDir: f.stateDir, Listen: f.listen, APIListen: f.apiListen, APIHosts: f.apiHosts, InsecureAPI: f.insecure, RedirectListen: f.redirect, Sites: f.sites,
 		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), CountryHeader: f.country, Logger: logger}
+	o.Limits.Site, o.Limits.Deploys = int64(f.siteSize), f.siteDeploys
 	o.NATS.URL, o.NATS.Creds, o.NATS.Replicas, o.NATS.Sync = f.nats, f.creds, f.replicas, f.sync
 	if o.StateDir, err = serverStateDir(f.stateDir); err != nil {
 		return o, err

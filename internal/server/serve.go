@@ -47,6 +47,7 @@ type ServeOptions struct {
 	Ceiling         *tomlpolicy.Ceiling // nil: policy.DefaultCeiling
 	EnvKeyFile      string              // "": one in StateDir, made if need be
 	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
+	Limits          deploys.Limits      // of what clients send and sites keep
 	TrustedProxies  []netip.Prefix      // see gateway.Options, as for CountryHeader
 	CountryHeader   string
 	Verifier        *gateway.IdentityVerifier
@@ -177,7 +178,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
-		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Logger: s.o.Logger})
+		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Limits: s.o.Limits, Logger: s.o.Logger})
 	if err != nil {
 		return err
 	}
