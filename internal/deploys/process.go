@@ -145,18 +145,22 @@ func (s *Service) makeReady(ctx context.Context, r deployRecord) error {
 			if err != nil {
 				return nil, err
 			}
+			outline, err := s.putDocument(ctx, r.Site, weir.Manifest{Functions: m.Functions, Warnings: m.Warnings})
+			if err != nil {
+				return nil, err
+			}
 			_, err = s.updateDeploy(ctx, r, func(r *deployRecord) error {
 				again := r.State == weir.DeployReady && r.Owner == s.id
 				if err := s.holds(r); err != nil && !again {
 					return err
 				}
 				r.State, r.Done = weir.DeployReady, s.now()
-				r.Manifest, r.Policies, r.Schedules = manifest, m.Policies, schedules(m)
+				r.Manifest, r.Outline, r.Policies, r.Schedules = manifest, outline, m.Policies, schedules(m)
 				r.Declared, r.Known = "", ""
 				j.apply(s, r)
 				return nil
 			})
-			return []string{m.Policies, manifest}, err
+			return []string{m.Policies, manifest, outline}, err
 		})
 	})
 	return err

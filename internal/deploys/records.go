@@ -42,6 +42,7 @@ type deployRecord struct {
 	Declared   string            `json:"declared,omitempty"`    // SHA-256 of the blob with its contents, until it is at its end
 	Known      string            `json:"known,omitempty"`       // … with what of it needs no upload; "": not looked yet
 	Policies   string            `json:"policies,omitempty"`    // as in its Manifest
+	Outline    string            `json:"outline,omitempty"`     // of its Manifest: the functions and warnings alone
 	Over       string            `json:"over,omitempty"`        // the deploy that was the approved one when this one was judged
 	Settled    bool              `json:"settled,omitempty"`     // what becomes of it by itself once it is ready has been done
 	Schedules  map[string]string `json:"schedules,omitempty"`   // of its functions, by name

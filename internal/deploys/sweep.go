@@ -162,7 +162,7 @@ func (s *Service) mark(ctx context.Context, m *marks) error {
 }
 
 func (s *Service) markDeploy(ctx context.Context, m *marks, r deployRecord) error {
-	for _, digest := range []string{r.Declared, r.Known, r.Manifest, r.Policies} {
+	for _, digest := range []string{r.Declared, r.Known, r.Manifest, r.Outline, r.Policies} {
 		if digest == "" || m.blobs[digest] {
 			continue
 		}
