@@ -186,6 +186,10 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	s.mounts = newMounts(s.ctx, s.load, s.o.Logger)
+	s.mounts.shown = func(d weir.Deploy) bool {
+		of, _ := s.hosts.site(d.Site)
+		return of.Published == d.ID
+	}
 	s.published = &published{ctx: s.ctx, find: s.deploys.Deploy, mounts: s.mounts, logger: s.o.Logger, shown: map[string]*shown{}}
 	return s.openAPI()
 }
