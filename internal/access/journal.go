@@ -18,6 +18,9 @@ import (
 const (
 	journalName  = "changes"
 	journalBytes = 256 << 20 // beyond it the oldest changes are forgotten
+	// authorEvery is for how many bytes of the journal a change of one author stays, once half of them are taken: 10,000
+	// of each. So nobody hides what others did.
+	authorEvery = journalBytes / 10_000
 )
 
 // Journal keeps changes in a store. It is safe for concurrent use, also by several servers at once.
@@ -29,7 +32,11 @@ type Journal struct {
 // NewJournal gives the journal of a store. also gets each change that this process appends, once it is kept; nil:
 // nobody does.
 func NewJournal(ctx context.Context, s store.Store, also record.ChangeRecorder) (*Journal, error) {
-	stream, err := s.Stream(ctx, journalName, store.Bounds{Bytes: journalBytes})
+	return newJournal(ctx, s, also, journalBytes)
+}
+
+func newJournal(ctx context.Context, s store.Store, also record.ChangeRecorder, bytes int64) (*Journal, error) {
+	stream, err := s.Stream(ctx, journalName, store.Bounds{Bytes: bytes, PerOwner: bytes / authorEvery})
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +57,7 @@ func (j *Journal) Append(ctx context.Context, c record.Change) error {
 	if err != nil {
 		return err
 	}
-	if _, err := j.stream.Append(ctx, subject(c.Site), ulid.Make().String(), data); err != nil {
+	if _, err := j.stream.Append(ctx, store.Token(c.Author)+"."+about(c.Site), ulid.Make().String(), data); err != nil {
 		return err
 	}
 	if j.also != nil {
@@ -59,8 +66,8 @@ func (j *Journal) Append(ctx context.Context, c record.Change) error {
 	return nil
 }
 
-// subject gives the subject of changes of a site, or of the server.
-func subject(site string) string {
+// about gives the last token of the subject of changes of a site, or of the server.
+func about(site string) string {
 	if site == "" {
 		return "server"
 	}
@@ -82,11 +89,16 @@ const (
 	maxLooked    = 100_000 // messages
 )
 
+// subject gives the subjects of the changes that a filter may pick.
 func (f *Filter) subject() string {
-	if f.Site == "" {
-		return ""
+	author, site := "*", "*"
+	if f.Author != "" {
+		author = store.Token(f.Author)
 	}
-	return subject(f.Site)
+	if f.Site != "" {
+		site = about(f.Site)
+	}
+	return author + "." + site
 }
 
 func (f *Filter) match(c *record.Change) bool {

@@ -158,3 +158,24 @@ func TestJournalLosesNothingOfMany(t *testing.T) {
 		t.Errorf("%d changes, %d different", len(got), len(seen))
 	}
 }
+
+// TestJournalFlood: whoever makes changes without end drives out what they did themselves, and nothing of others.
+func TestJournalFlood(t *testing.T) {
+	ctx := t.Context()
+	j, err := newJournal(ctx, open(t), nil, 2<<20)
+	must(t, err)
+	must(t, j.Append(ctx, record.Change{Author: "anna", Action: "deploy.approve", Site: "s1"}))
+	for i := range 1500 { // of 2 KB each
+		c := record.Change{Author: "mallory", Action: "env.set", Site: fmt.Sprint("s", i%20), Detail: map[string]string{}}
+		for d := range 4 {
+			c.Detail[fmt.Sprint(d)] = strings.Repeat("x", 500)
+		}
+		must(t, j.Append(ctx, c))
+	}
+	if got, err := j.Read(ctx, Filter{Author: "anna"}); err != nil || actions(got) != "deploy.approve" {
+		t.Errorf("after a flood: %s %v", actions(got), err)
+	}
+	if got, err := j.Read(ctx, Filter{Author: "mallory", Site: "s1"}); err != nil || len(got) == 0 {
+		t.Errorf("of who flooded: %d %v", len(got), err)
+	}
+}

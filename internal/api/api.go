@@ -5,6 +5,7 @@ package api
 import (
 	"encoding/json"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"path"
@@ -50,6 +51,8 @@ type API struct {
 	doc    []byte  // openapi.json
 	tails  *places // logs that are followed
 	bodies *places // large bodies that are in memory
+	larges *places // calls of large routes that are being done
+	whole  *places // these, until their answers are written
 	beat   time.Duration
 	silent time.Duration
 }
@@ -65,7 +68,7 @@ func New(o Options) (*API, error) {
 			return host
 		}
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), tails: newPlaces(maxTails, tailsEach), bodies: newPlaces(maxLarge, largeEach), beat: heartbeat, silent: maxSilence}
+	a := &API{Options: o, mux: http.NewServeMux(), tails: newPlaces(maxTails, tailsEach), bodies: newPlaces(maxLarge, largeEach), larges: newPlaces(maxLarge, largeEach), whole: newPlaces(math.MaxInt, largeEach), beat: heartbeat, silent: maxSilence}
 	a.routes = a.table()
 	var err error
 	if a.doc, err = document(a.routes); err != nil {
@@ -130,18 +133,46 @@ type call struct {
 	*API
 	w      http.ResponseWriter
 	r      *http.Request
+	route  route
+	bearer string // the token's secret
 	who    access.Identity
 	site   weir.Site   // of a route of a site or deploy
 	deploy weir.Deploy // of a route of a deploy
 	large  bool        // its body has one of the places for large ones
+	doing  bool        // it has one of the places for calls of large routes that are being done,
+	placed bool        // and one of the token's own
+}
+
+// place waits until a call of a large route may go on. Its body must have been read: who is slow to send one keeps
+// nobody waiting.
+func (c *call) place() error {
+	ctx := c.r.Context()
+	if c.placed = c.whole.wait(ctx, c.who.ID); !c.placed {
+		return ctx.Err()
+	}
+	if c.doing = c.larges.wait(ctx, c.who.ID); !c.doing {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// done gives back the places for what is being done.
+func (c *call) done() {
+	if c.large {
+		c.bodies.end(c.who.ID)
+	}
+	if c.doing {
+		c.larges.end(c.who.ID)
+	}
 }
 
 // serve answers a request for one route.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, to route) {
 	c := &call{API: a, w: w, r: r}
 	answer, err := c.do(to)
-	if c.large {
-		a.bodies.end(c.who.ID)
+	c.done()
+	if c.placed {
+		defer a.whole.end(c.who.ID)
 	}
 	switch {
 	case err != nil:
@@ -168,6 +199,11 @@ func (c *call) do(to route) (any, error) {
 			return nil, err
 		}
 	}
+	if c.route = to; to.large && to.in == nil {
+		if err := c.place(); err != nil {
+			return nil, err
+		}
+	}
 	return to.do(c)
 }
 
@@ -183,8 +219,15 @@ func (c *call) authenticate() error {
 			Remedy: "set NETLIFY_AUTH_TOKEN or WEIR_TOKEN to one; weir token create makes one"}
 	}
 	var err error
-	c.who, err = c.Access.Authenticate(c.r.Context(), strings.TrimSpace(bearer), c.ClientAddr(c.r))
+	c.bearer = strings.TrimSpace(bearer)
+	c.who, err = c.Access.Authenticate(c.r.Context(), c.bearer, c.ClientAddr(c.r))
 	return err
+}
+
+// stillMay tells whether the caller still may what they have begun: a token may have been revoked, or have expired.
+func (c *call) stillMay() bool {
+	who, err := c.Access.Authenticate(c.r.Context(), c.bearer, c.ClientAddr(c.r))
+	return err == nil && who.May(c.route.right, c.site.ID)
 }
 
 // allow finds the site and deploy that the route is about, and decides whether the caller may. Of what they may not
@@ -269,8 +312,14 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 		panic(err) // the values of package wire can always be written
 	}
 	w.Header().Set("Content-Type", "application/json")
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Now().Add(maxAnswer)) // only a ResponseWriter of tests can't
 	w.WriteHeader(status)
 	w.Write(b)
+	_ = control.SetWriteDeadline(time.Time{}) // the connection may serve other calls
 }
+
+// maxAnswer is for how long a client may take to read an answer, which is held in memory until then.
+const maxAnswer = time.Minute
 
 func printable(s string) string { return weir.Printable(weir.Cut(s, 200)) }

@@ -39,6 +39,11 @@ func (c *call) decode(v any, limit int64, strict bool) error {
 	if err != nil {
 		return badBody(err)
 	}
+	if c.route.large {
+		if err := c.place(); err != nil {
+			return err
+		}
+	}
 	marks := 0
 	for _, mark := range []string{",", ":", "{", "["} {
 		marks += bytes.Count(text, []byte(mark))

@@ -166,7 +166,7 @@ func (c *call) fullDeploy(d weir.Deploy) (wire.Deploy, error) {
 	if d.Manifest == "" {
 		return out, nil
 	}
-	m, err := c.Deploys.Manifest(c.r.Context(), d.ID)
+	m, err := c.Deploys.Outline(c.r.Context(), d.ID)
 	if err != nil {
 		return out, err
 	}

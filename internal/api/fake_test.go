@@ -238,7 +238,7 @@ func (f *fake) Deploys(_ context.Context, site string, o deploys.Filter) (all []
 	return all, nil
 }
 
-func (f *fake) Manifest(_ context.Context, id string) (weir.Manifest, error) {
+func (f *fake) Outline(_ context.Context, id string) (weir.Manifest, error) {
 	m := weir.Manifest{Functions: map[string]weir.DeployFunction{}}
 	for name, fn := range f.declared[id].Functions {
 		m.Functions[name] = weir.DeployFunction{SHA256: fn.SHA256, Config: fn.Config}

@@ -2,16 +2,20 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/logs"
 	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // TestJobs: what is changed is on record before, and what can't be recorded is not changed.
@@ -105,6 +109,35 @@ func TestLiveLogs(t *testing.T) {
 	res.Body.Close()
 	<-gone
 	close(w.work.lines)
+}
+
+// revocable are tokens that are all revoked at once.
+type revocable struct {
+	Access
+	revoked atomic.Bool
+}
+
+func (r *revocable) Authenticate(ctx context.Context, bearer, from string) (access.Identity, error) {
+	if r.revoked.Load() {
+		return access.Identity{}, &weir.Error{Code: weir.Unknown, Message: "the token is not known, or was revoked"}
+	}
+	return r.Access.Authenticate(ctx, bearer, from)
+}
+
+// TestLiveLogsOfARevokedToken: who may no longer read a log does not go on with it.
+func TestLiveLogsOfARevokedToken(t *testing.T) {
+	w := newWorld(t)
+	w.work.lines = make(chan logs.Line)
+	w.api.beat = time.Millisecond
+	tokens := &revocable{Access: w.api.Access}
+	w.api.Access = tokens
+	ended := make(chan int)
+	go func() { ended <- w.ask("viewer", "GET", "/weir/sites/shop/logs/stream", "").Code }()
+	w.work.lines <- logs.Line{Time: noon, Function: "mail", Stream: "stdout", Text: "while it may"}
+	tokens.revoked.Store(true)
+	if code := <-ended; code != 200 {
+		t.Errorf("it ended with %d", code)
+	}
 }
 
 func TestManyTailsAreRefused(t *testing.T) {

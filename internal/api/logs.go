@@ -17,7 +17,7 @@ import (
 )
 
 var logRoutes = []route{
-	{method: "GET", path: "/weir/sites/{site_id}/logs", id: "getLogs", about: "the last lines that functions printed, with what was denied and how invocations ended", right: access.Read, scope: ofSite, query: logQuery, out: []wire.LogLine{}, do: (*call).logs},
+	{method: "GET", path: "/weir/sites/{site_id}/logs", id: "getLogs", about: "the last lines that functions printed, with what was denied and how invocations ended", right: access.Read, scope: ofSite, query: logQuery, out: []wire.LogLine{}, large: true, do: (*call).logs},
 	{method: "GET", path: "/weir/sites/{site_id}/logs/stream", id: "followLogs", about: "the same as they come, as server-sent events", right: access.Read, scope: ofSite, query: logQuery, out: text("text/event-stream"), do: (*call).follow},
 }
 
@@ -85,7 +85,7 @@ func wireLine(l logs.Line) wire.LogLine {
 	return out
 }
 
-// follow sends lines until the client goes, takes none for too long, or an hour is over.
+// follow sends lines until the client goes, takes none for too long, may no longer, or an hour is over.
 func (c *call) follow() (any, error) {
 	q, err := c.query()
 	if err != nil {
@@ -124,6 +124,9 @@ func (c *call) follow() (any, error) {
 			}
 			event = fmt.Sprintf("data: %s\n\n", b)
 		case <-beat.C:
+			if !c.stillMay() {
+				return streamed, nil
+			}
 			event = ": still here\n\n"
 		case <-ended:
 			return streamed, nil

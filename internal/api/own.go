@@ -16,10 +16,10 @@ import (
 )
 
 var reviewRoutes = []route{
-	{method: "POST", path: "/weir/deploys/{deploy_id}/approve", id: "approveDeploy", about: "agree to what a held deploy may do", right: access.Approve, scope: ofDeploy, in: wire.Review{}, out: wire.Deploy{}, do: (*call).approve},
+	{method: "POST", path: "/weir/deploys/{deploy_id}/approve", id: "approveDeploy", about: "agree to what a held deploy may do", right: access.Approve, scope: ofDeploy, in: wire.Review{}, out: wire.Deploy{}, large: true, do: (*call).approve},
 	{method: "POST", path: "/weir/deploys/{deploy_id}/reject", id: "rejectDeploy", about: "refuse what a held deploy may do", right: access.Approve, scope: ofDeploy, in: wire.Review{}, out: wire.Deploy{}, do: (*call).reject},
-	{method: "GET", path: "/weir/deploys/{deploy_id}/diff", id: "diffDeploy", about: "what a deploy may do that was not approved before, as JSON, or as Markdown or plain text if that is accepted", right: access.Read, scope: ofDeploy, out: json.RawMessage{}, do: (*call).diff},
-	{method: "POST", path: "/weir/deploys/{deploy_id}/restage", id: "restageDeploy", about: "begin a deploy with the same content, for which today's policy and ceiling count", right: access.Deploy, scope: ofDeploy, out: wire.Deploy{}, do: (*call).restage},
+	{method: "GET", path: "/weir/deploys/{deploy_id}/diff", id: "diffDeploy", about: "what a deploy may do that was not approved before, as JSON, or as Markdown or plain text if that is accepted", right: access.Read, scope: ofDeploy, out: json.RawMessage{}, large: true, do: (*call).diff},
+	{method: "POST", path: "/weir/deploys/{deploy_id}/restage", id: "restageDeploy", about: "begin a deploy with the same content, for which today's policy and ceiling count", right: access.Deploy, scope: ofDeploy, out: wire.Deploy{}, large: true, do: (*call).restage},
 	{method: "GET", path: "/weir/sites/{site_id}/policy", id: "getSitePolicy", about: "the policy that is set for a site on the server", right: access.Read, scope: ofSite, out: wire.Policy{}, do: (*call).policy},
 	{method: "PUT", path: "/weir/sites/{site_id}/policy", id: "setSitePolicy", about: "set the policy of a site, in place of that of its deploys", right: access.SetPolicy, scope: ofSite, in: wire.Policy{}, do: (*call).setPolicy},
 }
@@ -38,7 +38,7 @@ func (a *API) ownRoutes() []route {
 	}
 	return append(routes,
 		route{method: "POST", path: "/weir/env/rotate", id: "rotateKeys", about: "seal all variables anew, with the first key of the key file", right: access.RotateKeys, scope: account, out: wire.Rotated{}, do: (*call).rotate},
-		route{method: "GET", path: "/weir/changes", id: "listChanges", about: "who changed what, the last ones; of a site, or of the whole server", right: access.Read, scope: ofQuery, query: []string{"site_id", "author", "action", "since", "limit"}, out: []record.Change{}, do: (*call).changes},
+		route{method: "GET", path: "/weir/changes", id: "listChanges", about: "who changed what, the last ones; of a site, or of the whole server", right: access.Read, scope: ofQuery, query: []string{"site_id", "author", "action", "since", "limit"}, out: []record.Change{}, large: true, do: (*call).changes},
 		route{method: "GET", path: "/weir/health", id: "health", about: "whether the server answers", scope: open, out: wire.Health{}, do: (*call).health},
 		route{method: "GET", path: "/openapi.json", id: "document", about: "this document", scope: open, out: json.RawMessage{}, do: (*call).document},
 	)

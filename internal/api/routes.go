@@ -32,6 +32,7 @@ type route struct {
 	query        []string // parameters of the query
 	in, out      any      // zero values of what it takes and gives, nil for none
 	created      bool     // it answers 201
+	large        bool     // what it reads or answers may be large: few are done at a time
 	do           func(*call) (any, error)
 }
 
@@ -62,14 +63,14 @@ var siteRoutes = []route{
 }
 
 var deployRoutes = []route{
-	{method: "GET", path: "/sites/{site_id}/deploys", id: "listSiteDeploys", about: "the deploys of a site, the newest first", right: access.Read, scope: ofSite, query: []string{"state", "review", "branch", "page", "per_page"}, out: []wire.Deploy{}, do: (*call).deploys},
-	{method: "POST", path: "/sites/{site_id}/deploys", id: "createSiteDeploy", about: "begin a deploy, and declare its files if the body does", right: access.Deploy, scope: ofSite, query: []string{"title"}, in: wire.NewDeploy{}, out: wire.Deploy{}, do: (*call).createDeploy},
-	{method: "GET", path: "/sites/{site_id}/deploys/{deploy_id}", id: "getSiteDeploy", about: "a deploy", right: access.Read, scope: ofDeploy, out: wire.Deploy{}, do: (*call).getDeploy},
-	{method: "PUT", path: "/sites/{site_id}/deploys/{deploy_id}", id: "updateSiteDeploy", about: "declare the files and functions of a deploy; the answer says which to upload", right: access.Deploy, scope: ofDeploy, in: wire.Declaration{}, out: wire.Deploy{}, do: (*call).declare},
+	{method: "GET", path: "/sites/{site_id}/deploys", id: "listSiteDeploys", about: "the deploys of a site, the newest first", right: access.Read, scope: ofSite, query: []string{"state", "review", "branch", "page", "per_page"}, out: []wire.Deploy{}, large: true, do: (*call).deploys},
+	{method: "POST", path: "/sites/{site_id}/deploys", id: "createSiteDeploy", about: "begin a deploy, and declare its files if the body does", right: access.Deploy, scope: ofSite, query: []string{"title"}, in: wire.NewDeploy{}, out: wire.Deploy{}, large: true, do: (*call).createDeploy},
+	{method: "GET", path: "/sites/{site_id}/deploys/{deploy_id}", id: "getSiteDeploy", about: "a deploy", right: access.Read, scope: ofDeploy, out: wire.Deploy{}, large: true, do: (*call).getDeploy},
+	{method: "PUT", path: "/sites/{site_id}/deploys/{deploy_id}", id: "updateSiteDeploy", about: "declare the files and functions of a deploy; the answer says which to upload", right: access.Deploy, scope: ofDeploy, in: wire.Declaration{}, out: wire.Deploy{}, large: true, do: (*call).declare},
 	{method: "DELETE", path: "/sites/{site_id}/deploys/{deploy_id}", id: "deleteSiteDeploy", about: "remove a deploy that nothing serves", right: access.Rollback, scope: ofDeploy, do: (*call).deleteDeploy},
 	{method: "POST", path: "/sites/{site_id}/deploys/{deploy_id}/restore", id: "restoreSiteDeploy", about: "publish a deploy", right: access.Rollback, scope: ofDeploy, out: wire.Deploy{}, do: (*call).restore},
 	{method: "PUT", path: "/sites/{site_id}/rollback", id: "rollbackSiteDeploy", about: "publish the deploy that was published before", right: access.Rollback, scope: ofSite, out: wire.Deploy{}, do: (*call).rollback},
-	{method: "GET", path: "/deploys/{deploy_id}", id: "getDeploy", about: "a deploy", right: access.Read, scope: ofDeploy, out: wire.Deploy{}, do: (*call).getDeploy},
+	{method: "GET", path: "/deploys/{deploy_id}", id: "getDeploy", about: "a deploy", right: access.Read, scope: ofDeploy, out: wire.Deploy{}, large: true, do: (*call).getDeploy},
 	{method: "DELETE", path: "/deploys/{deploy_id}", id: "deleteDeploy", about: "remove a deploy that nothing serves", right: access.Rollback, scope: ofDeploy, do: (*call).deleteDeploy},
 	{method: "POST", path: "/deploys/{deploy_id}/cancel", id: "cancelSiteDeploy", about: "give up a deploy that isn't ready", right: access.Deploy, scope: ofDeploy, out: wire.Deploy{}, do: (*call).cancel},
 	{method: "POST", path: "/deploys/{deploy_id}/lock", id: "lockDeploy", about: "publish a deploy, and no new one by itself", right: access.Rollback, scope: ofDeploy, out: wire.Deploy{}, do: (*call).lock},

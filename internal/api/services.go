@@ -40,7 +40,7 @@ type Deploys interface {
 	Cancel(ctx context.Context, by deploys.Author, id string) (weir.Deploy, error)
 	Deploy(ctx context.Context, id string) (weir.Deploy, error)
 	Deploys(ctx context.Context, siteID string, f deploys.Filter) ([]weir.Deploy, error) // the last begun first
-	Manifest(ctx context.Context, id string) (weir.Manifest, error)
+	Outline(ctx context.Context, id string) (weir.Manifest, error)
 	Publish(ctx context.Context, by deploys.Author, id string) (weir.Site, error)
 	Rollback(ctx context.Context, by deploys.Author, siteID string) (weir.Site, error)
 	Restage(ctx context.Context, by deploys.Author, id string) (weir.Deploy, error)

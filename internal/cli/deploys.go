@@ -30,7 +30,7 @@ func newDeploys(s *streams) *cobra.Command {
 		newDeployChange(s, "lock", "Publish a deploy, and no new one by itself until it is unlocked", (*client.Client).Lock),
 		newDeployChange(s, "unlock", "Let new deploys be published by themselves again", (*client.Client).Unlock),
 		newDeployChange(s, "restage", "Begin a deploy with the same content, for which today's policy and ceiling count", (*client.Client).Restage),
-		newDeployChange(s, "cancel", "Give up a deploy that isn't ready", (*client.Client).Cancel))
+		newDeployChange(s, "cancel", "Give up a deploy that isn't ready", (*client.Client).Cancel), newDeploysDelete(s))
 	return c
 }
 
@@ -186,6 +186,27 @@ func newDeployChange(s *streams, name, short string, do func(*client.Client, con
 				return err
 			}
 			return printDeploy(s, &f, out, d)
+		}),
+	}
+	f.register(c)
+	return c
+}
+
+func newDeploysDelete(s *streams) *cobra.Command {
+	var f serverFlags
+	c := &cobra.Command{
+		Use:     "delete DEPLOY...",
+		Short:   "Remove deploys that nothing serves, with their URLs and aliases",
+		Example: `  weir deploys delete 6750a1b2c3d4e5f607182930`,
+		Args:    cobra.MinimumNArgs(1),
+		RunE: asked(&f, s, func(ctx context.Context, c *client.Client, out io.Writer, args []string) error {
+			for _, id := range args {
+				if err := c.DeleteDeploy(ctx, id); err != nil {
+					return err
+				}
+				fmt.Fprintf(s.err, "the deploy %s is gone\n", id)
+			}
+			return nil
 		}),
 	}
 	f.register(c)

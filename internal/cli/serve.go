@@ -25,8 +25,8 @@ type serveFlags struct {
 	certs, keys, apiCerts, apiKeys               []string
 	insecure, sync                               bool
 	nats, creds, ceiling, envKey, country        string
-	replicas                                     int
-	cache                                        size
+	replicas, siteDeploys                        int
+	cache, siteSize                              size
 	proxies, apiHosts                            []string
 	drain                                        time.Duration
 }
@@ -80,6 +80,9 @@ func (f *serveFlags) register(c *cobra.Command) {
 	fl.StringVar(&f.envKey, "env-key", "", "`FILE` with the age key that seals variables (default: env.key in the state directory, made if need be)")
 	fl.Var(&f.cache, "cache-size", "`SIZE` of copies of deployed files on this machine (default: 4GB)")
 	fl.Lookup("cache-size").DefValue = ""
+	fl.Var(&f.siteSize, "max-site-size", "`SIZE` of all that a site may keep in the store, each content once (default: 16GB)")
+	fl.Lookup("max-site-size").DefValue = ""
+	fl.IntVar(&f.siteDeploys, "max-site-deploys", 1000, "`N` deploys that a site may have, drafts and those that failed included")
 	fl.StringVar(&f.country, "country-header", "", "`NAME` of the header in which these proxies say where a client is, as two letters")
 	fl.DurationVar(&f.drain, "drain", 0, "`TIME` for which a server that is to end goes on answering, while its health says that it ends")
 	fl.Lookup("drain").DefValue = ""
@@ -126,6 +129,7 @@ func runServe(ctx context.Context, s *streams, site *siteFlags, f *serveFlags) e
 func (f *serveFlags) options(logger *slog.Logger) (o server.ServeOptions, err error) {
 	o = server.ServeOptions{StateDir: f.stateDir, Listen: f.listen, APIListen: f.apiListen, APIHosts: f.apiHosts, InsecureAPI: f.insecure, RedirectListen: f.redirect, Sites: f.sites,
 		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), CountryHeader: f.country, Drain: f.drain, Logger: logger}
+	o.Limits.Site, o.Limits.Deploys = int64(f.siteSize), f.siteDeploys
 	o.NATS.URL, o.NATS.Creds, o.NATS.Replicas, o.NATS.Sync = f.nats, f.creds, f.replicas, f.sync
 	if o.StateDir, err = serverStateDir(f.stateDir); err != nil {
 		return o, err

@@ -68,6 +68,13 @@ func (s *Service) begin(ctx context.Context, a Author, siteID string, o BeginOpt
 		return deployRecord{}, &weir.Error{Code: weir.Busy, Message: fmt.Sprintf("%d deploys of the site are not at their end", len(open)),
 			Remedy: "wait for them, or cancel some"}
 	}
+	all, err := s.deploys.Keys(ctx, "deploy."+siteID)
+	if err != nil {
+		return deployRecord{}, err
+	}
+	if err := s.roomFor(len(all)); err != nil {
+		return deployRecord{}, err
+	}
 	r := deployRecord{From: a.From, CanApprove: a.CanApprove, Like: like, Deploy: weir.Deploy{ID: s.newDeployID(), Site: siteID, State: weir.DeployNew,
 		Context: o.Context, Alias: alias, Draft: o.Draft, Title: weir.Cut(o.Title, maxTitle), Source: weir.Cut(o.Source, maxTitle),
 		Author: a.Name, Created: s.now(), Updated: s.now()}}
@@ -147,6 +154,18 @@ func (s *Service) Manifest(ctx context.Context, id string) (weir.Manifest, error
 		return weir.Manifest{}, err
 	}
 	return s.manifest(ctx, r)
+}
+
+// Outline is Manifest without the files and texts: of a deploy of very many files, it is read as quickly as of any.
+func (s *Service) Outline(ctx context.Context, id string) (m weir.Manifest, err error) {
+	r, err := s.readDeploy(ctx, id)
+	if err != nil {
+		return m, err
+	}
+	if r.State != weir.DeployReady {
+		return m, notReady(r)
+	}
+	return m, s.readDocument(ctx, r.Outline, &m)
 }
 
 func (s *Service) manifest(ctx context.Context, r deployRecord) (m weir.Manifest, err error) {

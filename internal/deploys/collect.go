@@ -16,6 +16,9 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
+// keepFailed is how many deploys that failed are kept of a site, at most.
+const keepFailed = 100
+
 // leftAge is how old what is left of an upload must be to be removed: no upload is silent for that long.
 const leftAge = time.Hour
 
@@ -53,13 +56,19 @@ func (s *Service) retain(ctx context.Context, siteID string) error {
 	}
 	old := append([]string{}, site.Removing...) // a server that ended has left these
 	bases := basesOf(all)
-	ready := 0
+	ready, failed := 0, 0
 	for _, d := range all {
-		final := d.State == weir.DeployReady || d.State == weir.DeployFailed
-		if d.State == weir.DeployReady {
+		final, young := true, s.now().Sub(d.Done) < s.o.Keep.Age
+		switch d.State {
+		case weir.DeployReady:
 			ready++
+		case weir.DeployFailed:
+			failed++
+			young = young && failed <= keepFailed
+		default:
+			final = false
 		}
-		keep := !final || site.uses(d.ID) || bases[d.ID] || s.now().Sub(d.Done) < s.o.Keep.Age || d.State == weir.DeployReady && ready <= s.o.Keep.Ready
+		keep := !final || site.uses(d.ID) || bases[d.ID] || young || d.State == weir.DeployReady && ready <= s.o.Keep.Ready
 		if !keep {
 			old = append(old, d.ID)
 		}
@@ -192,6 +201,7 @@ func (s *Service) DeleteDeploy(ctx context.Context, a Author, id string) error {
 		if err != nil {
 			return err
 		}
+		defer s.tidy()
 		return s.remove(ctx, d.Site, []string{id})
 	})
 }

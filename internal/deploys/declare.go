@@ -41,7 +41,7 @@ func (s *Service) Declare(ctx context.Context, a Author, id string, d Declaratio
 		return Missing{}, weir.Deploy{}, err
 	}
 	err = s.guarded(ctx, func() ([]string, error) {
-		digest, err := s.putDocument(ctx, c)
+		digest, err := s.putDocument(ctx, r.Site, c)
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +158,7 @@ func (s *Service) refer(ctx context.Context, r deployRecord, c contents, prepari
 		return nil, "", err
 	}
 	s.hook("looked up")
-	if digest, err = s.putDocument(ctx, k); err != nil {
+	if digest, err = s.putDocument(ctx, r.Site, k); err != nil {
 		return nil, "", err
 	}
 	_, err = s.updateDeploy(ctx, r, func(r *deployRecord) error {

@@ -88,13 +88,15 @@ type Limits struct {
 	Function int64 // bytes of a function's archive; 250 MB
 	Deploy   int64 // bytes of all that a deploy uploads; 4 GB
 	Open     int   // deploys of a site that are not at their end; 50
+	Deploys  int   // of a site, at their end or not; 1,000
+	Site     int64 // bytes of all that a site keeps and uploads, each content once; 16 GB
 }
 
 // Keep says which deploys are kept besides those that are published, approved or have an alias, and those that
 // one of these needs. A zero field means the default.
 type Keep struct {
 	Ready int           // the latest so many ready ones of a site; 20
-	Age   time.Duration // those that ended no longer ago; 7 days
+	Age   time.Duration // those that ended no longer ago; 7 days. Of those that failed, the latest 100
 }
 
 const (
@@ -115,12 +117,14 @@ type Service struct {
 	gc       store.KV
 	blobs    store.Blobs
 
-	work chan active // what is to be driven
+	work    chan active   // what is to be driven
+	collect chan struct{} // has one in it when there may be something to remove
 
 	mu       sync.Mutex
 	last     int64                // the last deploy id's milliseconds
 	driven   map[string]int       // by deploys that a worker is at: how often that was asked for
 	progress map[string]*progress // of deploys that receive uploads
+	used     map[string]*usage    // by site
 
 	grace time.Duration      // graceTime, but in tests
 	hook  func(point string) // tests: what else happens at this point
@@ -132,6 +136,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	def(&o.Limits.Function, 250<<20)
 	def(&o.Limits.Deploy, 4<<30)
 	def(&o.Limits.Open, 50)
+	def(&o.Limits.Deploys, 1000)
+	def(&o.Limits.Site, 16<<30)
 	def(&o.Keep.Ready, 20)
 	def(&o.Keep.Age, 7*24*time.Hour)
 	def(&o.Workers, 2)
@@ -144,8 +150,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if o.Shown == nil {
 		o.Shown = func(context.Context, string, string) {}
 	}
-	s := &Service{o: o, id: randomHex(8), blobs: o.Store.Blobs(), work: make(chan active, 1024),
-		driven: map[string]int{}, progress: map[string]*progress{}, grace: graceTime, hook: func(string) {}}
+	s := &Service{o: o, id: randomHex(8), blobs: o.Store.Blobs(), work: make(chan active, 1024), collect: make(chan struct{}, 1),
+		driven: map[string]int{}, progress: map[string]*progress{}, used: map[string]*usage{}, grace: graceTime, hook: func(string) {}}
 	for bucket, kv := range map[string]*store.KV{"sites": &s.sites, "deploys": &s.deploys, "uploads": &s.uploads, "policies": &s.policies, "gc": &s.gc} {
 		var err error
 		if *kv, err = o.Store.KV(ctx, bucket); err != nil {

@@ -18,6 +18,7 @@ const (
 	idleTime     = 10 * time.Second // after which a deploy is believed to have been left by the server that was at it
 	firstCollect = 5 * time.Minute  // after the start
 	collectTime  = time.Hour        // how often deploys are removed
+	collectPause = graceTime        // between two times, if somebody needs room: before, little would go
 	uploadTime   = 24 * time.Hour   // in which a deploy has to be whole
 	leftTime     = time.Minute      // a key without its deploy that is older was left
 )
@@ -38,18 +39,7 @@ func (s *Service) Run(ctx context.Context) {
 			}
 		})
 	}
-	wg.Go(func() {
-		for wait := firstCollect; ctx.Err() == nil; wait = collectTime {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(wait):
-			}
-			if err := s.Collect(ctx); err != nil && ctx.Err() == nil {
-				s.o.Logger.Warn("old deploys could not be removed", "error", weir.Printable(err.Error()))
-			}
-		}
-	})
+	wg.Go(func() { s.collectNowAndThen(ctx) })
 	look := time.NewTicker(lookTime)
 	defer look.Stop()
 	for ctx.Err() == nil {
@@ -60,6 +50,31 @@ func (s *Service) Run(ctx context.Context) {
 		}
 	}
 	wg.Wait()
+}
+
+// collectNowAndThen collects once an hour, and earlier if somebody needs room.
+func (s *Service) collectNowAndThen(ctx context.Context) {
+	last := time.Now().Add(-collectPause)
+	for wait := firstCollect; ; wait = collectTime {
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-s.collect:
+			timer.Stop()
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Until(last.Add(collectPause))):
+			}
+		}
+		if err := s.Collect(ctx); err != nil && ctx.Err() == nil {
+			s.o.Logger.Warn("old deploys could not be removed", "error", weir.Printable(err.Error()))
+		}
+		last = time.Now()
+	}
 }
 
 // wake has a worker do the next step of a deploy. If all have too much to do, look finds it later.

@@ -138,10 +138,14 @@ func (s *Service) makeReady(ctx context.Context, r deployRecord) error {
 	}
 	err = s.journalled(ctx, Author{Name: r.Author, From: r.From}, j.change(r), func() error {
 		return s.guarded(ctx, func() ([]string, error) {
-			if m.Policies, err = s.putDocument(ctx, policies); err != nil {
+			if m.Policies, err = s.putDocument(ctx, r.Site, policies); err != nil {
 				return nil, err
 			}
-			manifest, err := s.putDocument(ctx, m)
+			manifest, err := s.putDocument(ctx, r.Site, m)
+			if err != nil {
+				return nil, err
+			}
+			outline, err := s.putDocument(ctx, r.Site, weir.Manifest{Functions: m.Functions, Warnings: m.Warnings})
 			if err != nil {
 				return nil, err
 			}
@@ -151,12 +155,12 @@ func (s *Service) makeReady(ctx context.Context, r deployRecord) error {
 					return err
 				}
 				r.State, r.Done = weir.DeployReady, s.now()
-				r.Manifest, r.Policies, r.Schedules = manifest, m.Policies, schedules(m)
+				r.Manifest, r.Outline, r.Policies, r.Schedules = manifest, outline, m.Policies, schedules(m)
 				r.Declared, r.Known = "", ""
 				j.apply(s, r)
 				return nil
 			})
-			return []string{m.Policies, manifest}, err
+			return []string{m.Policies, manifest, outline}, err
 		})
 	})
 	return err

@@ -42,6 +42,7 @@ type deployRecord struct {
 	Declared   string            `json:"declared,omitempty"`    // SHA-256 of the blob with its contents, until it is at its end
 	Known      string            `json:"known,omitempty"`       // … with what of it needs no upload; "": not looked yet
 	Policies   string            `json:"policies,omitempty"`    // as in its Manifest
+	Outline    string            `json:"outline,omitempty"`     // of its Manifest: the functions and warnings alone
 	Over       string            `json:"over,omitempty"`        // the deploy that was the approved one when this one was judged
 	Settled    bool              `json:"settled,omitempty"`     // what becomes of it by itself once it is ready has been done
 	Schedules  map[string]string `json:"schedules,omitempty"`   // of its functions, by name
@@ -198,8 +199,13 @@ func (s *Service) listDeploys(ctx context.Context, site string) ([]deployRecord,
 // maxDocument bounds a JSON document that is kept as a blob, in bytes.
 const maxDocument = 256 << 20
 
-func (s *Service) putDocument(ctx context.Context, v any) (digest string, err error) {
-	b, err := s.blobs.Put(ctx, bytes.NewReader(encode(v)), "")
+// putDocument keeps a document of a site. Errors: those of spend.
+func (s *Service) putDocument(ctx context.Context, site string, v any) (digest string, err error) {
+	text := encode(v)
+	if err := s.spend(site, int64(len(text))); err != nil {
+		return "", err
+	}
+	b, err := s.blobs.Put(ctx, bytes.NewReader(text), "")
 	return b.SHA256, err
 }
 

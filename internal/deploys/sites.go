@@ -282,6 +282,7 @@ func (s *Service) DeleteSite(ctx context.Context, a Author, id string) error {
 		if err != nil {
 			return err
 		}
+		defer s.tidy()
 		for _, d := range all {
 			if err := s.removeDeploy(ctx, id, d.ID); err != nil {
 				return err

@@ -5,6 +5,7 @@ package deploys
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/weir-run/weir/internal/store"
@@ -19,16 +20,38 @@ const pauseTime = time.Second
 
 // marks are the blobs that are referred to.
 type marks struct {
-	blobs map[string]bool
-	read  map[string]bool // documents whose references are marked
+	blobs  map[string]bool
+	read   map[string]bool  // documents whose references are marked, by site and digest
+	bySite map[string]int64 // bytes that sites refer to, each content once
+
+	site string // whose deploys are being marked
+	own  map[string]bool
+}
+
+// of says whose deploys come next.
+func (m *marks) of(site string) {
+	if site != m.site {
+		m.site, m.own = site, map[string]bool{}
+	}
+}
+
+// add marks a blob, and counts it for the site that refers to it.
+func (m *marks) add(digest string, size int64) {
+	m.blobs[digest] = true
+	if !m.own[digest] {
+		m.own[digest] = true
+		m.bySite[m.site] += size
+	}
 }
 
 // sweep removes the blobs that nothing refers to. Most of the work is done before anybody has to wait for it.
 func (s *Service) sweep(ctx context.Context) error {
-	m := &marks{map[string]bool{}, map[string]bool{}}
+	m := &marks{blobs: map[string]bool{}, read: map[string]bool{}, bySite: map[string]int64{}}
+	counted := s.counting()
 	if err := s.mark(ctx, m); err != nil {
 		return err
 	}
+	counted(m.bySite)
 	var idle []store.Blob
 	before := s.now().Add(-s.grace)
 	err := s.blobs.List(ctx, func(b store.Blob) error {
@@ -108,14 +131,17 @@ func (s *Service) mark(ctx context.Context, m *marks) error {
 	if err != nil {
 		return err
 	}
+	of := map[string][]received{} // by deploy
 	for _, e := range entries {
 		var got received
 		if err := decode(e.Value, &got); err != nil {
 			return err
 		}
 		m.blobs[got.SHA256] = true
+		id := strings.Split(e.Key, ".")[1]
+		of[id] = append(of[id], got)
 	}
-	entries, err = s.deploys.List(ctx, "deploy")
+	entries, err = s.deploys.List(ctx, "deploy") // in the order of their sites
 	if err != nil {
 		return err
 	}
@@ -123,6 +149,10 @@ func (s *Service) mark(ctx context.Context, m *marks) error {
 		var r deployRecord
 		if err := decode(e.Value, &r); err != nil {
 			return err
+		}
+		m.of(r.Site)
+		for _, got := range of[r.ID] {
+			m.add(got.SHA256, got.Size)
 		}
 		if err := s.markDeploy(ctx, m, r); err != nil {
 			return err
@@ -132,11 +162,19 @@ func (s *Service) mark(ctx context.Context, m *marks) error {
 }
 
 func (s *Service) markDeploy(ctx context.Context, m *marks, r deployRecord) error {
-	for _, digest := range []string{r.Declared, r.Known, r.Manifest, r.Policies} {
-		m.blobs[digest] = true
+	for _, digest := range []string{r.Declared, r.Known, r.Manifest, r.Outline, r.Policies} {
+		if digest == "" || m.blobs[digest] {
+			continue
+		}
+		b, err := s.blobs.Stat(ctx, digest)
+		if err != nil && weir.ErrorCode(err) != weir.NotFound {
+			return err
+		}
+		m.add(digest, b.Size)
 	}
 	for _, digest := range []string{r.Known, r.Manifest} {
-		if digest == "" || m.read[digest] {
+		seen := m.site + " " + digest
+		if digest == "" || m.read[seen] {
 			continue
 		}
 		var document struct { // what known and weir.Manifest have in common
@@ -151,12 +189,12 @@ func (s *Service) markDeploy(ctx context.Context, m *marks, r deployRecord) erro
 			return err // what it refers to can't be known, so nothing is removed
 		}
 		for _, f := range document.Files {
-			m.blobs[f.SHA256] = true
+			m.add(f.SHA256, f.Size)
 		}
 		for _, f := range document.Functions {
-			m.blobs[f.SHA256] = true
+			m.add(f.SHA256, f.Size)
 		}
-		m.read[digest] = true
+		m.read[seen] = true
 	}
 	return nil
 }

@@ -80,11 +80,11 @@ func (s *Service) upload(ctx context.Context, a Author, id string, of part, got 
 	if d, err = s.uploading(ctx, a, d); err != nil {
 		return err
 	}
-	c := &content{from: body, most: of.most, want: sum, what: "the " + of.kind + " " + quote(of.name)}
+	c := &content{from: body, most: of.most, want: sum, what: "the " + of.kind + " " + quote(of.name), spend: func(n int64) error { return s.spend(d.Site, n) }}
 	if isSHA1.MatchString(sum) {
 		c.sum = sha1.New()
 	}
-	if got, err = s.receive(ctx, "received."+d.ID+"."+sum, c, p, got); err != nil {
+	if got, err = s.receive(ctx, d, sum, c, p, got); err != nil {
 		return err
 	}
 	s.note(d.ID, p, sum, got)
@@ -149,9 +149,9 @@ func contentsOf(m weir.Manifest) contents {
 	return c
 }
 
-// receive keeps a content, and notes under key that it is there.
-func (s *Service) receive(ctx context.Context, key string, c *content, p *progress, got received) (received, error) {
-	taken := false
+// receive keeps a content of a deploy, and notes that it is there.
+func (s *Service) receive(ctx context.Context, d deployRecord, sum string, c *content, p *progress, got received) (received, error) {
+	key, taken := "received."+d.ID+"."+sum, false
 	err := s.guarded(ctx, func() ([]string, error) {
 		if taken { // it was removed again, as one that nothing referred to
 			if err := s.uploads.Delete(ctx, key, 0); err != nil {
@@ -161,7 +161,8 @@ func (s *Service) receive(ctx context.Context, key string, c *content, p *progre
 		}
 		taken = true
 		blob, err := s.blobs.Put(ctx, c, c.digest())
-		if err != nil {
+		if err != nil { // nothing is kept of it
+			s.refund(d.Site, c.spent)
 			return nil, err
 		}
 		p.mu.Lock()
@@ -189,6 +190,9 @@ type content struct {
 	sum  hash.Hash // of want, if that is no SHA-256, which the store compares
 	what string
 	read int64
+
+	spend func(bytes int64) error // is told what is about to be written
+	spent int64
 }
 
 func (c *content) digest() string {
@@ -203,6 +207,10 @@ func (c *content) Read(p []byte) (int, error) {
 	if c.read += int64(n); c.read > c.most {
 		return 0, tooLarge(c.what, c.most)
 	}
+	if err := c.spend(int64(n)); err != nil {
+		return 0, err
+	}
+	c.spent += int64(n)
 	if c.sum == nil {
 		return n, err
 	}

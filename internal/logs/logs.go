@@ -50,6 +50,9 @@ const (
 	maxAll      = 64 << 20
 )
 
+// ofSite is of what part of the room for all a site may have no more, once half of it is taken.
+const ofSite = 8
+
 // every is how long a line is held at most while the store keeps up.
 const every = 200 * time.Millisecond
 
@@ -91,7 +94,9 @@ type held struct {
 
 // Open makes a Service, which must be closed. Errors are the store's.
 func Open(ctx context.Context, o Options) (*Service, error) {
-	stream, err := o.Store.Stream(ctx, "logs", store.Bounds{Age: cmp.Or(o.Age, 7*24*time.Hour), PerSubject: cmp.Or(o.PerFunction, 10_000), Bytes: cmp.Or(o.Bytes, 1<<30)})
+	o.Bytes = cmp.Or(o.Bytes, 1<<30)
+	stream, err := o.Store.Stream(ctx, "logs", store.Bounds{Age: cmp.Or(o.Age, 7*24*time.Hour), PerSubject: cmp.Or(o.PerFunction, 10_000), Bytes: o.Bytes,
+		PerOwner: o.Bytes / ofSite / maxBatch})
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,23 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// TestRoomOfSites: a site that prints without end drives out its own lines, however many functions it has.
+func TestRoomOfSites(t *testing.T) {
+	s := open(t, Options{Store: openStore(t), Bytes: 2 << 20})
+	s.Add(line("quiet", "fn", "", "of another"))
+	s.Flush(t.Context())
+	for i := range 1000 {
+		s.Add(line("loud", "fn"+strconv.Itoa(i%10), "", strings.Repeat("x", maxText)))
+		s.Flush(t.Context())
+	}
+	if got := texts(t, s, Query{Site: "quiet"}); !slices.Equal(got, []string{"of another"}) {
+		t.Errorf("%q", got)
+	}
+	if got := texts(t, s, Query{Site: "loud"}); len(got) < 10 {
+		t.Errorf("of the site itself, %d lines are left", len(got))
+	}
+}
+
 // TestStoreThatTakesNothing: whoever adds a line never waits for it, and what was lost is told when it is back.
 func TestStoreThatTakesNothing(t *testing.T) {
 	st := openStore(t)

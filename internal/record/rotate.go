@@ -17,9 +17,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/weir-run/weir/internal/held"
 	"github.com/weir-run/weir/internal/weir"
 )
 
@@ -61,17 +61,13 @@ func (r *File) find() error {
 }
 
 // takeLock makes sure that no other process writes. The lock ends with the process.
-func (r *File) takeLock() error {
-	var err error
-	if r.lock, err = os.OpenFile(beside(r.path, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600); err != nil {
-		return err
-	}
-	if err = syscall.Flock(int(r.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		r.lock.Close()
+func (r *File) takeLock() (err error) {
+	r.lock, err = held.Take(beside(r.path, "lock"))
+	if errors.Is(err, held.ErrElsewhere) {
 		return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: r.path}, Message: "another process writes records there",
 			Remedy: "give each server a file of its own"}
 	}
-	return nil
+	return err
 }
 
 // beside is a hidden file that belongs to path.

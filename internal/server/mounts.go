@@ -5,6 +5,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -18,6 +19,7 @@ const (
 	unmountAfter = 30 * time.Minute // without a request
 	lookOver     = time.Minute      // how often that is looked for
 	failedFor    = time.Second      // how long it is believed that a deploy can't be loaded
+	mountsOfSite = 8                // deploys of a site that are ready to answer, besides what it shows
 )
 
 // mount is a deploy that is ready to answer.
@@ -47,6 +49,7 @@ func standing(d weir.Deploy) string {
 type mounts struct {
 	ctx    context.Context // of loading
 	load   func(context.Context, weir.Deploy) (*mount, error)
+	shown  func(weir.Deploy) bool // tells whether a deploy is what its site shows; nil: none is
 	logger *slog.Logger
 
 	mu      sync.Mutex
@@ -57,6 +60,7 @@ type mounts struct {
 
 // slot is what there is of one deploy.
 type slot struct {
+	site    string
 	mount   *mount        // nil: none yet
 	loading chan struct{} // closed when the load that is under way is over; nil: none is
 	again   *weir.Deploy  // what is to be loaded after it, as it is stale already
@@ -107,8 +111,13 @@ func (m *mounts) begin(d weir.Deploy) (<-chan struct{}, error) {
 		return nil, &weir.Error{Code: weir.Unavailable, Message: "the server is ending", Remedy: "try again"}
 	}
 	s := m.slots[d.ID]
+	if s == nil || s.mount == nil && s.loading == nil {
+		if err := m.makeRoom(d); err != nil {
+			return nil, err
+		}
+	}
 	if s == nil {
-		s = &slot{}
+		s = &slot{site: d.Site}
 		m.slots[d.ID] = s
 	}
 	if s.loading == nil {
@@ -117,6 +126,35 @@ func (m *mounts) begin(d weir.Deploy) (<-chan struct{}, error) {
 	}
 	return s.loading, nil
 }
+
+// makeRoom gives up the deploy of a site that nobody has asked for for longest, if as many are loaded as may be: each
+// takes memory and room on the disk, and anybody can ask for those that a site has. The caller holds m.mu.
+func (m *mounts) makeRoom(d weir.Deploy) error {
+	if m.isShown(d) {
+		return nil
+	}
+	there, idlest := 0, ""
+	for id, s := range m.slots {
+		if s.site != d.Site || id == d.ID || s.mount == nil && s.loading == nil || s.mount != nil && m.isShown(s.mount.deploy) {
+			continue
+		}
+		there++
+		if s.loading == nil && s.mount.users == 0 && (idlest == "" || s.mount.used.Before(m.slots[idlest].mount.used)) {
+			idlest = id
+		}
+	}
+	switch {
+	case there < mountsOfSite:
+	case idlest == "":
+		return &weir.Error{Code: weir.Busy, Message: fmt.Sprintf("%d deploys of this site are being used", there), Remedy: "try again"}
+	default:
+		m.retire(m.slots[idlest].mount)
+		delete(m.slots, idlest)
+	}
+	return nil
+}
+
+func (m *mounts) isShown(d weir.Deploy) bool { return m.shown != nil && m.shown(d) }
 
 // fill loads a deploy into its slot. What was there goes on serving until then, and after a fault.
 func (m *mounts) fill(s *slot, d weir.Deploy) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -189,4 +190,40 @@ func TestDropped(t *testing.T) {
 	if l.opened.Load() != 1 || l.closed.Load() != 1 {
 		t.Errorf("opened %d, closed %d", l.opened.Load(), l.closed.Load())
 	}
+}
+
+// TestMountsOfASite: whoever asks for all deploys that a site has makes the server hold a few at a time, and neither what
+// the site shows nor other sites give way.
+func TestMountsOfASite(t *testing.T) {
+	l := &loads{}
+	m := newMounts(t.Context(), l.load, slog.New(slog.DiscardHandler))
+	m.shown = func(d weir.Deploy) bool { return d.ID == "shown" }
+	use := func(site, id string) *mount {
+		t.Helper()
+		mt, err := m.acquire(t.Context(), weir.Deploy{ID: id, Site: site})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mt
+	}
+	shown, other := use("1", "shown"), use("2", "other")
+	m.release(shown)
+	m.release(other)
+	for i := range 100 {
+		m.release(use("1", "draft"+strconv.Itoa(i)))
+	}
+	waitFor(t, func() bool { return l.closed.Load() == 100-mountsOfSite })
+	if use("1", "shown") != shown || use("2", "other") != other {
+		t.Error("what a site shows, or another site, gave way")
+	}
+	var used []*mount
+	for i := range mountsOfSite {
+		used = append(used, use("1", "used"+strconv.Itoa(i)))
+	}
+	if _, err := m.acquire(t.Context(), weir.Deploy{ID: "more", Site: "1"}); weir.ErrorCode(err) != weir.Busy {
+		t.Errorf("one more than may be used at a time: %v", err)
+	}
+	m.release(use("3", "of another"))
+	m.release(used[3])
+	m.release(use("1", "more"))
 }

@@ -50,6 +50,7 @@ type ServeOptions struct {
 	EnvKeyFile      string              // "": one in StateDir, made if need be
 	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
 	Drain           time.Duration       // for how long a server that is to end answers as before, while it says that it ends
+	Limits          deploys.Limits      // of what clients send and sites keep
 	TrustedProxies  []netip.Prefix      // see gateway.Options, as for CountryHeader
 	CountryHeader   string
 	Verifier        *gateway.IdentityVerifier
@@ -182,7 +183,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
 	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
-		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Shown: s.shown, Logger: s.o.Logger})
+		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Shown: s.shown, Limits: s.o.Limits, Logger: s.o.Logger})
 	if err != nil {
 		return err
 	}
@@ -199,6 +200,10 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	s.fellows = newFellows(others, s.o.Logger)
 	s.hosts = newHosts(s.urls.domain, s.siteChanged, s.o.Logger)
 	s.published = &published{ctx: s.ctx, find: s.deploys.Deploy, site: s.hosts.site, mounts: s.mounts, tell: s.fellows.show, logger: s.o.Logger, shown: map[string]*shown{}}
+	s.mounts.shown = func(d weir.Deploy) bool {
+		of, _ := s.hosts.site(d.Site)
+		return of.Published == d.ID
+	}
 	return s.openAPI()
 }
 

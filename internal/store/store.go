@@ -111,6 +111,10 @@ type Bounds struct {
 	Age        time.Duration
 	Bytes      int64
 	PerSubject int64 // messages of one subject
+	// PerOwner is how many messages of one owner, which is the first token of their subjects, stay when more than half of
+	// Bytes are taken, if subjects have several tokens. It is held to an eighth, and is less in the measure in which a
+	// small store gives less than Bytes.
+	PerOwner int64
 }
 
 // Message is one message of a stream.

@@ -82,6 +82,11 @@ func (c *Client) DeleteSite(ctx context.Context, site string) error {
 	return c.do(ctx, request{method: "DELETE", path: path("/sites/", site), once: true})
 }
 
+// DeleteDeploy removes a deploy that nothing serves.
+func (c *Client) DeleteDeploy(ctx context.Context, id string) error {
+	return c.do(ctx, request{method: "DELETE", path: path("/deploys/", id), once: true})
+}
+
 // Deploys gives the deploys of a site, the newest first. review is "held", "approved", "rejected", or "" for all.
 func (c *Client) Deploys(ctx context.Context, site, review string) ([]wire.Deploy, error) {
 	q := url.Values{}

@@ -89,7 +89,7 @@ func (b *blobs) write(ctx context.Context, subject string, r io.Reader) (size in
 			size += int64(n)
 		}
 		if len(acks) == window || end != nil {
-			if err := await(ctx, acks); err != nil {
+			if err := b.s.writing(ctx, func(ctx context.Context) error { return await(ctx, acks) }); err != nil {
 				return 0, err
 			}
 			acks = acks[:0]
@@ -278,7 +278,7 @@ func (b *blobs) Delete(ctx context.Context, seen store.Blob) error {
 }
 
 func (b *blobs) purge(ctx context.Context, subject string) error {
-	return unreachable(b.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)))
+	return unreachable(b.s.writing(ctx, func(ctx context.Context) error { return b.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)) }))
 }
 
 func (b *blobs) List(ctx context.Context, each func(store.Blob) error) error {

@@ -27,8 +27,8 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			s.o.Logger.Warn("store: NATS says no", "error", weir.Printable(weir.Cut(err.Error(), 1<<10)))
 		})}
-	if s.server != nil {
-		options = append(options, nats.InProcessServer(s.server))
+	if s.own != nil {
+		options = append(options, nats.InProcessServer(s.own))
 	} else if s.o.Creds != "" {
 		options = append(options, nats.UserCredentials(s.o.Creds))
 	}

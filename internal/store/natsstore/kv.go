@@ -64,11 +64,11 @@ func entry(e jetstream.KeyValueEntry) store.Entry {
 }
 
 func (k *kv) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	return write(key, value, func() (uint64, error) { return k.bucket.Create(ctx, key, value) })
+	return k.write(ctx, key, value, func(ctx context.Context) (uint64, error) { return k.bucket.Create(ctx, key, value) })
 }
 
 func (k *kv) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	return write(key, value, func() (uint64, error) {
+	return k.write(ctx, key, value, func(ctx context.Context) (uint64, error) {
 		if revision == 0 { // NATS would take it for "there is none"
 			return 0, store.ErrConflict
 		}
@@ -77,15 +77,18 @@ func (k *kv) Update(ctx context.Context, key string, value []byte, revision uint
 }
 
 func (k *kv) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	return write(key, value, func() (uint64, error) { return k.bucket.Put(ctx, key, value) })
+	return k.write(ctx, key, value, func(ctx context.Context) (uint64, error) { return k.bucket.Put(ctx, key, value) })
 }
 
-func write(key string, value []byte, do func() (uint64, error)) (uint64, error) {
+func (k *kv) write(ctx context.Context, key string, value []byte, do func(context.Context) (uint64, error)) (revision uint64, err error) {
 	if err := cmp.Or(checkKey(key), checkSize(key, value, store.MaxValue)); err != nil {
 		return 0, err
 	}
-	rev, err := do()
-	return rev, changed(err)
+	err = k.s.writing(ctx, func(ctx context.Context) (err error) {
+		revision, err = do(ctx)
+		return err
+	})
+	return revision, changed(err)
 }
 
 func (k *kv) Delete(ctx context.Context, key string, revision uint64) error {
@@ -96,7 +99,7 @@ func (k *kv) Delete(ctx context.Context, key string, revision uint64) error {
 	if revision != 0 {
 		opts = append(opts, jetstream.LastRevision(revision))
 	}
-	err := changed(k.bucket.Purge(ctx, key, opts...))
+	err := changed(k.s.writing(ctx, func(ctx context.Context) error { return k.bucket.Purge(ctx, key, opts...) }))
 	if errors.Is(err, store.ErrConflict) {
 		if _, gone := k.Get(ctx, key); weir.ErrorCode(gone) == weir.NotFound {
 			return nil
@@ -158,7 +161,7 @@ const lag = 5 * time.Millisecond
 // last gives the revision of what was written last below a prefix, 0 for nothing, by the server of a cluster that
 // takes writes. What is there is read from any other one, which may not have heard of it yet.
 func (k *kv) last(ctx context.Context, prefix string) (uint64, error) {
-	if k.s.server != nil {
+	if k.s.own != nil {
 		return 0, nil
 	}
 	if err := checkPrefix(prefix); err != nil {

@@ -8,14 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -23,10 +19,8 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-const (
-	startTime = time.Minute      // for the embedded server to read what it holds
-	timeout   = 10 * time.Second // of calls whose context has none
-)
+// timeout is of calls whose context has none.
+const timeout = 10 * time.Second
 
 // Options say where the store is. Exactly one of Dir and URL is set.
 type Options struct {
@@ -44,18 +38,18 @@ type Options struct {
 
 // Store is a store.Store.
 type Store struct {
-	o      Options
-	server *server.Server // nil: elsewhere
-	lock   *os.File       // on Dir
-	conn   *nats.Conn
-	js     jetstream.JetStream
-	blobs  *blobs
+	o     Options
+	own   *embedded // nil: the server is elsewhere
+	conn  *nats.Conn
+	js    jetstream.JetStream
+	blobs *blobs
 
 	mu   sync.Mutex
 	made map[string]any // buckets and streams, by kind and name
 
-	closed  chan struct{}
-	closing sync.Once
+	closed   chan struct{}
+	closing  sync.Once
+	watching sync.WaitGroup // for room, in which the embedded server is started anew
 
 	watches sync.Mutex
 	lost    time.Time     // when the connection was, last
@@ -76,44 +70,16 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		}
 	}()
 	if o.URL == "" {
-		if err := s.embed(); err != nil {
+		if s.own, err = embed(o); err != nil {
 			return nil, err
 		}
+		s.watching.Go(func() { s.own.watch(s.closed) })
 	}
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
 	s.blobs, err = s.openBlobs(ctx)
 	return s, elsewhere(o.URL, err)
-}
-
-// embed starts the server in this process. It listens nowhere.
-func (s *Store) embed() error {
-	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
-		return &weir.Error{Code: weir.Invalid, Message: "the store can't be kept in " + s.o.Dir, Err: err, Remedy: "name a folder that this user may write to"}
-	}
-	lock, err := os.OpenFile(filepath.Join(s.o.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return &weir.Error{Code: weir.Invalid, Message: "the store in " + s.o.Dir + " can't be locked", Err: err}
-	}
-	s.lock = lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return &weir.Error{Code: weir.Invalid, Message: "another process uses the store in " + s.o.Dir, Remedy: "stop it, or name another state directory"}
-	}
-	srv, err := server.NewServer(&server.Options{
-		ServerName: "weir", DontListen: true, NoSigs: true, JetStream: true, StoreDir: s.o.Dir,
-		SyncAlways: s.o.Sync, DisableJetStreamBanner: true, MaxPayload: 1 << 20, JetStreamMaxStore: s.o.most,
-	})
-	if err != nil {
-		return &weir.Error{Code: weir.Invalid, Message: "the store in " + s.o.Dir + " can't be opened", Err: err}
-	}
-	srv.SetLoggerV2(logger{s.o.Logger}, false, false, false)
-	s.server = srv
-	srv.Start()
-	if !srv.ReadyForConnections(startTime) || !srv.JetStreamEnabled() {
-		return &weir.Error{Code: weir.Invalid, Message: "the store in " + s.o.Dir + " can't be read", Remedy: "see the log; is the disk full?"}
-	}
-	return nil
 }
 
 // missed gives what is closed when a deletion may have been forgotten before those who watch heard of it.
@@ -128,15 +94,12 @@ func (s *Store) Close() { s.closing.Do(s.close) }
 
 func (s *Store) close() {
 	close(s.closed)
+	s.watching.Wait()
 	if s.conn != nil {
 		s.conn.Close()
 	}
-	if s.server != nil {
-		s.server.Shutdown()
-		s.server.WaitForShutdown()
-	}
-	if s.lock != nil {
-		s.lock.Close()
+	if s.own != nil {
+		s.own.close()
 	}
 }
 
@@ -165,28 +128,45 @@ func once[T any](s *Store, kind, name string, make func() (T, error)) (T, error)
 // room refuses contents when the embedded server has little room left: without any, nothing could be removed either,
 // because a removal is something written.
 func (s *Store) room() error {
-	if s.server == nil {
+	if s.own == nil {
 		return nil
 	}
-	info, err := s.server.Jsz(nil)
+	has, most, err := s.own.room()
 	if err != nil {
 		return unreachable(err)
 	}
-	if most := uint64(info.Config.MaxStore); info.Store > most/10*9 {
-		return full(fmt.Errorf("it has %d MB, and may have %d", info.Store>>20, most>>20))
+	if full(has, most) {
+		return noRoom(has, most)
 	}
 	return nil
 }
 
-func full(err error) error {
-	return &weir.Error{Code: weir.Unavailable, Message: "the store is full", Err: err, Remedy: "remove deploys, or make room on its disk and start the server again"}
+// writing does what writes, and waits no longer for it than anybody can hear how it went.
+func (s *Store) writing(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if s.own == nil {
+		return do(ctx)
+	}
+	works := s.own.working()
+	defer context.AfterFunc(works, cancel)()
+	err := do(ctx)
+	if err != nil && works.Err() != nil {
+		return storeFull(fmt.Errorf("a write to its disk has failed: %v", err))
+	}
+	return err
+}
+
+func storeFull(err error) error {
+	return &weir.Error{Code: weir.Unavailable, Message: "the store is full", Err: err, Remedy: "remove deploys, or make room on its disk"}
 }
 
 // The codes by which NATS says that it has no room (JSInsufficientResourcesErr, JSStorageResourcesExceededErr of
-// nats-server).
+// nats-server), and that a write failed (JSStreamStoreFailedF).
 const (
 	insufficientResources    = 10023
 	storageResourcesExceeded = 10047
+	storeFailed              = 10077
 )
 
 // unreachable wraps what NATS says, unless it is the caller's own doing.
@@ -196,14 +176,18 @@ func unreachable(err error) error {
 	switch {
 	case err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled):
 		return err
-	case errors.As(err, &api) && (api.ErrorCode == insufficientResources || api.ErrorCode == storageResourcesExceeded):
-		return full(err)
+	case errors.As(err, &api) && (api.ErrorCode == insufficientResources || api.ErrorCode == storageResourcesExceeded ||
+		api.ErrorCode == storeFailed && outOfRoom(api.Description)):
+		return storeFull(err)
 	}
 	return &weir.Error{Code: weir.Unavailable, Message: "the store can't be reached", Err: err, Remedy: "try again; if it stays so, see the server's log"}
 }
 
 // logger gives what the embedded server has to say to slog.
-type logger struct{ to *slog.Logger }
+type logger struct {
+	to     *slog.Logger
+	failed func() // is told when a stream will take nothing more
+}
 
 func (l logger) Noticef(f string, a ...any) { l.to.Debug("store: " + fmt.Sprintf(f, a...)) }
 
@@ -217,7 +201,13 @@ func (l logger) Warnf(f string, a ...any) {
 	}
 	l.to.Log(context.Background(), level, text)
 }
-func (l logger) Errorf(f string, a ...any) { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
+func (l logger) Errorf(f string, a ...any) {
+	text := fmt.Sprintf(f, a...)
+	if strings.Contains(text, criticalWrite) {
+		l.failed()
+	}
+	l.to.Error("store: " + text)
+}
 func (l logger) Fatalf(f string, a ...any) { l.to.Error("store: " + fmt.Sprintf(f, a...)) }
 func (l logger) Debugf(string, ...any)     {}
 func (l logger) Tracef(string, ...any)     {}

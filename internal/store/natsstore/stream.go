@@ -22,13 +22,14 @@ type stream struct {
 	s      *Store
 	prefix string // of subjects
 	at     jetstream.Stream
+	owners *owners // nil: they have no bound
 }
 
 // makeStream makes a stream of NATS, or gives it the configuration that it should have. The number of copies is never
 // lowered: a server that was started without saying it would take them from all others.
 func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
 	c.Storage, c.Replicas = jetstream.FileStorage, s.o.Replicas
-	c.AllowDirect = s.server != nil // in a cluster, any server that has a copy would be asked, which may not have heard yet of what was written
+	c.AllowDirect = s.own != nil // in a cluster, any server that has a copy would be asked, which may not have heard yet of what was written
 	asked := c.MaxBytes
 	if c.MaxBytes > 0 {
 		c.MaxBytes = min(asked, s.share())
@@ -50,9 +51,9 @@ func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetst
 // share is the most that a stream may set aside for itself of what the embedded server may take: NATS holds it back
 // from all else, used or not.
 func (s *Store) share() int64 {
-	if s.server != nil {
-		if info, err := s.server.Jsz(nil); err == nil && info.Config.MaxStore > 0 {
-			return info.Config.MaxStore / 8
+	if s.own != nil {
+		if _, most, err := s.own.room(); err == nil && most > 0 {
+			return int64(most / 8)
 		}
 	}
 	return math.MaxInt64
@@ -67,7 +68,15 @@ func (s *Store) Stream(ctx context.Context, name string, bounds store.Bounds) (s
 		}
 		at, err := s.makeStream(ctx, jetstream.StreamConfig{Name: streamPrefix + name, Subjects: []string{subjectPrefix + name + ".>"}, Duplicates: remember,
 			MaxAge: bounds.Age, MaxBytes: orNone(bounds.Bytes), MaxMsgsPerSubject: orNone(bounds.PerSubject), Discard: jetstream.DiscardOld})
-		return &stream{s, subjectPrefix + name + ".", at}, err
+		if err != nil {
+			return nil, err
+		}
+		out := &stream{s: s, prefix: subjectPrefix + name + ".", at: at}
+		if bounds.PerOwner > 0 && bounds.Bytes > 0 {
+			most := at.CachedInfo().Config.MaxBytes
+			out.owners = &owners{bytes: most, each: max(1, bounds.PerOwner*most/bounds.Bytes), came: map[string]int64{}}
+		}
+		return out, nil
 	})
 }
 
@@ -87,9 +96,16 @@ func (s *stream) Append(ctx context.Context, subject, id string, data []byte) (u
 	if id != "" {
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
-	ack, err := s.s.js.Publish(ctx, s.prefix+subject, data, opts...)
+	var ack *jetstream.PubAck
+	err := s.s.writing(ctx, func(ctx context.Context) (err error) {
+		ack, err = s.s.js.Publish(ctx, s.prefix+subject, data, opts...)
+		return err
+	})
 	if err != nil {
 		return 0, unreachable(err)
+	}
+	if s.owners != nil {
+		s.trim(ctx, subject)
 	}
 	return ack.Sequence, nil
 }

@@ -144,6 +144,18 @@ func testBounds(t *testing.T, here, _ store.Store) {
 		t.Errorf("64 KB of pieces of 8 KB: %d", len(all))
 	}
 
+	s = stream(t, here, "owners", store.Bounds{Bytes: 256 << 10, PerOwner: 8})
+	must(s.Append(ctx, "quiet.a", "", []byte("q")))(t)
+	for i := range 1000 {
+		must(s.Append(ctx, "loud."+strconv.Itoa(i), "", make([]byte, 4<<10)))(t)
+	}
+	if quiet := must(s.Last(ctx, "quiet.*", 5))(t); len(quiet) != 1 {
+		t.Errorf("of who wrote little, %d messages are left", len(quiet))
+	}
+	if loud := must(s.Last(ctx, "loud.*", 100))(t); len(loud) < 8 || len(loud) > 40 || loud[len(loud)-1].Subject != "loud.999" {
+		t.Errorf("of who wrote much, %d messages are left", len(loud))
+	}
+
 	s = stream(t, here, "age", store.Bounds{Age: 150 * time.Millisecond})
 	must(s.Append(ctx, "a", "", nil))(t)
 	for deadline := time.Now().Add(patience); len(must(s.Read(ctx, "", 0, 1))(t)) > 0; {
