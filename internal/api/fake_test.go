@@ -263,6 +263,16 @@ func (f *fake) Publish(_ context.Context, by deploys.Author, id string) (weir.Si
 	return f.publish(by, id)
 }
 
+func (f *fake) RemoveAlias(ctx context.Context, by deploys.Author, site, alias string) (weir.Site, error) {
+	f.by(by)
+	s, err := f.Site(ctx, site)
+	if err == nil && s.Aliases[alias] == "" {
+		return s, &weir.Error{Code: weir.NotFound, Message: "there is no such alias"}
+	}
+	delete(s.Aliases, alias)
+	return s, err
+}
+
 func (f *fake) Rollback(ctx context.Context, by deploys.Author, site string) (weir.Site, error) {
 	all, _ := f.Deploys(ctx, site, deploys.Filter{})
 	if len(all) < 2 {

@@ -43,6 +43,7 @@ type Deploys interface {
 	Manifest(ctx context.Context, id string) (weir.Manifest, error)
 	Publish(ctx context.Context, by deploys.Author, id string) (weir.Site, error)
 	Rollback(ctx context.Context, by deploys.Author, siteID string) (weir.Site, error)
+	RemoveAlias(ctx context.Context, by deploys.Author, siteID, alias string) (weir.Site, error)
 	Restage(ctx context.Context, by deploys.Author, id string) (weir.Deploy, error)
 	DeleteDeploy(ctx context.Context, by deploys.Author, id string) error
 	Approve(ctx context.Context, by deploys.Author, id, note string) (weir.Deploy, error)
