@@ -179,6 +179,9 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 	e = entry{from: text("from", "origin"), to: text("to", "destination"), query: pairs("query", "params", "parameters"),
 		conditions: pairs("conditions"), headers: pairs("headers")}
 	e.sign = strings.TrimPrefix(text("signed", "signing", "sign"), "$")
+	if f == nil && e.sign == "" && (table["signed"] != nil || table["signing"] != nil || table["sign"] != nil) {
+		f = faulty(`name the variable with the key, as in signed = "API_KEY"`, "signed names no variable")
+	}
 	if f == nil && table["rate_limit"] != nil {
 		e.rateLimit, f = rateLimitOf(table["rate_limit"])
 	}

@@ -29,6 +29,7 @@ func (s *Server) openAPI() (err error) {
 		Account:   account,
 
 		ClientAddr: s.clientAddr,
+		Version:    weir.Version(),
 		Logger:     s.o.Logger,
 	})
 	return err

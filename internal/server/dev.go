@@ -61,7 +61,7 @@ type Dev struct {
 	*machine
 	opts       DevOptions
 	proxy      http.RoundTripper // for rules of the site that lead elsewhere
-	serving    context.Context // ends when no request is to be begun any more
+	serving    context.Context   // ends when no request is to be begun any more
 	stop       context.CancelFunc
 	trials     *trials
 	recorder   *record.Redactor
