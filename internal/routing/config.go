@@ -178,9 +178,8 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 	}
 	e = entry{from: text("from", "origin"), to: text("to", "destination"), query: pairs("query", "params", "parameters"),
 		conditions: pairs("conditions"), headers: pairs("headers")}
-	e.sign = strings.TrimPrefix(text("signed", "signing", "sign"), "$")
-	if f == nil && e.sign == "" && (table["signed"] != nil || table["signing"] != nil || table["sign"] != nil) {
-		f = faulty(`name the variable with the key, as in signed = "API_KEY"`, "signed names no variable")
+	if f == nil {
+		e.sign, f = signedBy(table)
 	}
 	if f == nil && table["rate_limit"] != nil {
 		e.rateLimit, f = rateLimitOf(table["rate_limit"])
@@ -211,6 +210,20 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 		}
 	}
 	return e, f
+}
+
+// signedBy gives the variable with the key that a rule is signed with, "" if it isn't.
+func signedBy(table map[string]any) (string, *fault) {
+	for _, name := range []string{"signed", "signing", "sign"} {
+		if v, ok := table[name]; ok {
+			s, _ := v.(string)
+			if s = strings.TrimPrefix(strings.TrimSpace(s), "$"); s == "" {
+				return "", faulty(`name the variable with the key, as in signed = "API_KEY"`, "%s names no variable", name)
+			}
+			return s, nil
+		}
+	}
+	return "", nil
 }
 
 // forwarding are the headers of a request to an upstream that the server sets itself.
