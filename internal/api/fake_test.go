@@ -239,7 +239,10 @@ func (f *fake) Deploys(_ context.Context, site string, o deploys.Filter) (all []
 }
 
 func (f *fake) Manifest(_ context.Context, id string) (weir.Manifest, error) {
-	m := weir.Manifest{Functions: map[string]weir.DeployFunction{}}
+	m := weir.Manifest{Files: map[string]weir.DeployFile{}, Functions: map[string]weir.DeployFunction{}}
+	for path, sum := range f.declared[id].Files {
+		m.Files[path] = weir.DeployFile{SHA1: sum, Size: 1}
+	}
 	for name, fn := range f.declared[id].Functions {
 		m.Functions[name] = weir.DeployFunction{SHA256: fn.SHA256, Config: fn.Config}
 	}
@@ -369,6 +372,9 @@ func (v *vars) Get(_ context.Context, site, key string) (environ.Variable, error
 }
 
 func (v *vars) Set(_ context.Context, by environ.Author, x environ.Variable) error {
+	if x.Secret && x.Values[0].Value == "" {
+		return &weir.Error{Code: weir.Invalid, Message: x.Key + " has no value"}
+	}
 	x.Author, x.Updated = by.Name, noon
 	v.all[x.Site+"/"+x.Key] = x
 	return nil

@@ -19,7 +19,10 @@ import (
 // secrets that policies guard sign nothing, and a held deploy signs with none.
 func TestKeysOfSignedProxies(t *testing.T) {
 	signed := make(chan string, 10)
-	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { signed <- r.Header.Get("X-Nf-Sign"); io.WriteString(w, "up") }))
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		signed <- r.Header.Get("X-Nf-Sign")
+		io.WriteString(w, "up")
+	}))
 	defer up.Close()
 	to, err := egress.ParseOverride("up.test:80=" + strings.TrimPrefix(up.URL, "http://"))
 	if err != nil {
