@@ -71,7 +71,7 @@ func New(o Options) (*API, error) {
 	a := &API{Options: o, mux: http.NewServeMux(), tails: newPlaces(maxTails, tailsEach), bodies: newPlaces(maxLarge, largeEach), larges: newPlaces(maxLarge, largeEach), whole: newPlaces(math.MaxInt, largeEach), beat: heartbeat, silent: maxSilence}
 	a.routes = a.table()
 	var err error
-	if a.doc, err = document(a.routes); err != nil {
+	if a.doc, err = document(a.routes, a.Version); err != nil {
 		return nil, err
 	}
 	for _, r := range a.routes {

@@ -3,6 +3,7 @@ package api
 // Deploys: from their beginning to being published, restored or removed.
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -81,22 +82,28 @@ func (c *call) getDeploy() (any, error) {
 
 func (c *call) deploys() (any, error) {
 	q := c.r.URL.Query()
-	all, err := c.Deploys.Deploys(c.r.Context(), c.site.ID, deploys.Filter{State: weir.DeployState(q.Get("state")), Review: weir.Review(q.Get("review")), Alias: q.Get("branch")})
-	if err != nil {
-		return nil, err
-	}
-	from, to, err := page(q, len(all))
+	all, err := c.Deploys.Deploys(c.r.Context(), c.site.ID, deploys.Filter{Review: weir.Review(q.Get("review")), Alias: q.Get("branch")})
 	if err != nil {
 		return nil, err
 	}
 	out := []wire.Deploy{}
-	for _, d := range all[from:to] {
-		out = append(out, c.wireDeploy(d))
+	for _, d := range all {
+		if w := c.wireDeploy(d); q.Get("state") == "" || q.Get("state") == w.State {
+			out = append(out, w)
+		}
 	}
-	return out, nil
+	from, to, err := page(q, len(out))
+	if err != nil {
+		return nil, err
+	}
+	return out[from:to], nil
 }
 
+// cancel leaves a deploy that is withheld as it is: netlify-cli, to which it has failed, cancels what fails.
 func (c *call) cancel() (any, error) {
+	if withheld(c.deploy, "") != "" {
+		return c.wireDeploy(c.deploy), nil
+	}
 	return c.answer(c.Deploys.Cancel(c.r.Context(), c.author(), c.deploy.ID))
 }
 
@@ -192,7 +199,24 @@ func (c *call) wireDeploy(d weir.Deploy) wire.Deploy {
 	if published {
 		out.PublishedAt = known(d.Done)
 	}
+	if why := withheld(d, own); why != "" {
+		out.State, out.ErrorMessage = string(weir.DeployFailed), why
+	}
 	return out
+}
+
+// withheld says why a deploy that is ready is not where it was meant to be, "" if it is. Netlify's clients know of no
+// review: to them it has failed, else they would say that it is live.
+func withheld(d weir.Deploy, at string) string {
+	switch {
+	case d.State != weir.DeployReady:
+	case d.Review == weir.ReviewRejected:
+		return fmt.Sprintf("the deploy %s was rejected by %s, so it is not served; deploy again without what was not approved", d.ID, printable(d.Reviewer))
+	case d.Review == weir.ReviewHeld && !d.Draft:
+		return fmt.Sprintf("the deploy %s is held: it may do more than was approved, so it is not published until somebody who may approves it "+
+			"(weir deploys diff %s; weir deploys approve %s); until then %s runs it with no more than was approved", d.ID, d.ID, d.ID, at)
+	}
+	return ""
 }
 
 // known gives nil for a time that is not known.

@@ -246,6 +246,17 @@ func (f *fake) Outline(_ context.Context, id string) (weir.Manifest, error) {
 	return m, nil
 }
 
+func (f *fake) Manifest(_ context.Context, id string) (weir.Manifest, error) {
+	m := weir.Manifest{Files: map[string]weir.DeployFile{}, Functions: map[string]weir.DeployFunction{}}
+	for path, sum := range f.declared[id].Files {
+		m.Files[path] = weir.DeployFile{SHA1: sum, Size: 1}
+	}
+	for name, fn := range f.declared[id].Functions {
+		m.Functions[name] = weir.DeployFunction{SHA256: fn.SHA256, Config: fn.Config}
+	}
+	return m, nil
+}
+
 func (f *fake) publish(by deploys.Author, id string) (weir.Site, error) {
 	f.by(by)
 	d := f.deploys[id]
@@ -261,6 +272,16 @@ func (f *fake) Restage(_ context.Context, by deploys.Author, id string) (weir.De
 
 func (f *fake) Publish(_ context.Context, by deploys.Author, id string) (weir.Site, error) {
 	return f.publish(by, id)
+}
+
+func (f *fake) RemoveAlias(ctx context.Context, by deploys.Author, site, alias string) (weir.Site, error) {
+	f.by(by)
+	s, err := f.Site(ctx, site)
+	if err == nil && s.Aliases[alias] == "" {
+		return s, &weir.Error{Code: weir.NotFound, Message: "there is no such alias"}
+	}
+	delete(s.Aliases, alias)
+	return s, err
 }
 
 func (f *fake) Rollback(ctx context.Context, by deploys.Author, site string) (weir.Site, error) {
@@ -359,6 +380,9 @@ func (v *vars) Get(_ context.Context, site, key string) (environ.Variable, error
 }
 
 func (v *vars) Set(_ context.Context, by environ.Author, x environ.Variable) error {
+	if x.Secret && x.Values[0].Value == "" {
+		return &weir.Error{Code: weir.Invalid, Message: x.Key + " has no value"}
+	}
 	x.Author, x.Updated = by.Name, noon
 	v.all[x.Site+"/"+x.Key] = x
 	return nil

@@ -17,7 +17,7 @@ import (
 type object = map[string]any
 
 // document gives the document as JSON.
-func document(routes []route) ([]byte, error) {
+func document(routes []route, version string) ([]byte, error) {
 	s := schemas{}
 	failure := object{"description": "what is wrong", "content": jsonOf(s.of(reflect.TypeFor[wire.Error]()))}
 	paths := object{}
@@ -30,7 +30,7 @@ func document(routes []route) ([]byte, error) {
 	}
 	return json.Marshal(object{
 		"openapi":    "3.1.0",
-		"info":       object{"title": "Weir", "version": "1", "description": "Netlify's calls that Weir answers, and below /weir its own."},
+		"info":       object{"title": "Weir", "version": version, "description": "Netlify's calls that Weir answers, and below /weir its own."},
 		"servers":    []object{{"url": Prefix}},
 		"security":   []object{{"token": []string{}}},
 		"paths":      paths,

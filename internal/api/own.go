@@ -20,6 +20,7 @@ var reviewRoutes = []route{
 	{method: "POST", path: "/weir/deploys/{deploy_id}/reject", id: "rejectDeploy", about: "refuse what a held deploy may do", right: access.Approve, scope: ofDeploy, in: wire.Review{}, out: wire.Deploy{}, do: (*call).reject},
 	{method: "GET", path: "/weir/deploys/{deploy_id}/diff", id: "diffDeploy", about: "what a deploy may do that was not approved before, as JSON, or as Markdown or plain text if that is accepted", right: access.Read, scope: ofDeploy, out: json.RawMessage{}, large: true, do: (*call).diff},
 	{method: "POST", path: "/weir/deploys/{deploy_id}/restage", id: "restageDeploy", about: "begin a deploy with the same content, for which today's policy and ceiling count", right: access.Deploy, scope: ofDeploy, out: wire.Deploy{}, large: true, do: (*call).restage},
+	{method: "DELETE", path: "/weir/sites/{site_id}/aliases/{alias}", id: "deleteAlias", about: "have an alias lead nowhere; its deploy stays", right: access.Rollback, scope: ofSite, do: (*call).removeAlias},
 	{method: "GET", path: "/weir/sites/{site_id}/policy", id: "getSitePolicy", about: "the policy that is set for a site on the server", right: access.Read, scope: ofSite, out: wire.Policy{}, do: (*call).policy},
 	{method: "PUT", path: "/weir/sites/{site_id}/policy", id: "setSitePolicy", about: "set the policy of a site, in place of that of its deploys", right: access.SetPolicy, scope: ofSite, in: wire.Policy{}, do: (*call).setPolicy},
 }
@@ -86,6 +87,11 @@ func (c *call) reject() (any, error) {
 
 func (c *call) restage() (any, error) {
 	return c.answer(c.Deploys.Restage(c.r.Context(), c.author(), c.deploy.ID))
+}
+
+func (c *call) removeAlias() (any, error) {
+	_, err := c.Deploys.RemoveAlias(c.r.Context(), c.author(), c.site.ID, c.r.PathValue("alias"))
+	return nil, err
 }
 
 func (c *call) diff() (any, error) {

@@ -57,6 +57,8 @@ var siteRoutes = []route{
 	{method: "PUT", path: "/sites/{site_id}", id: "replaceSite", about: "the same as updateSite", right: access.ChangeSite, scope: ofSite, in: wire.SiteChange{}, out: wire.Site{}, do: (*call).updateSite},
 	{method: "DELETE", path: "/sites/{site_id}", id: "deleteSite", about: "remove a site with all that belongs to it", right: access.DeleteSite, scope: ofSite, do: (*call).deleteSite},
 	{method: "GET", path: "/sites/{site_id}/functions", id: "searchSiteFunctions", about: "the functions of the published deploy", right: access.Read, scope: ofSite, out: wire.FunctionList{}, do: (*call).siteFunctions},
+	{method: "GET", path: "/sites/{site_id}/files", id: "listSiteFiles", about: "the files of the published deploy, by path", right: access.Read, scope: ofSite, query: []string{"page", "per_page"}, out: []wire.File{}, large: true, do: (*call).files},
+	{method: "GET", path: "/sites/{site_id}/files/{file_path...}", id: "getSiteFileByPathName", about: "one of them: what it is, not its content", right: access.Read, scope: ofSite, out: wire.File{}, large: true, do: (*call).file},
 	{method: "GET", path: "/sites/{site_id}/service-instances", id: "listServiceInstancesForSite", about: "always empty: there are no add-ons", right: access.Read, scope: ofSite, out: []string{}, do: (*call).nothing},
 	{method: "GET", path: "/sites/{site_id}/builds", id: "listSiteBuilds", about: "always empty: sites are built where they are deployed from", right: access.Read, scope: ofSite, out: []string{}, do: (*call).nothing},
 	{method: "POST", path: "/sites/{site_id}/builds", id: "createSiteBuild", about: "a build by the server, which is refused", right: access.Deploy, scope: ofSite, do: (*call).noBuilds},

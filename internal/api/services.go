@@ -40,9 +40,11 @@ type Deploys interface {
 	Cancel(ctx context.Context, by deploys.Author, id string) (weir.Deploy, error)
 	Deploy(ctx context.Context, id string) (weir.Deploy, error)
 	Deploys(ctx context.Context, siteID string, f deploys.Filter) ([]weir.Deploy, error) // the last begun first
-	Outline(ctx context.Context, id string) (weir.Manifest, error)
+	Outline(ctx context.Context, id string) (weir.Manifest, error)                       // without the files
+	Manifest(ctx context.Context, id string) (weir.Manifest, error)
 	Publish(ctx context.Context, by deploys.Author, id string) (weir.Site, error)
 	Rollback(ctx context.Context, by deploys.Author, siteID string) (weir.Site, error)
+	RemoveAlias(ctx context.Context, by deploys.Author, siteID, alias string) (weir.Site, error)
 	Restage(ctx context.Context, by deploys.Author, id string) (weir.Deploy, error)
 	DeleteDeploy(ctx context.Context, by deploys.Author, id string) error
 	Approve(ctx context.Context, by deploys.Author, id, note string) (weir.Deploy, error)

@@ -3,6 +3,7 @@ package api
 // Sites.
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -195,6 +196,48 @@ func (a *API) wireSite(s weir.Site, published *wire.Deploy) wire.Site {
 
 // adminURL is where the site is looked after: here. Clients append /deploys/ID.
 func (a *API) adminURL(s weir.Site) string { return a.URL + Prefix + "/sites/" + s.Name }
+
+// publishedFiles gives the files of the published deploy, by path; none if there is no such deploy.
+func (c *call) publishedFiles() (map[string]weir.DeployFile, error) {
+	if c.site.Published == "" {
+		return nil, nil
+	}
+	m, err := c.Deploys.Manifest(c.r.Context(), c.site.Published)
+	return m.Files, err
+}
+
+func wireFile(path string, f weir.DeployFile) wire.File {
+	return wire.File{ID: "/" + path, Path: "/" + path, SHA: f.SHA1, Size: f.Size}
+}
+
+func (c *call) files() (any, error) {
+	all, err := c.publishedFiles()
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := page(c.r.URL.Query(), len(all))
+	if err != nil {
+		return nil, err
+	}
+	out := []wire.File{}
+	for _, path := range slices.Sorted(maps.Keys(all))[from:to] {
+		out = append(out, wireFile(path, all[path]))
+	}
+	return out, nil
+}
+
+func (c *call) file() (any, error) {
+	all, err := c.publishedFiles()
+	if err != nil {
+		return nil, err
+	}
+	path := c.r.PathValue("file_path")
+	f, ok := all[path]
+	if !ok {
+		return nil, noSuch("file", path)
+	}
+	return wireFile(path, f), nil
+}
 
 func (c *call) siteFunctions() (any, error) {
 	d, err := c.published()

@@ -10,6 +10,7 @@ import (
 	"github.com/weir-run/weir/internal/access"
 	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/environ"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 func (c *call) variables() (any, error) {
@@ -55,12 +56,22 @@ func (c *call) createVariables() (any, error) {
 		return nil, err
 	}
 	out := []wire.Variable{}
+	var left []string // secrets without their values, as they are told: netlify env:clone sends them
 	for _, w := range in {
 		v, err := c.setVariable(w)
-		if err != nil {
+		valueless := w.Secret && !slices.ContainsFunc(w.Values, func(v wire.Value) bool { return v.Value != "" })
+		switch {
+		case valueless && weir.ErrorCode(err) == weir.Invalid:
+			left = append(left, printable(w.Key))
+		case err != nil:
 			return nil, err
+		default:
+			out = append(out, v)
 		}
-		out = append(out, v)
+	}
+	if len(left) > 0 {
+		return nil, &weir.Error{Code: weir.Invalid, Message: "all were set but the secrets " + strings.Join(left, ", ") + ", which came without a value, as none is told",
+			Remedy: "set these by hand"}
 	}
 	return out, nil
 }

@@ -123,6 +123,7 @@ func newRoot(s *streams) *cobra.Command {
 Netlify or AWS Lambda unchanged; each may make exactly the outbound calls, read and
 write exactly the files, start exactly the programs and see exactly the variables that
 its policy names, whatever any of its dependencies tries.`,
+		Version:       weir.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,

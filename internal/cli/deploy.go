@@ -99,7 +99,7 @@ func (f *deployFlags) run(ctx context.Context, s *streams, c *client.Client, dir
 		return err
 	}
 	forget(dir)
-	if d.State == string(weir.DeployFailed) {
+	if d.State == string(weir.DeployFailed) && d.Weir.Review == "" { // what is under review is told as failed
 		return &weir.Error{Code: weir.Invalid, Message: "the server can't serve the deploy " + d.ID + ": " + weir.Printable(weir.Cut(d.ErrorMessage, 2000))}
 	}
 	return f.report(ctx, s, c, d)

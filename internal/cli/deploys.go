@@ -30,7 +30,7 @@ func newDeploys(s *streams) *cobra.Command {
 		newDeployChange(s, "lock", "Publish a deploy, and no new one by itself until it is unlocked", (*client.Client).Lock),
 		newDeployChange(s, "unlock", "Let new deploys be published by themselves again", (*client.Client).Unlock),
 		newDeployChange(s, "restage", "Begin a deploy with the same content, for which today's policy and ceiling count", (*client.Client).Restage),
-		newDeployChange(s, "cancel", "Give up a deploy that isn't ready", (*client.Client).Cancel), newDeploysDelete(s))
+		newDeployChange(s, "cancel", "Give up a deploy that isn't ready", (*client.Client).Cancel), newDeploysDelete(s), newUnalias(s))
 	return c
 }
 
@@ -210,6 +210,27 @@ func newDeploysDelete(s *streams) *cobra.Command {
 		}),
 	}
 	f.register(c)
+	return c
+}
+
+func newUnalias(s *streams) *cobra.Command {
+	var f serverFlags
+	var site siteFlag
+	c := &cobra.Command{
+		Use:     "unalias ALIAS",
+		Short:   "Have an alias of a site lead nowhere; its deploy stays",
+		Example: `  weir deploys unalias feature-login --site shop`,
+		Args:    cobra.ExactArgs(1),
+		RunE: asked(&f, s, func(ctx context.Context, c *client.Client, _ io.Writer, args []string) error {
+			name, err := site.find(".")
+			if err != nil {
+				return err
+			}
+			return c.RemoveAlias(ctx, name, args[0])
+		}),
+	}
+	f.register(c)
+	site.register(c)
 	return c
 }
 

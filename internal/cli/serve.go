@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weir-run/weir/internal/policy/tomlpolicy"
 	"github.com/weir-run/weir/internal/server"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -151,11 +150,7 @@ func (f *serveFlags) options(logger *slog.Logger) (o server.ServeOptions, err er
 		o.TrustedProxies = append(o.TrustedProxies, prefix)
 	}
 	if f.ceiling != "" {
-		text, err := readFile(f.ceiling, "--ceiling")
-		if err != nil {
-			return o, err
-		}
-		if o.Ceiling, err = tomlpolicy.ParseCeiling(f.ceiling, text); err != nil {
+		if o.Ceiling, err = readCeiling(f.ceiling); err != nil {
 			return o, err
 		}
 	}

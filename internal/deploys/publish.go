@@ -112,6 +112,40 @@ func (s *Service) settle(ctx context.Context, d deployRecord, a Author) error {
 	}
 }
 
+// RemoveAlias has an alias of a site lead nowhere, until something is deployed by it again; the deploy stays. Errors:
+// weir.NotFound if there is no such alias, weir.Invalid for what can't be one.
+func (s *Service) RemoveAlias(ctx context.Context, a Author, siteID, alias string) (weir.Site, error) {
+	site, _, err := s.readSite(ctx, siteID)
+	if err == nil {
+		alias, err = aliasOf(alias, site.Name)
+	}
+	if err != nil {
+		return site.Site, err
+	}
+	gone := func(r *siteRecord) error {
+		if r.Aliases[alias] == "" {
+			return &weir.Error{Code: weir.NotFound, Message: "the site has no alias " + quote(alias), Remedy: "see the site's list of deploys"}
+		}
+		return nil
+	}
+	if err := gone(&site); err != nil {
+		return site.Site, err
+	}
+	change := record.Change{Action: "deploy.unalias", Site: siteID, Deploy: site.Aliases[alias], Detail: map[string]string{"alias": alias}}
+	err = s.journalled(ctx, a, change, func() error {
+		site, err = s.updateSite(ctx, siteID, func(r *siteRecord) error {
+			if err := gone(r); err != nil {
+				return err
+			}
+			r.Aliases = maps.Clone(r.Aliases)
+			delete(r.Aliases, alias)
+			return nil
+		})
+		return err
+	})
+	return site.Site, err
+}
+
 // Publish makes a ready deploy what production URLs serve, also an older one or a draft, and on a locked site. Errors:
 // weir.Denied if it gains something over what is approved, unless the author may approve: then it is approved, too,
 // on record.

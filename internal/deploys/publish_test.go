@@ -73,6 +73,34 @@ func TestDraftsAliasesAndLocks(t *testing.T) {
 	expect(t, "a context", err, weir.Invalid)
 }
 
+// TestAnAliasIsRemovedAlone: its deploy stays under its own URL, and what is deployed by it later has it again.
+func TestAnAliasIsRemovedAlone(t *testing.T) {
+	s, f := newService(t)
+	ctx, site := t.Context(), newSite(t, s)
+	d := page(1).deploy(t, s, dev, site.ID, BeginOptions{Alias: "feature/x"})
+	other := page(2).deploy(t, s, dev, site.ID, BeginOptions{Alias: "other"})
+	now, err := s.RemoveAlias(ctx, dev, site.ID, "Feature/X")
+	if err != nil || len(now.Aliases) != 1 || now.Aliases["other"] != other.ID {
+		t.Errorf("got %+v %v", now, err)
+	}
+	if got, err := s.Deploy(ctx, d.ID); err != nil || got.State != weir.DeployReady {
+		t.Errorf("its deploy: %+v %v", got, err)
+	}
+	if got := f.actions(d.ID); !strings.HasSuffix(got, "dev:deploy.unalias") {
+		t.Errorf("on record is %q", got)
+	}
+	for _, none := range []string{"feature-x", "nope"} {
+		_, err = s.RemoveAlias(ctx, dev, site.ID, none)
+		expect(t, "remove "+none, err, weir.NotFound)
+	}
+	_, err = s.RemoveAlias(ctx, dev, site.ID, "--")
+	expect(t, "remove what is none", err, weir.Invalid)
+	again := page(3).deploy(t, s, dev, site.ID, BeginOptions{Alias: "feature/x"})
+	if now := reread(t, s, site); now.Aliases["feature-x"] != again.ID {
+		t.Errorf("got %+v", now)
+	}
+}
+
 func TestRollbackGoesBackStepByStep(t *testing.T) {
 	s, f := newService(t)
 	ctx, site := t.Context(), newSite(t, s)

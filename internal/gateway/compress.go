@@ -23,6 +23,7 @@ const (
 	fileLevel       = 6       // of brotli and gzip, for files
 	answerLevel     = 2       // … and for answers of functions, which somebody waits for each time
 	maxCompressing  = 2       // files that are compressed at a time; those beyond are sent as they are
+	maxFlowing      = 64      // streams that are compressed at a time: each holds about 1 MB until it ends
 	compressedBytes = 32 << 20
 )
 
@@ -64,34 +65,57 @@ var (
 	gzipWriters   = sync.Pool{New: func() any { w, _ := gzip.NewWriterLevel(io.Discard, answerLevel); return w }}
 )
 
+// encoder compresses what is written to it.
+type encoder interface {
+	io.WriteCloser
+	Flush() error
+	Reset(io.Writer)
+}
+
+// encoders gives where encoders of an encoding wait.
+func encoders(encoding string) *sync.Pool {
+	if encoding == "gzip" {
+		return &gzipWriters
+	}
+	return &brotliWriters
+}
+
 // compressAnswer compresses an answer of a function.
 func compressAnswer(body []byte, encoding string) []byte {
 	var out bytes.Buffer
-	type resetter interface {
-		io.WriteCloser
-		Reset(io.Writer)
-	}
-	pool := &brotliWriters
-	if encoding == "gzip" {
-		pool = &gzipWriters
-	}
-	w := pool.Get().(resetter)
-	defer pool.Put(w)
+	w := encoders(encoding).Get().(encoder)
+	defer encoders(encoding).Put(w)
 	w.Reset(&out)
 	w.Write(body) // to memory
 	w.Close()
 	return out.Bytes()
 }
 
-// encodeAnswer compresses a function's answer if the client takes that, it is worth while and the function has not
-// done it. It sets the headers that say so.
-func encodeAnswer(r *http.Request, status int, h http.Header, body []byte) []byte {
-	if len(body) < minCompress || status == http.StatusPartialContent || h.Get("Content-Encoding") != "" || h.Get("Content-Range") != "" ||
+// encodingOf gives the encoding for a function's answer, if the client takes one, it is worth while and the function has
+// not done it; "" for none. It tells caches that it depends on the client.
+func encodingOf(r *http.Request, status int, h http.Header) string {
+	if status == http.StatusPartialContent || h.Get("Content-Encoding") != "" || h.Get("Content-Range") != "" ||
 		!compressible(h.Get("Content-Type")) || strings.Contains(strings.ToLower(h.Get("Cache-Control")), "no-transform") {
-		return body
+		return ""
 	}
 	h.Add("Vary", "Accept-Encoding")
-	encoding := acceptedEncoding(r.Header, "gzip") // fast brotli is slower and no better
+	return acceptedEncoding(r.Header, "gzip") // fast brotli is slower and no better
+}
+
+// encoded says in the headers of an answer that it is compressed.
+func encoded(h http.Header, encoding string) {
+	h.Set("Content-Encoding", encoding)
+	if tag := h.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		h.Set("ETag", "W/"+tag) // these are other bytes (RFC 9110, section 8.8.1)
+	}
+}
+
+// encodeAnswer compresses a function's answer where that is of use. It sets the headers that say so.
+func encodeAnswer(r *http.Request, status int, h http.Header, body []byte) []byte {
+	if len(body) < minCompress {
+		return body
+	}
+	encoding := encodingOf(r, status, h)
 	if encoding == "" {
 		return body
 	}
@@ -99,18 +123,16 @@ func encodeAnswer(r *http.Request, status int, h http.Header, body []byte) []byt
 	if len(small) >= len(body) {
 		return body
 	}
-	h.Set("Content-Encoding", encoding)
-	if tag := h.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
-		h.Set("ETag", "W/"+tag) // these are other bytes (RFC 9110, section 8.8.1)
-	}
+	encoded(h, encoding)
 	return small
 }
 
 // Compressed keeps compressed files in memory. What was not used for longest makes room. It may serve several sites,
 // as equal files are known by their digests.
 type Compressed struct {
-	max int64
-	now chan struct{} // holds one for each file that is being compressed
+	max     int64
+	now     chan struct{} // holds one for each file that is being compressed
+	flowing chan struct{} // … and for each stream
 
 	mu   sync.Mutex
 	size int64
@@ -127,8 +149,48 @@ type compressedFile struct {
 
 // NewCompressed makes room for some bytes of compressed files.
 func NewCompressed(bytes int64) *Compressed {
-	return &Compressed{max: bytes, now: make(chan struct{}, maxCompressing), by: map[compressedKey]*list.Element{}}
+	return &Compressed{max: bytes, now: make(chan struct{}, maxCompressing), flowing: make(chan struct{}, maxFlowing), by: map[compressedKey]*list.Element{}}
 }
+
+// flow gives what writes the pieces of a function's answer to w, each so that it can be sent: compressed where that is of
+// use and there is room for one more, and then the headers say so. release must be called in the end.
+func (c *Compressed) flow(w io.Writer, r *http.Request, status int, h http.Header) (out io.WriteCloser, release func()) {
+	encoding := encodingOf(r, status, h)
+	if encoding == "" || !hasBody(status) {
+		return asItIs{w}, func() {}
+	}
+	select {
+	case c.flowing <- struct{}{}:
+	default:
+		return asItIs{w}, func() {}
+	}
+	encoded(h, encoding)
+	e := encoders(encoding).Get().(encoder)
+	e.Reset(w)
+	return piecewise{e}, func() {
+		e.Reset(io.Discard)
+		encoders(encoding).Put(e)
+		<-c.flowing
+	}
+}
+
+// piecewise compresses each piece to its end, so that nobody waits for it until the next comes.
+type piecewise struct{ encoder }
+
+// Write is io.Writer's.
+func (p piecewise) Write(piece []byte) (int, error) {
+	n, err := p.encoder.Write(piece)
+	if err == nil {
+		err = p.Flush()
+	}
+	return n, err
+}
+
+// asItIs compresses nothing.
+type asItIs struct{ io.Writer }
+
+// Close is io.Closer's.
+func (asItIs) Close() error { return nil }
 
 // of gives a file compressed; nil to send it as it is, and then its position is where it was.
 func (c *Compressed) of(f *File, encoding string) []byte {

@@ -53,6 +53,12 @@ type Options struct {
 	// Proxy carries requests that rules send to other servers: it decides which addresses may be reached, and follows
 	// no redirects. Nil: such rules are answered by 502.
 	Proxy http.RoundTripper
+	// Signer signs requests that rules want to be signed. Nil: such rules are answered by 502.
+	Signer *Signer
+	// Tunnels are places for WebSockets to other servers. Nil: this gateway has some of its own. They end when Ending does;
+	// nil: never.
+	Tunnels *Tunnels
+	Ending  context.Context
 	// TrustedProxies stand in front of this server, and what they say of a client counts: X-Forwarded-For,
 	// X-Forwarded-Proto, and where it is in CountryHeader ("": none).
 	TrustedProxies []netip.Prefix
@@ -66,9 +72,10 @@ type Options struct {
 
 type gateway struct {
 	Options
-	routes   *routes
-	limits   limiters
-	proxyLog *log.Logger
+	routes     *routes
+	limits     limiters
+	ruleLimits map[*weir.RateLimit]*limiter
+	proxyLog   *log.Logger
 }
 
 // New makes the handler of a site.
@@ -83,7 +90,13 @@ func New(o Options) http.Handler {
 	if o.Compressed == nil {
 		o.Compressed = NewCompressed(compressedBytes)
 	}
-	return &gateway{Options: o, routes: newRoutes(o.Configs), limits: newLimiters(o.Configs),
+	if o.Tunnels == nil {
+		o.Tunnels = NewTunnels(tunnelPlaces)
+	}
+	if o.Ending == nil {
+		o.Ending = context.Background()
+	}
+	return &gateway{Options: o, routes: newRoutes(o.Configs), limits: newLimiters(o.Configs), ruleLimits: newRuleLimiters(o.Rules),
 		proxyLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug)}
 }
 

@@ -111,6 +111,47 @@ func TestRateLimits(t *testing.T) {
 	}
 }
 
+// TestRulesAreUsedNoMoreOftenThanTheySay: whatever they lead to, a file that comes before it, too, and whatever other
+// rules are used meanwhile.
+func TestRulesAreUsedNoMoreOftenThanTheySay(t *testing.T) {
+	rules, warnings := routing.Parse(routing.Sources{Config: routing.Text{Name: "netlify.toml", Text: `
+[[redirects]]
+from = "/files/*"
+to = "/files/:splat"
+status = 200
+[redirects.rate_limit]
+window_limit = 2
+window_size = 60
+aggregate_by = ["ip", "domain"]
+[[redirects]]
+from = "/away"
+to = "https://example.com/"
+rate_limit = {action = "rewrite", to = "/slow", window_limit = 1, window_size = 60, aggregate_by = "ip", algorithm = "sliding_window"}
+[[redirects]]
+from = "/free"
+to = "/a"
+`}})
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
+	}
+	o := Options{Logger: quiet, Functions: echo(), Rules: rules, Files: shelf{"files/a.txt": "a", "slow.html": "slow down"}, AllowHost: func(string) bool { return true },
+		clock: func() time.Time { return time.Unix(1_000_000, 0) }}
+	g := New(o)
+	for i, c := range []struct {
+		path, addr string
+		want       int
+	}{{"/files/a.txt", "192.0.2.1", 200}, {"/free", "192.0.2.1", 301}, {"/files/none", "192.0.2.1", 404}, {"/files/a.txt", "192.0.2.1", 429}, {"/files/a.txt", "192.0.2.2", 200},
+		{"/away", "192.0.2.1", 301}, {"/away", "192.0.2.1", 200}, {"/free", "192.0.2.1", 301}} {
+		r := request("GET", c.path, "")
+		r.RemoteAddr = c.addr + ":1"
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		if w.Code != c.want || (w.Header().Get("Retry-After") != "") != (c.want == 429) {
+			t.Errorf("request %d, of %s: %d %s, want %d", i, c.path, w.Code, w.Body, c.want)
+		}
+	}
+}
+
 // TestManyCallersTakeLittleMemory: who has many addresses neither fills the memory nor gets round the limit.
 func TestManyCallersTakeLittleMemory(t *testing.T) {
 	l := newLimiters(map[string]weir.FunctionConfig{"fn": {RateLimit: &weir.RateLimit{Window: 60, Limit: 2, By: []string{"ip"}}}})["fn"]

@@ -44,38 +44,78 @@ func (g *gateway) proxy(w http.ResponseWriter, r *http.Request, a routing.Action
 		g.refuse(w, http.StatusLoopDetected, "", "the site's rules lead to each other: this request has come by "+loopName+" several times", "")
 		return
 	}
+	more, err := g.signed(a)
+	if err != nil {
+		g.Logger.Error("a request to an upstream can't be signed", "host", printable(to.Host), "error", err)
+		problem(w, http.StatusBadGateway, "the request to "+printable(to.Host)+" can't be signed", "")
+		return
+	}
+	if !wantsWebSocket(r) {
+		paced := g.pacedAnswer(w)
+		defer paced.end()
+		g.carry(paced, r, to, more, nil)
+		return
+	}
+	if !g.Tunnels.take(g) {
+		Fail(w, errNoTunnel)
+		return
+	}
+	defer g.Tunnels.give(g)
+	socket := &tunnel{pacedAnswer: g.pacedAnswer(w), ends: []context.Context{r.Context(), g.Ending}}
+	defer socket.close()
+	g.carry(socket, r, to, more, socket)
+}
+
+// signed gives the headers that a rule sends to its upstream, its signature included. The error is a *weir.Error.
+func (g *gateway) signed(a routing.Action) (map[string]string, error) {
+	if a.Sign == "" {
+		return a.Headers, nil
+	}
+	signature, err := g.Signer.sign(a.Sign, g.clock())
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for name, value := range a.Headers {
+		out[http.CanonicalHeaderKey(name)] = value
+	}
+	out[signHeader] = signature
+	return out, nil
+}
+
+// carry carries a request to an upstream and its answer back; socket is what becomes of it if both switch to WebSocket,
+// nil if they mustn't.
+func (g *gateway) carry(w http.ResponseWriter, r *http.Request, to *url.URL, more map[string]string, socket *tunnel) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	late := time.AfterFunc(proxyHead, func() { cancel(errSlowUpstream) })
 	defer late.Stop()
-	paced := g.pacedAnswer(w)
-	defer paced.end()
 	client := g.clientOf(r)
 	reverse := httputil.ReverseProxy{
 		Transport:     g.Proxy,
 		FlushInterval: -1,
-		Rewrite:       func(p *httputil.ProxyRequest) { g.outgoing(p, to, client, a.Headers) },
+		Rewrite:       func(p *httputil.ProxyRequest) { g.outgoing(p, to, client, more, socket != nil) },
 		ModifyResponse: func(res *http.Response) error {
 			late.Stop()
 			if res.StatusCode == http.StatusSwitchingProtocols {
-				return errors.New("the upstream switches protocols")
+				return socket.agree(r, res)
 			}
 			res.Body = &pausingBody{res.Body, time.AfterFunc(proxyPause, func() { cancel(errSlowUpstream) })}
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			g.noUpstream(w, to.Host, errors.Join(err, context.Cause(ctx)))
 		},
 		ErrorLog: g.proxyLog,
 	}
-	reverse.ServeHTTP(paced, r.WithContext(ctx))
+	reverse.ServeHTTP(w, r.WithContext(ctx))
 }
 
 var errSlowUpstream = &weir.Error{Code: weir.TimedOut, Message: "the upstream took too long"}
 
 // outgoing makes the request to an upstream: that of the client, without what ends here and without what only this
 // server may say.
-func (g *gateway) outgoing(p *httputil.ProxyRequest, to *url.URL, c client, more map[string]string) {
+func (g *gateway) outgoing(p *httputil.ProxyRequest, to *url.URL, c client, more map[string]string, upgrade bool) {
 	out := p.Out
 	out.URL, out.Host = to, to.Host
 	for name := range out.Header {
@@ -83,8 +123,10 @@ func (g *gateway) outgoing(p *httputil.ProxyRequest, to *url.URL, c client, more
 			delete(out.Header, name)
 		}
 	}
-	out.Header.Del("Upgrade") // no other protocol is carried
-	out.Header.Del("Connection")
+	if !upgrade { // no other protocol is carried
+		out.Header.Del("Upgrade")
+		out.Header.Del("Connection")
+	}
 	for name, value := range more {
 		out.Header.Set(name, value)
 	}

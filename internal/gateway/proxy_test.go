@@ -131,7 +131,8 @@ func TestRulesThatLeadToEachOtherEnd(t *testing.T) {
 	}
 }
 
-// TestNoOtherProtocolIsCarried: an upgrade would be a tunnel that no rule looks into.
+// TestNoOtherProtocolIsCarried: an upgrade would be a tunnel that no rule looks into. What asks for a WebSocket but not
+// as browsers do is none.
 func TestNoOtherProtocolIsCarried(t *testing.T) {
 	var header http.Header
 	site := proxied(t, func(w http.ResponseWriter, r *http.Request) {

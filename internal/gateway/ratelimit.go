@@ -1,9 +1,10 @@
 package gateway
 
-// How often a function may be called, as its config says (Netlify's rateLimit). Each server counts by itself, and
-// anew with each deploy.
+// How often a function may be called, as its config says (Netlify's rateLimit), and how often a rule be used (rate_limit
+// in netlify.toml). Each server counts by itself, and anew with each deploy.
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -12,19 +13,20 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/weir"
 )
 
 const (
 	maxWindow  = 180    // seconds, as on Netlify
-	maxCallers = 10_000 // that one function counts apart; all beyond share one count
+	maxCallers = 10_000 // that one function or rule counts apart; all beyond share one count
 )
 
 // limiters bound the functions that ask for it, by name.
 type limiters map[string]*limiter
 
-// limiter counts the calls of one function in windows of time. How many there were in the last window's length is
-// told by the counts of this window and, in proportion, of the one before.
+// limiter counts requests in windows of time. How many there were in the last window's length is told by the counts of
+// this window and, in proportion, of the one before.
 type limiter struct {
 	rule   weir.RateLimit
 	window time.Duration
@@ -40,8 +42,21 @@ func newLimiters(configs map[string]weir.FunctionConfig) limiters {
 		if c.RateLimit == nil || c.RateLimit.Limit <= 0 {
 			continue
 		}
-		window := time.Duration(min(max(c.RateLimit.Window, 1), maxWindow)) * time.Second
-		out[name] = &limiter{rule: *c.RateLimit, window: window, now: map[string]int{}, before: map[string]int{}}
+		out[name] = newLimiter(c.RateLimit)
+	}
+	return out
+}
+
+func newLimiter(rule *weir.RateLimit) *limiter {
+	window := time.Duration(min(max(rule.Window, 1), maxWindow)) * time.Second
+	return &limiter{rule: *rule, window: window, now: map[string]int{}, before: map[string]int{}}
+}
+
+// newRuleLimiters makes the limiters of a site's rules.
+func newRuleLimiters(rules *routing.Rules) map[*weir.RateLimit]*limiter {
+	out := map[*weir.RateLimit]*limiter{}
+	for _, rule := range rules.RateLimits() {
+		out[rule] = newLimiter(rule)
 	}
 	return out
 }
@@ -71,7 +86,7 @@ func (l *limiter) take(caller string, at time.Time) (wait time.Duration, ok bool
 	return 0, true
 }
 
-// callerOf gives what a function counts apart.
+// callerOf gives what is counted apart.
 func (l *limiter) callerOf(addr, host string) string {
 	caller := "*"
 	if len(l.rule.By) == 0 || slices.Contains(l.rule.By, "domain") {
@@ -100,7 +115,16 @@ func network(addr string) string {
 
 // admitsCall tells whether a function may be called once more. If not it answers.
 func (g *gateway) admitsCall(w http.ResponseWriter, r *http.Request, name string) bool {
-	l := g.limits[name]
+	return g.within(w, r, g.limits[name], name)
+}
+
+// admitsRule tells whether a rule may be used once more. If not it answers.
+func (g *gateway) admitsRule(w http.ResponseWriter, r *http.Request, a routing.Action) bool {
+	return g.within(w, r, g.ruleLimits[a.RateLimit], "")
+}
+
+// within tells whether a request is within a limit, nil for none. If not it answers; name is the function, "" for none.
+func (g *gateway) within(w http.ResponseWriter, r *http.Request, l *limiter, name string) bool {
 	if l == nil {
 		return true
 	}
@@ -116,7 +140,7 @@ func (g *gateway) admitsCall(w http.ResponseWriter, r *http.Request, name string
 	case l.rule.To != "" && g.file(w, r, to, http.StatusOK):
 	default:
 		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-		g.refuse(w, http.StatusTooManyRequests, name, name+" takes no more than "+strconv.Itoa(l.rule.Limit)+" requests in "+l.window.String(), "")
+		g.refuse(w, http.StatusTooManyRequests, name, cmp.Or(name, "this path")+" takes no more than "+strconv.Itoa(l.rule.Limit)+" requests in "+l.window.String(), "")
 	}
 	return false
 }

@@ -18,6 +18,9 @@ import (
 // page that says that there is nothing.
 func (g *gateway) page(w http.ResponseWriter, r *http.Request) {
 	action, ok := g.rule(r)
+	if !g.admitsRule(w, r, action) {
+		return
+	}
 	if !action.Force && g.file(w, r, r.URL.EscapedPath(), http.StatusOK) {
 		return
 	}

@@ -37,6 +37,8 @@ func (g *gateway) writeStream(w http.ResponseWriter, r *http.Request, s *weir.St
 	if err != nil {
 		return err
 	}
+	answer, release := g.Compressed.flow(w, r, status, headers)
+	defer release()
 	writeHead(w, status, headers)
 	if r.Method == http.MethodHead || !hasBody(status) {
 		return nil
@@ -45,7 +47,11 @@ func (g *gateway) writeStream(w http.ResponseWriter, r *http.Request, s *weir.St
 	defer control.SetWriteDeadline(time.Time{}) // the connection's next answer has its own
 	stop := context.AfterFunc(r.Context(), func() { s.Body.Close() })
 	defer stop()
-	if err := g.copyFlushing(w, control, s.Body, deadline.Add(writeGrace)); err != nil {
+	err = g.copyFlushing(answer, control, s.Body, deadline.Add(writeGrace))
+	if err == nil {
+		err = answer.Close()
+	}
+	if err != nil {
 		if r.Context().Err() == nil {
 			g.cutOff(name, id, err)
 		}

@@ -136,8 +136,8 @@ var redirectKeys = []string{"from", "origin", "to", "destination", "status", "fo
 func (p *parser) redirectTable(pos weir.Position, table map[string]any) {
 	p.unknown(pos, table, "redirects", redirectKeys)
 	e, f := redirectEntry(table)
-	if f == nil && table["rate_limit"] != nil {
-		p.warn(pos, "rate_limit of redirects is not applied", "bound the function instead, by rateLimit in its config")
+	if f == nil && table["edge_handler"] != nil {
+		p.warn(pos, "there are no edge functions: the rule is applied without its edge_handler", "make it a function, with config.path for its URL")
 	}
 	p.add(pos, e, f)
 }
@@ -178,7 +178,12 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 	}
 	e = entry{from: text("from", "origin"), to: text("to", "destination"), query: pairs("query", "params", "parameters"),
 		conditions: pairs("conditions"), headers: pairs("headers")}
-	e.signed = table["signed"] != nil || table["signing"] != nil || table["sign"] != nil
+	if f == nil {
+		e.sign, f = signedBy(table)
+	}
+	if f == nil && table["rate_limit"] != nil {
+		e.rateLimit, f = rateLimitOf(table["rate_limit"])
+	}
 	e.force, _ = table["force"].(bool)
 	switch s := table["status"].(type) {
 	case nil:
@@ -205,6 +210,20 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 		}
 	}
 	return e, f
+}
+
+// signedBy gives the variable with the key that a rule is signed with, "" if it isn't.
+func signedBy(table map[string]any) (string, *fault) {
+	for _, name := range []string{"signed", "signing", "sign"} {
+		if v, ok := table[name]; ok {
+			s, _ := v.(string)
+			if s = strings.TrimPrefix(strings.TrimSpace(s), "$"); s == "" {
+				return "", faulty(`name the variable with the key, as in signed = "API_KEY"`, "%s names no variable", name)
+			}
+			return s, nil
+		}
+	}
+	return "", nil
 }
 
 // forwarding are the headers of a request to an upstream that the server sets itself.

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // Kind is what a rule makes of a request.
@@ -41,6 +43,11 @@ type Action struct {
 	Force   bool // a file of the same path doesn't come first
 	Target  string
 	Headers map[string]string // to send to a proxy's upstream besides
+	// Sign names the variable of the site whose value is the key that a request to a proxy's upstream is signed with;
+	// "": it isn't.
+	Sign string
+	// RateLimit says how often the rule may be used, nil for as often as clients like. It is one of Rules.RateLimits.
+	RateLimit *weir.RateLimit
 }
 
 // redirects are all rules, in order.
@@ -50,6 +57,7 @@ type redirects struct {
 	byPath   map[string][]int // those that have not, by their paths, decoded, without slashes at the ends
 	byLead   map[string][]int // the others, by the segments that they begin with
 	depth    int              // segments of the longest of these beginnings
+	limits   []*weir.RateLimit
 }
 
 func newRedirects() redirects {
@@ -59,6 +67,9 @@ func newRedirects() redirects {
 func (rs *redirects) add(r redirect) {
 	n := len(rs.all)
 	rs.all = append(rs.all, r)
+	if r.rateLimit != nil {
+		rs.limits = append(rs.limits, r.rateLimit)
+	}
 	lead := r.pattern.literal()
 	key := strings.Join(lead, "/")
 	if r.pattern.fixed() {
@@ -72,6 +83,27 @@ func (rs *redirects) add(r redirect) {
 
 // Empty tells whether there are no redirects, rewrites and proxies.
 func (r *Rules) Empty() bool { return r == nil || len(r.redirects.all) == 0 }
+
+// RateLimits gives the rate limits of all rules.
+func (r *Rules) RateLimits() []*weir.RateLimit {
+	if r == nil {
+		return nil
+	}
+	return r.redirects.limits
+}
+
+// Signs gives the variables that hold keys of rules, each once.
+func (r *Rules) Signs() []string {
+	var out []string
+	if r != nil {
+		for i := range r.redirects.all {
+			if s := r.redirects.all[i].sign; s != "" && !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
 
 // Match gives what the first rule that fits makes of a request, false if none does. A redirect that would lead to
 // the very URL of the request is passed over. If a rule would fit but for its roles, no file comes before what is
@@ -182,7 +214,7 @@ func (r *redirect) fits(q *Request, p path, query map[string]string, values []pa
 }
 
 func (r *redirect) action(q *Request, to string) Action {
-	a := Action{Kind: r.kind, Status: r.status, Force: r.force, Target: to}
+	a := Action{Kind: r.kind, Status: r.status, Force: r.force, Target: to, Sign: r.sign, RateLimit: r.rateLimit}
 	if r.kind != Redirect {
 		a.Target, _, _ = strings.Cut(to, "#")
 	}

@@ -22,6 +22,8 @@ type redirect struct {
 	status       int
 	force        bool
 	headers      []pair
+	sign         string // as in Action
+	rateLimit    *weir.RateLimit
 }
 
 // conditions must all be met; of each list one entry, in lower case but for names of cookies and roles. Empty ones
@@ -51,6 +53,8 @@ func (p *parser) addRedirect(pos weir.Position, r redirect) {
 	switch {
 	case len(rs.all) >= MaxRedirects:
 		p.once(pos, fmt.Sprintf("there are more than %d redirects: those from here on are not applied", MaxRedirects), "merge them by placeholders and splats")
+	case r.rateLimit != nil && len(rs.limits) >= MaxRateLimits:
+		p.once(pos, fmt.Sprintf("there are more than %d redirects with a rate limit: the others of them are not applied", MaxRateLimits), "merge them")
 	case !r.pattern.fixed() && rs.patterns >= MaxPatterns:
 		p.once(pos, fmt.Sprintf("there are more than %d redirects with placeholders or splats: the others of them are not applied", MaxPatterns), "merge them")
 	default:
@@ -62,8 +66,8 @@ func compile(e entry) (r redirect, f *fault) {
 	if len(e.from) > maxLine || len(e.to) > maxLine {
 		return r, faulty("make it shorter", "a path or target is longer than %d bytes", maxLine)
 	}
-	if e.signed {
-		return r, faulty("let the upstream tell its callers by another secret", "signed proxies are not supported")
+	if e.sign != "" && !isVariable(e.sign) {
+		return r, faulty("name the variable that holds the key", "%q, which a rule is to be signed with, is no name of a variable", e.sign)
 	}
 	from := e.from
 	if isURL(from) {
@@ -92,8 +96,11 @@ func compile(e entry) (r redirect, f *fault) {
 			names = append(names, name)
 		}
 	}
-	r.force, r.headers = e.force, e.headers
-	return r, r.leadTo(e, from, names)
+	r.force, r.headers, r.sign, r.rateLimit = e.force, e.headers, e.sign, e.rateLimit
+	if f = r.leadTo(e, from, names); f == nil && r.sign != "" && r.kind != Proxy {
+		f = faulty("leave the key out", "only a proxy is signed, and the rule for %q is none", e.from)
+	}
+	return r, f
 }
 
 // leadTo reads a rule's status and target.
@@ -135,6 +142,12 @@ func placeholders(p *pattern) []string {
 		names = append(names, "splat")
 	}
 	return names
+}
+
+// isVariable tells whether a text can be the name of a variable.
+func isVariable(s string) bool {
+	return s != "" && len(s) <= 256 && strings.Trim(s[:1], "0123456789") != "" &&
+		strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
 // canonicalHost gives a host in lower case, without the port that its scheme has anyway.

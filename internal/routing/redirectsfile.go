@@ -7,6 +7,8 @@ package routing
 import (
 	"strconv"
 	"strings"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // entry is a rule as it was written.
@@ -16,7 +18,8 @@ type entry struct {
 	status     int // 0: not given
 	force      bool
 	conditions []pair
-	signed     bool
+	sign       string // the variable that holds the key which a proxy's requests are signed with; "" for none
+	rateLimit  *weir.RateLimit
 	headers    []pair // what a proxy's upstream is sent besides
 }
 
@@ -71,7 +74,10 @@ func redirectLine(line string) (entry, *fault) {
 		case !ok:
 			return e, faulty("a condition is NAME=VALUE, as in Country=us,ca", "%q is no condition", c)
 		case name == "Sign" || name == "signed":
-			e.signed = true
+			e.sign = value
+			if value == "" {
+				return e, faulty("name the variable with the key, as in Sign=API_KEY", "%s has no value", name)
+			}
 		default:
 			e.conditions = append(e.conditions, pair{name, value})
 		}

@@ -12,11 +12,12 @@ import (
 
 // Bounds of a site's rules. What lies beyond is told and left out.
 const (
-	MaxRedirects = 100_000  // rules of all kinds
-	MaxPatterns  = 10_000   // of these, such with placeholders or a splat: a request may be compared with each
-	MaxHeaders   = 1_000    // paths that headers are set for: a request is compared with each
-	MaxSought    = 64 << 10 // bytes of their paths behind stars: they are looked for all over a request's path
-	MaxText      = 16 << 20 // bytes of one text
+	MaxRedirects  = 100_000  // rules of all kinds
+	MaxPatterns   = 10_000   // of these, such with placeholders or a splat: a request may be compared with each
+	MaxHeaders    = 1_000    // paths that headers are set for: a request is compared with each
+	MaxSought     = 64 << 10 // bytes of their paths behind stars: they are looked for all over a request's path
+	MaxRateLimits = 20       // rules that say how often they may be used: each counts many clients apart
+	MaxText       = 16 << 20 // bytes of one text
 
 	maxLine     = 4 << 10 // bytes of a line, a path, a target or a header
 	maxWarnings = 100

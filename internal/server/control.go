@@ -30,6 +30,7 @@ func (s *Server) openAPI() (err error) {
 
 		ClientAddr: s.clientAddr,
 		Leaving:    s.leaving.Load,
+		Version:    weir.Version(),
 		Logger:     s.o.Logger,
 	})
 	return err
@@ -38,9 +39,9 @@ func (s *Server) openAPI() (err error) {
 // clientAddr is the address of who sent a request to the API.
 func (s *Server) clientAddr(r *http.Request) string { return gateway.ClientAddr(r, s.o.TrustedProxies) }
 
-// deployURL is where a deploy is found, whatever is published: by its alias, if it has one.
+// deployURL is where a deploy is found, whatever is published: by its alias, if that leads there or will.
 func (s *Server) deployURL(site weir.Site, d weir.Deploy) string {
-	if d.Alias != "" {
+	if d.Alias != "" && (d.State != weir.DeployReady || site.Aliases[d.Alias] == d.ID) {
 		return s.urls.deploy(site, d.Alias)
 	}
 	return s.urls.deploy(site, d.ID)

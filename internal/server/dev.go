@@ -61,6 +61,8 @@ type Dev struct {
 	*machine
 	opts       DevOptions
 	proxy      http.RoundTripper // for rules of the site that lead elsewhere
+	serving    context.Context   // ends when no request is to be begun any more
+	stop       context.CancelFunc
 	trials     *trials
 	recorder   *record.Redactor
 	violations *violations
@@ -93,6 +95,7 @@ func NewDev(ctx context.Context, o DevOptions) (d *Dev, err error) {
 		return nil, err
 	}
 	d.proxy = d.egress.Transport(true)
+	d.serving, d.stop = context.WithCancel(context.Background())
 	if d.trials, err = newTrials(d); err != nil {
 		return nil, err
 	}
@@ -155,6 +158,8 @@ func (d *Dev) Reload(ctx context.Context) (changed bool, err error) {
 		Rules:        dep.made.rules,
 		Lambda:       true,
 		Proxy:        d.proxy,
+		Signer:       d.signer(dep.made.env),
+		Ending:       d.serving,
 		Functions:    d.dispatcher,
 		Accept:       d.background.accept,
 		TrySchedules: true,
@@ -208,6 +213,7 @@ func (d *Dev) Serve(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
+		d.stop()
 		grace, cancel := context.WithTimeout(context.Background(), shutdownTime)
 		defer cancel()
 		requests.close(grace)
@@ -225,6 +231,7 @@ func (d *Dev) Serve(ctx context.Context) error {
 // Close ends every function and frees what the server held. Invocations still in flight are given a
 // moment to end by themselves.
 func (d *Dev) Close() {
+	d.stop()
 	d.listener.Close()
 	if d.watcher != nil {
 		d.watcher.Close()

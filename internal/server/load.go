@@ -65,15 +65,21 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
+	rules, _ := routing.Parse(rulesOf(texts)) // its author was told of the faults
+	keys, err := s.signingKeys(ctx, d, rules)
+	if err != nil {
+		return nil, err
+	}
 	dispatcher, recorder, err := s.start(ctx, of, d, artifact, engines, env)
 	if err != nil {
 		return nil, err
 	}
-	rules, _ := routing.Parse(rulesOf(texts)) // its author was told of the faults
+	ctx, end := context.WithCancel(s.ctx)
 	o := s.gateway(of, d, manifest, dispatcher, rules)
+	o.Signer, o.Ending = s.signer(of, d, keys), ctx
 	events := o
 	events.Lambda = true
-	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), close: func() {
+	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), end: end, close: func() {
 		dispatcher.Close()
 		artifact.Close()
 		recorder.Close()
@@ -228,6 +234,7 @@ func (s *Server) gateway(of weir.Site, d weir.Deploy, m weir.Manifest, functions
 		Proxy:          s.proxy,
 		TrustedProxies: s.o.TrustedProxies,
 		CountryHeader:  s.o.CountryHeader,
+		Tunnels:        s.tunnels,
 		Compressed:     s.compressed,
 		Bodies:         s.bodies,
 	}

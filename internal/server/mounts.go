@@ -28,6 +28,7 @@ type mount struct {
 	handler    http.Handler
 	lambda     http.Handler // its functions by the Lambda Invoke API
 	dispatcher *invoke.Dispatcher
+	end        func() // ends what would go on for long; called once it is not to be used any more
 	close      func() // frees what it has; called once, when nobody uses it any more
 
 	// Guarded by mounts.mu.
@@ -201,6 +202,7 @@ func (m *mounts) release(mt *mount) {
 // retire lets nobody else have a mount, and closes it after its last user. The caller holds m.mu.
 func (m *mounts) retire(mt *mount) {
 	mt.gone = true
+	mt.end()
 	if mt.users == 0 {
 		m.closing.Go(mt.close)
 	}

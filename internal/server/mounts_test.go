@@ -29,7 +29,7 @@ func (l *loads) load(_ context.Context, d weir.Deploy) (*mount, error) {
 		return nil, *err
 	}
 	l.opened.Add(1)
-	return &mount{deploy: d, close: func() { l.closed.Add(1) }}, nil
+	return &mount{deploy: d, end: func() {}, close: func() { l.closed.Add(1) }}, nil
 }
 
 func TestMountsAreSharedAndSwappedWithoutAGap(t *testing.T) {

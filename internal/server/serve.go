@@ -101,6 +101,7 @@ type Server struct {
 	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
 	compressed *gateway.Compressed // files of all sites
 	bodies     *gateway.Room       // of requests to all sites
+	tunnels    *gateway.Tunnels    // likewise, for WebSockets to other servers
 	mounts     *mounts
 	published  *published
 	fellows    *fellows
@@ -141,6 +142,7 @@ func (s *Server) openMachine(context.Context) (err error) {
 		return err
 	}
 	s.proxy, s.compressed, s.bodies = s.egress.Transport(false), gateway.NewCompressed(compressedSize), gateway.NewBodies(bodiesSize)
+	s.tunnels = gateway.NewTunnels(int(maxConnections(16)))
 	return nil
 }
 
@@ -182,7 +184,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
-	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
+	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling, s.signingKeys}, Journal: s.journal, Domain: s.urls.domain,
 		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Shown: s.shown, Limits: s.o.Limits, Logger: s.o.Logger})
 	if err != nil {
 		return err

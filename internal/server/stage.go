@@ -35,6 +35,7 @@ const maxText = 4 << 20
 type stage struct {
 	stateDir string
 	ceiling  *tomlpolicy.Ceiling // nil: the default one
+	keys     func(context.Context, weir.Deploy, *routing.Rules) (map[string]signingKey, error)
 }
 
 // Stage reads the functions of a deploy and finds the policy of each.
@@ -54,8 +55,9 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 			return out, err
 		}
 	}
-	_, warnings := routing.Parse(rulesOf(texts))
-	out.Warnings = append(out.Warnings, warnings...)
+	if out.Warnings, err = s.ruleWarnings(ctx, in.Deploy, texts); err != nil {
+		return out, err
+	}
 	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
 		Policy: func(function string, own *policy.Policy) (*policy.Policy, error) {
 			p, err := file.Of(function, own)
@@ -91,6 +93,18 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 		out.Warnings = append(out.Warnings, w.Error())
 	}
 	return out, nil
+}
+
+// ruleWarnings says what of a site's redirects and headers will not be as it is written.
+func (s *stage) ruleWarnings(ctx context.Context, d weir.Deploy, texts map[string]string) ([]string, error) {
+	rules, out := routing.Parse(rulesOf(texts))
+	keys, err := s.keys(ctx, d, rules)
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		if fault := keys[name].fault; fault != nil {
+			out = append(out, "requests by rules that it signs are refused: "+fault.Error())
+		}
+	}
+	return out, err
 }
 
 // ceilingOf gives what bounds a function.

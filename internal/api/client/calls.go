@@ -126,6 +126,11 @@ func (c *Client) Rollback(ctx context.Context, site string) (wire.Deploy, error)
 	return call[wire.Deploy](ctx, c, request{method: "PUT", path: path("/sites/", site, "/rollback"), once: true})
 }
 
+// RemoveAlias has an alias of a site lead nowhere.
+func (c *Client) RemoveAlias(ctx context.Context, site, alias string) error {
+	return c.do(ctx, request{method: "DELETE", path: path("/weir/sites/", site, "/aliases/", alias), once: true})
+}
+
 // Lock publishes a deploy, and no new one by itself.
 func (c *Client) Lock(ctx context.Context, id string) (wire.Deploy, error) {
 	return c.deployed(ctx, "/deploys/", id, "/lock", nil)

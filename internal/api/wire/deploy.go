@@ -52,6 +52,14 @@ type Function struct {
 	Fault    string `json:"fault,omitempty"` // why it can't be served
 }
 
+// File is a static file of a deploy.
+type File struct {
+	ID   string `json:"id"`   // as Path
+	Path string `json:"path"` // with a slash in front
+	SHA  string `json:"sha"`  // SHA-1
+	Size int64  `json:"size"` // bytes
+}
+
 // FunctionList is the functions of a site.
 type FunctionList struct {
 	Functions []Function `json:"functions"`

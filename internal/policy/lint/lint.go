@@ -14,25 +14,26 @@ import (
 
 // The lints, by the ids that they are known by. Ids never change their meaning.
 const (
-	NoFunction = "no-function"  // a section is about no function
-	Shadowed   = "shadowed"     // a rule allows nothing that others don't
-	TooMany    = "too-many"     // the rules are too many to find all that have no effect
-	NoBudget   = "no-budget"    // a budget never counts, because an earlier rule allows the same without one
-	Monitor    = "monitor"      // nothing is denied
-	AnyScheme  = "any-scheme"   // *:// also allows plain http
-	PlainHTTP  = "plain-http"   // http:// or ws:// to a public host
-	WideHost   = "wide-host"    // a wildcard for names that anyone can register
-	WholeHost  = "whole-host"   // ** right after the host
-	Rented     = "rented-host"  // anyone can have a corner of the host
-	RawAddress = "raw-address"  // an IP address instead of a name
-	Metadata   = "metadata"     // the cloud's metadata service
-	BlindTCP   = "blind-tcp"    // tcp on a port of HTTP
-	WideDNS    = "wide-dns"     // a dns rule with a wildcard
-	Shell      = "shell"        // exec of a shell, an interpreter or a program that fetches or starts others
-	WideRead   = "wide-read"    // reading of wide or secret-laden places
-	WriteOut   = "write-beyond" // writing outside of /tmp
-	Unused     = "unused"       // no record shows that the rule was needed
-	HeldLess   = "held-less"    // a bootstrap file of Intrinsic's says more than is held
+	NoFunction = "no-function"    // a section is about no function
+	Shadowed   = "shadowed"       // a rule allows nothing that others don't
+	TooMany    = "too-many"       // the rules are too many to find all that have no effect
+	NoBudget   = "no-budget"      // a budget never counts, because an earlier rule allows the same without one
+	Monitor    = "monitor"        // nothing is denied
+	AnyScheme  = "any-scheme"     // *:// also allows plain http
+	PlainHTTP  = "plain-http"     // http:// or ws:// to a public host
+	WideHost   = "wide-host"      // a wildcard for names that anyone can register
+	WholeHost  = "whole-host"     // ** right after the host
+	Rented     = "rented-host"    // anyone can have a corner of the host
+	RawAddress = "raw-address"    // an IP address instead of a name
+	Metadata   = "metadata"       // the cloud's metadata service
+	BlindTCP   = "blind-tcp"      // tcp on a port of HTTP
+	WideDNS    = "wide-dns"       // a dns rule with a wildcard
+	Shell      = "shell"          // exec of a shell, an interpreter or a program that fetches or starts others
+	WideRead   = "wide-read"      // reading of wide or secret-laden places
+	WriteOut   = "write-beyond"   // writing outside of /tmp
+	Unused     = "unused"         // no record shows that the rule was needed
+	HeldLess   = "held-less"      // a bootstrap file of Intrinsic's says more than is held
+	Beyond     = "beyond-ceiling" // the organisation's ceiling does not grant all of it
 )
 
 // Finding is one piece of advice.
@@ -97,8 +98,15 @@ func (fs *Findings) Sections(unmatched []*weir.Error) {
 
 // HeldLess takes the warnings of the bootstrap file that a policy is from.
 func (fs *Findings) HeldLess(p *policy.Policy, warnings []*weir.Error) {
+	fs.warned(HeldLess, p, warnings)
+}
+
+// Beyond takes what a ceiling does not grant of a policy (policy.Cut).
+func (fs *Findings) Beyond(p *policy.Policy, beyond []*weir.Error) { fs.warned(Beyond, p, beyond) }
+
+func (fs *Findings) warned(id string, p *policy.Policy, warnings []*weir.Error) {
 	for _, w := range warnings {
-		fs.add(p, Finding{ID: HeldLess, Pos: w.Pos, Text: w.Message, Remedy: w.Remedy})
+		fs.add(p, Finding{ID: id, Pos: w.Pos, Text: w.Message, Remedy: w.Remedy})
 	}
 }
 
