@@ -163,12 +163,14 @@ func (e *event) json() []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(append(appendString(b, name), ':'), e.params[name])
+		b = weir.AppendString(append(weir.AppendString(b, name), ':'), e.params[name])
 	}
 	return append(b, '}', '}')
 }
 
-func appendField(b []byte, key, value string) []byte { return appendString(append(b, key...), value) }
+func appendField(b []byte, key, value string) []byte {
+	return weir.AppendString(append(b, key...), value)
+}
 
 // appendMaps writes values twice: joined ("1, 2"), then as lists.
 func appendMaps(b []byte, single, multi string, m map[string][]string) []byte {
@@ -182,11 +184,11 @@ func appendMaps(b []byte, single, multi string, m map[string][]string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, name), ':')
+		b = append(weir.AppendString(b, name), ':')
 		if v := m[name]; len(v) == 1 {
-			b = appendString(b, v[0])
+			b = weir.AppendString(b, v[0])
 		} else {
-			b = appendString(b, strings.Join(v, ", "))
+			b = weir.AppendString(b, strings.Join(v, ", "))
 		}
 	}
 	b = append(append(append(b, '}'), multi...), '{')
@@ -194,52 +196,14 @@ func appendMaps(b []byte, single, multi string, m map[string][]string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, name), ':', '[')
+		b = append(weir.AppendString(b, name), ':', '[')
 		for j, v := range m[name] {
 			if j > 0 {
 				b = append(b, ',')
 			}
-			b = appendString(b, v)
+			b = weir.AppendString(b, v)
 		}
 		b = append(b, ']')
 	}
 	return append(b, '}')
 }
-
-// appendString writes a JSON string (RFC 8259, section 7). What is not UTF-8 becomes U+FFFD.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				b = append(append(b, s[from:i]...), "\uFFFD"...)
-				from = i + 1
-			}
-			i += n
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		b = append(b, s[from:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-		i++
-		from = i
-	}
-	return append(append(b, s[from:]...), '"')
-}
-
-const hexDigits = "0123456789abcdef"

@@ -4,7 +4,6 @@ package logs
 // together; what finds no room is counted, and the count is told where the lines would have stood.
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -79,17 +78,41 @@ type Service struct {
 	down    bool       // the store took nothing at the last attempt; guarded by writing
 
 	mu     sync.Mutex
-	held   map[string]*held // by subject
-	bySite map[string]int   // bytes that are held
+	held   map[source]*held
+	bySite map[string]int // bytes that are held
 	all    int
 }
 
+// source is whose lines they are.
+type source struct{ site, function string }
+
 // held are the lines of one function that are still to be written.
 type held struct {
-	site, function string
-	lines          [][]byte
-	bytes          int
-	dropped        int // since the last that was written
+	messages []message
+	bytes    int
+	dropped  int // lines, since the last that was written
+}
+
+// message is lines that are written together.
+type message struct {
+	data  []byte // JSON, with line ends between them
+	lines int
+}
+
+// add adds a line.
+func (h *held) add(line []byte) {
+	n := len(h.messages)
+	if n == 0 || len(h.messages[n-1].data)+len(line) >= maxBatch {
+		h.messages = append(h.messages, message{make([]byte, 0, maxBatch/4), 0})
+		n++
+	}
+	m := &h.messages[n-1]
+	if m.lines > 0 {
+		m.data = append(m.data, '\n')
+	}
+	m.data = append(m.data, line...)
+	m.lines++
+	h.bytes += len(line)
 }
 
 // Open makes a Service, which must be closed. Errors are the store's.
@@ -103,7 +126,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{log: o.Logger, stream: stream, wake: make(chan struct{}, 1), held: map[string]*held{}, bySite: map[string]int{}}
+	s := &Service{log: o.Logger, stream: stream, wake: make(chan struct{}, 1), held: map[source]*held{}, bySite: map[string]int{}}
 	s.tell = record.NewTeller(s.denied)
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.done.Go(func() { s.write(ctx) })
@@ -129,24 +152,57 @@ func (s *Service) Add(l Line) {
 	if l.Site == "" || l.Function == "" {
 		return
 	}
-	if len(l.Text) > maxText {
-		l.Text = weir.Cut(l.Text, maxText) + "…"
-	}
-	if !s.room(l) { // before anything is spent on it
+	l.Text = cut(l.Text)
+	of := source{l.Site, l.Function}
+	if !s.room(of) { // before anything is spent on it
 		return
 	}
 	text, err := json.Marshal(l)
+	if err != nil {
+		text = nil
+	}
+	s.hold(of, text)
+}
+
+// cut bounds a text.
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return weir.Cut(text, maxText) + "…"
+}
+
+// room tells whether there is room for a line, and counts it if there isn't.
+func (s *Service) room(of source) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.heldOf(l.Site, l.Function)
-	if err != nil {
+	return s.fits(of, s.heldOf(of))
+}
+
+// fits is room for who holds s.mu.
+func (s *Service) fits(of source, h *held) bool {
+	if h.bytes < maxFunction && s.bySite[of.site] < maxSite && s.all < maxAll {
+		return true
+	}
+	h.dropped++
+	return false
+}
+
+// hold takes a line as it is written, if there is room for it; nil: it could not be.
+func (s *Service) hold(of source, line []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.heldOf(of)
+	switch {
+	case line == nil:
 		h.dropped++
 		return
+	case !s.fits(of, h):
+		return
 	}
-	h.lines = append(h.lines, text)
-	h.bytes += len(text)
-	s.bySite[l.Site] += len(text)
-	s.all += len(text)
+	h.add(line)
+	s.bySite[of.site] += len(line)
+	s.all += len(line)
 	if h.bytes >= maxBatch {
 		select {
 		case s.wake <- struct{}{}:
@@ -155,25 +211,12 @@ func (s *Service) Add(l Line) {
 	}
 }
 
-// room tells whether there is room for a line, and counts it if there isn't.
-func (s *Service) room(l Line) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h := s.heldOf(l.Site, l.Function)
-	if h.bytes < maxFunction && s.bySite[l.Site] < maxSite && s.all < maxAll {
-		return true
-	}
-	h.dropped++
-	return false
-}
-
 // heldOf gives what is held of a function. The caller holds s.mu.
-func (s *Service) heldOf(site, function string) *held {
-	subject := subjectOf(site, function)
-	h := s.held[subject]
+func (s *Service) heldOf(of source) *held {
+	h := s.held[of]
 	if h == nil {
-		h = &held{site: site, function: function}
-		s.held[subject] = h
+		h = &held{}
+		s.held[of] = h
 	}
 	return h
 }
@@ -199,12 +242,12 @@ func (s *Service) Flush(ctx context.Context) {
 	defer s.writing.Unlock()
 	s.mu.Lock()
 	batch := s.held
-	s.held, s.bySite, s.all = map[string]*held{}, map[string]int{}, 0
+	s.held, s.bySite, s.all = map[source]*held{}, map[string]int{}, 0
 	s.mu.Unlock()
-	for subject, h := range batch {
-		lost, err := s.append(ctx, subject, h)
+	for of, h := range batch {
+		lost, err := s.append(ctx, of, h)
 		if err != nil && !s.down {
-			s.log.Warn("lines of functions are lost until the store takes them again", "site", h.site, "function", h.function, "err", err)
+			s.log.Warn("lines of functions are lost until the store takes them again", "site", of.site, "function", of.function, "err", err)
 		}
 		s.down = err != nil
 		if weir.ErrorCode(err) == weir.Invalid {
@@ -212,33 +255,36 @@ func (s *Service) Flush(ctx context.Context) {
 		}
 		s.mu.Lock()
 		if lost > 0 {
-			s.heldOf(h.site, h.function).dropped += lost
+			s.heldOf(of).dropped += lost
 		}
 		s.mu.Unlock()
 	}
 }
 
 // append writes the lines of a function, and gives how many are lost if that fails.
-func (s *Service) append(ctx context.Context, subject string, h *held) (lost int, err error) {
-	lines := h.lines
+func (s *Service) append(ctx context.Context, of source, h *held) (lost int, err error) {
 	if h.dropped > 0 {
-		told, err := json.Marshal(Line{Time: time.Now().UTC(), Site: h.site, Function: h.function, Stream: Dropped,
+		told, err := json.Marshal(Line{Time: time.Now().UTC(), Site: of.site, Function: of.function, Stream: Dropped,
 			Text: fmt.Sprintf("%d lines were dropped: more came than can be kept", h.dropped)})
 		if err != nil {
-			return len(lines) + h.dropped, err
+			return h.lines() + h.dropped, err
 		}
-		lines = append(lines, told)
+		h.add(told)
 	}
-	for len(lines) > 0 {
-		n, size := 1, len(lines[0])
-		for n < len(lines) && size+len(lines[n]) < maxBatch {
-			size += len(lines[n])
-			n++
+	subject := subjectOf(of.site, of.function)
+	for len(h.messages) > 0 {
+		if _, err := s.stream.Append(ctx, subject, "", h.messages[0].data); err != nil {
+			return h.lines() + max(0, h.dropped-1), err
 		}
-		if _, err := s.stream.Append(ctx, subject, "", bytes.Join(lines[:n], []byte("\n"))); err != nil {
-			return len(lines) + max(0, h.dropped-1), err
-		}
-		lines = lines[n:]
+		h.messages = h.messages[1:]
 	}
 	return 0, nil
+}
+
+// lines counts the lines.
+func (h *held) lines() (n int) {
+	for _, m := range h.messages {
+		n += m.lines
+	}
+	return n
 }

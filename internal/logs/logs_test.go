@@ -291,7 +291,7 @@ func TestHostileLines(t *testing.T) {
 	raw, err := st.Stream(t.Context(), "logs", store.Bounds{})
 	ok(t, err)
 	forged, _ := json.Marshal(line("a", "fn", "", "forged"))
-	for _, data := range []string{"", "{", "null", "[]", "\x00\xff", "\n\n", string(forged)} {
+	for _, data := range []string{"", "{", "null", "[]", "\x00\xff", "\n\n", string(forged), `{"invocation":{"site":"a","function":"fn"}}`, `{"invocation":[]}`} {
 		_, err := raw.Append(t.Context(), subjectOf("b", "fn"), "", []byte(data))
 		ok(t, err)
 		_, err = raw.Append(t.Context(), subjectOf("a", "poison"), "", []byte(data))
@@ -368,6 +368,7 @@ func TestClosing(t *testing.T) {
 
 func FuzzLines(f *testing.F) {
 	f.Add("a.fn", []byte(`{"site":"a","function":"fn","text":"x"}`+"\n{"))
+	f.Add("a.fn", []byte(`{"site":"a","function":"fn","invocation":{"site":"b","function":"fn"}}`))
 	f.Fuzz(func(t *testing.T, subject string, data []byte) {
 		for _, l := range lines(store.Message{Subject: subject, Data: data}) {
 			if subjectOf(l.Site, l.Function) != subject {

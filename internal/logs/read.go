@@ -52,7 +52,13 @@ func (q Query) matches(l Line) bool {
 func lines(m store.Message) (out []Line) {
 	for text := range bytes.SplitSeq(m.Data, []byte("\n")) {
 		var l Line
-		if json.Unmarshal(text, &l) == nil && subjectOf(l.Site, l.Function) == m.Subject {
+		if json.Unmarshal(text, &l) != nil {
+			continue
+		}
+		if l.Invocation != nil {
+			l = invoked(l.Invocation)
+		}
+		if subjectOf(l.Site, l.Function) == m.Subject {
 			out = append(out, l)
 		}
 	}

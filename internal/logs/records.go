@@ -43,8 +43,18 @@ func denial(d record.Decision) string {
 	return text
 }
 
-// Invoked takes an invocation.
+// Invoked takes an invocation. Of its line only the record is written, as all else in it follows from that.
 func (s *Service) Invoked(i record.Invocation) {
+	if i.Site == "" || i.Function == "" {
+		return
+	}
+	i.Error = cut(i.Error)
+	line := append(make([]byte, 0, 512), `{"invocation":`...)
+	s.hold(source{i.Site, i.Function}, append(i.AppendJSON(line), '}'))
+}
+
+// invoked gives the line of an invocation.
+func invoked(i *record.Invocation) Line {
 	text := fmt.Sprintf("%s in %.0f ms", i.Outcome, i.Millis)
 	if i.Cold {
 		text += ", cold"
@@ -53,6 +63,6 @@ func (s *Service) Invoked(i record.Invocation) {
 		text += ": " + i.Error
 	}
 	end := i.Time.Add(time.Duration(i.Millis * float64(time.Millisecond))) // behind what it printed
-	s.Add(Line{Time: end, Site: i.Site, Deploy: i.Deploy, Function: i.Function, Instance: i.Instance, Request: i.Request,
-		Stream: Invoked, Text: text, Invocation: &i})
+	return Line{Time: end, Site: i.Site, Deploy: i.Deploy, Function: i.Function, Instance: i.Instance, Request: i.Request,
+		Stream: Invoked, Text: text, Invocation: i}
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,11 +22,6 @@ type mark struct {
 type decisionLine struct {
 	mark
 	Decision
-}
-
-type invocationLine struct {
-	mark
-	Invocation
 }
 
 // hashLen is the length of a hash as written: SHA-256 in lower-case hex.
@@ -50,9 +46,10 @@ func encodeDecision(d Decision) ([]byte, error) {
 	return encode(decisionLine{mark{Version, "decision"}, d})
 }
 
-func encodeInvocation(i Invocation) ([]byte, error) {
+func encodeInvocation(i Invocation) []byte {
 	i.Error = bounded(i.Error)
-	return encode(invocationLine{mark{Version, "invocation"}, i})
+	b := strconv.AppendInt(append(make([]byte, 0, 512), `{"v":`...), Version, 10)
+	return append(i.appendFields(append(b, `,"type":"invocation",`...)), "}\n"...)
 }
 
 func encodeDropped(count int) ([]byte, error) {

@@ -105,8 +105,7 @@ func TestEveryTextIsRedactedAndBounded(t *testing.T) {
 	r.Invoked(i)
 	check(m.Invocations()[0], false)
 	filled(&i, long)
-	line, err := encodeInvocation(i)
-	if err != nil || len(line) > 2*maxText {
-		t.Errorf("an invocation of %d bytes: %v", len(line), err)
+	if line := encodeInvocation(i); len(line) > 2*maxText {
+		t.Errorf("an invocation of %d bytes", len(line))
 	}
 }
