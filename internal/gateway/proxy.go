@@ -7,6 +7,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -57,8 +58,8 @@ func (g *gateway) proxy(w http.ResponseWriter, r *http.Request, a routing.Action
 		Rewrite:       func(p *httputil.ProxyRequest) { g.outgoing(p, to, client, a.Headers) },
 		ModifyResponse: func(res *http.Response) error {
 			late.Stop()
-			if res.StatusCode == http.StatusSwitchingProtocols {
-				return errors.New("the upstream switches protocols")
+			if res.StatusCode < http.StatusOK { // another protocol, or nonsense
+				return fmt.Errorf("the upstream gives no answer but the status %d", res.StatusCode)
 			}
 			res.Body = &pausingBody{res.Body, time.AfterFunc(proxyPause, func() { cancel(errSlowUpstream) })}
 			return nil

@@ -24,15 +24,19 @@ type bound struct {
 	patience time.Duration            // writeTime
 }
 
-// boundTo bounds the connections of a door to one in so many of the files that this process may open. What is left is
-// for functions, files and the store. A trusted proxy has the connections of many clients.
+// boundTo bounds the connections of a door. A trusted proxy has those of many clients.
 func boundTo(oneIn uint64, trusted []netip.Prefix) bound {
+	return bound{filesFor(oneIn), func(addr string) string { return gateway.ClientOf(addr, trusted) }, writeTime}
+}
+
+// filesFor makes room for one in so many of the files that this process may open. What is left is for functions and the
+// store.
+func filesFor(oneIn uint64) *gateway.Room {
 	var files syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil {
 		files.Cur = 1024
 	}
-	n := int64(max(16, min(files.Cur, 1<<20)/oneIn))
-	return bound{gateway.NewRoom(n, 1), func(addr string) string { return gateway.ClientOf(addr, trusted) }, writeTime}
+	return gateway.NewRoom(int64(max(16, min(files.Cur, 1<<20)/oneIn)), 1)
 }
 
 // bounded is a listener that closes connections beyond a bound at once, rather than let all others wait for them.

@@ -98,6 +98,7 @@ type Server struct {
 	proxy      http.RoundTripper   // for rules of sites that lead elsewhere
 	compressed *gateway.Compressed // files of all sites
 	bodies     *gateway.Room       // of requests to all sites
+	requests   *gateway.Room       // to all sites, in flight
 	mounts     *mounts
 	published  *published
 	sites      *door
@@ -325,6 +326,7 @@ func (s *Server) Close() {
 // listen opens the doors.
 func (s *Server) listen(context.Context) (err error) {
 	o := s.o
+	s.requests = filesFor(4)
 	if s.sites, err = open("sites", o.Listen, "--listen", boundTo(4, o.TrustedProxies), o.Certificates, newDrain(http.HandlerFunc(s.front)), o.Logger); err != nil {
 		return err
 	}
