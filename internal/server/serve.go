@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/internal/access"
+	"github.com/weir-run/weir/internal/api"
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/environ"
@@ -103,8 +104,8 @@ type Server struct {
 	published  *published
 	sites      *door
 	api        *door
-	redirect   *door        // nil: none
-	control    http.Handler // of the API
+	redirect   *door // nil: none
+	control    *api.API
 
 	ctx     context.Context // of what goes on besides requests
 	stop    context.CancelFunc
