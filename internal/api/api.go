@@ -94,7 +94,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { readUntil(w, time.Now().Add(a.silent)) }() // what of the body is left is read before the connection is used again
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
-	if err := a.guard(r); err != nil {
+	if err := a.Guard(r); err != nil {
 		a.fail(w, r, err)
 		return
 	}

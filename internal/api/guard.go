@@ -13,9 +13,9 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// guard refuses what a page of another origin sends, and names by which nobody calls the API: a page's own name that
-// was made to lead here (DNS rebinding).
-func (a *API) guard(r *http.Request) error {
+// Guard refuses what a page of another origin sends, and names by which nobody calls the API: a page's own name that
+// was made to lead here (DNS rebinding). ServeHTTP does it, too. The error is a weir.Denied.
+func (a *API) Guard(r *http.Request) error {
 	host := hostname(r.Host)
 	if !a.knows(host) {
 		return &weir.Error{Code: weir.Denied, Message: "the API is not called by the name " + printable(host),

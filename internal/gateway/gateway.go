@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/weir-run/weir/internal/routing"
 	"github.com/weir-run/weir/internal/weir"
@@ -106,6 +107,13 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.room, b.client = g.Bodies, g.roomFor(r)
 		defer b.giveBack()
 	}
+	if mayHideAnother(r) {
+		w.Header().Set("Connection", "close")
+	}
+	if !httpguts.ValidHeaderFieldName(r.Method) { // by HTTP/2 it may be anything
+		g.refuse(w, http.StatusBadRequest, "", "there is no method "+printable(r.Method), "")
+		return
+	}
 	if !g.AllowHost(r.Host) {
 		g.refuse(w, http.StatusMisdirectedRequest, "", "this server does not answer for "+printable(r.Host),
 			"call it by localhost or 127.0.0.1")
@@ -117,6 +125,13 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case g.admits(w, r, r.URL.EscapedPath()):
 		g.site(w, r)
 	}
+}
+
+// mayHideAnother tells whether a proxy in front may have taken what follows a request for a part of it, or the other way
+// round: by HTTP/1.0, which knows no Transfer-Encoding, and where a Content-Length may have stood beside one, which
+// net/http takes out (RFC 9112, section 6.3).
+func mayHideAnother(r *http.Request) bool {
+	return !r.ProtoAtLeast(1, 1) || r.ProtoMajor == 1 && len(r.TransferEncoding) > 0
 }
 
 // site serves functions, and what the site's rules say of all else.

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -98,12 +99,20 @@ func identityInfo(clientContext []byte) (string, error) {
 // claims gives what a verified token says, nil for any other.
 func (v *IdentityVerifier) claims(token string) jwt.MapClaims {
 	claims := jwt.MapClaims{}
-	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return v.key, nil },
+	_, err := jwt.ParseWithClaims(token, claims, v.keyFor,
 		jwt.WithValidMethods([]string{v.method}), jwt.WithExpirationRequired())
 	if err != nil {
 		return nil
 	}
 	return claims
+}
+
+// keyFor gives the key for a token, which must ask for nothing else to be understood (RFC 7515, section 4.1.11).
+func (v *IdentityVerifier) keyFor(token *jwt.Token) (any, error) {
+	if _, critical := token.Header["crit"]; critical {
+		return nil, errors.New("the token asks for an extension")
+	}
+	return v.key, nil
 }
 
 // roles gives the roles that the first verified token of several says, as Netlify Identity writes them:

@@ -66,6 +66,12 @@ func TestIdentity(t *testing.T) {
 	future := jwt.MapClaims{"sub": "u1", "exp": time.Now().Add(time.Hour).Unix(), "nbf": time.Now().Add(time.Hour).Unix()}
 	hs := sign(t, jwt.SigningMethodHS256, secret, good)
 	parts := strings.Split(hs, ".")
+	asking := jwt.NewWithClaims(jwt.SigningMethodHS256, good)
+	asking.Header["crit"], asking.Header["x-only-for"] = []string{"x-only-for"}, "another"
+	critical, err := asking.SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
 	none := sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good)
 	for name, c := range map[string]struct {
 		key   []byte
@@ -88,6 +94,7 @@ func TestIdentity(t *testing.T) {
 		"expired":                 {secret, sign(t, jwt.SigningMethodHS256, secret, expired), false},
 		"never expires":           {secret, sign(t, jwt.SigningMethodHS256, secret, jwt.MapClaims{"sub": "u1"}), false},
 		"not yet":                 {secret, sign(t, jwt.SigningMethodHS256, secret, future), false},
+		"a critical extension":    {secret, critical, false},
 		"no signature":            {secret, parts[0] + "." + parts[1] + ".", false},
 		"claims changed":          {secret, parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"admin","exp":9999999999}`)) + "." + parts[2], false},
 		"garbage":                 {secret, "a.b.c", false},

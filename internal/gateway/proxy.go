@@ -7,6 +7,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -97,8 +98,11 @@ func (g *gateway) carry(w http.ResponseWriter, r *http.Request, to *url.URL, mor
 		Rewrite:       func(p *httputil.ProxyRequest) { g.outgoing(p, to, client, more, socket != nil) },
 		ModifyResponse: func(res *http.Response) error {
 			late.Stop()
-			if res.StatusCode == http.StatusSwitchingProtocols {
+			switch {
+			case res.StatusCode == http.StatusSwitchingProtocols:
 				return socket.agree(r, res)
+			case res.StatusCode < http.StatusOK:
+				return fmt.Errorf("the upstream gives no answer but the status %d", res.StatusCode)
 			}
 			res.Body = &pausingBody{res.Body, time.AfterFunc(proxyPause, func() { cancel(errSlowUpstream) })}
 			return nil

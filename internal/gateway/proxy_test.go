@@ -193,3 +193,16 @@ func TestWhatComesBeforeAnAnswerStays(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusesThatAreNone: an upstream's nonsense is no success.
+func TestStatusesThatAreNone(t *testing.T) {
+	site := ruled(t, "/up/* https://up.test/:splat 200\n", "", nil)
+	for status, want := range map[int]int{99: 502, 0: 502, 101: 502, 200: 200, 999: 999} {
+		up := transport(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("x")), ContentLength: 1}, nil
+		})
+		if w := answerTo(request("GET", "/up/x", ""), site, func(o *Options) { o.Proxy = up }); w.Code != want {
+			t.Errorf("%d: %d", status, w.Code)
+		}
+	}
+}

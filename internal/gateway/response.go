@@ -55,6 +55,9 @@ func (g *gateway) writeResult(w http.ResponseWriter, r *http.Request, payload js
 	if err != nil {
 		return err
 	}
+	if status == http.StatusResetContent {
+		body = nil // a client waits for none (RFC 9110, section 15.3.6)
+	}
 	if hasBody(status) {
 		body = encodeAnswer(r, status, headers, body)
 		headers.Set("Content-Length", strconv.Itoa(len(body)))

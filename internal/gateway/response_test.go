@@ -54,6 +54,7 @@ func TestAnswers(t *testing.T) {
 		"own framing":       {`{"statusCode":200,"headers":{"Transfer-Encoding":"chunked","Connection":"close","Upgrade":"h2c","Trailer":"X"},"body":"x"}`, "x", 200, http.Header{"Transfer-Encoding": nil, "Connection": nil, "Upgrade": nil, "Trailer": nil}},
 		"own length, multi": {`{"statusCode":200,"multiValueHeaders":{"content-length":["1","2"]},"body":"hello"}`, "hello", 200, http.Header{"Content-Length": {"5"}}},
 		"netlify's":         {`{"statusCode":200,"headers":{"X-NF-Request-ID":"forged"}}`, "", 200, http.Header{"X-Nf-Request-Id": nil}},
+		"reset content":     {`{"statusCode":205,"body":"ignored"}`, "", 205, http.Header{"Content-Length": {"0"}}},
 		"no content":        {`{"statusCode":204,"headers":{"Content-Length":"9"},"body":"ignored"}`, "", 204, http.Header{"Content-Length": nil, "Content-Type": nil}},
 		"not modified":      {`{"statusCode":304,"body":"ignored"}`, "", 304, http.Header{"Content-Length": nil}},
 		"unknown fields":    {`{"statusCode":200,"metadata":{"x":1},"body":"x"}`, "x", 200, nil},

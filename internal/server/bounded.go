@@ -26,11 +26,13 @@ type bound struct {
 
 // boundTo bounds the connections of a door. A trusted proxy has those of many clients.
 func boundTo(oneIn uint64, trusted []netip.Prefix) bound {
-	return bound{gateway.NewRoom(maxConnections(oneIn), 1), func(addr string) string { return gateway.ClientOf(addr, trusted) }, writeTime}
+	return bound{filesFor(oneIn), func(addr string) string { return gateway.ClientOf(addr, trusted) }, writeTime}
 }
 
-// maxConnections gives one in so many of the files that this process may open. What is left is for functions, files and
-// the store.
+// filesFor makes room for a share of the files that this process may open.
+func filesFor(oneIn uint64) *gateway.Room { return gateway.NewRoom(maxConnections(oneIn), 1) }
+
+// maxConnections gives one in so many of these files. What is left is for functions and the store.
 func maxConnections(oneIn uint64) int64 {
 	var files syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil {

@@ -10,8 +10,15 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// front answers for all sites.
+// front answers for all sites. Each request may need a file or a connection to an upstream, and a connection by HTTP/2
+// carries hundreds of them.
 func (s *Server) front(w http.ResponseWriter, r *http.Request) {
+	client := gateway.ClientOf(s.clientAddr(r), s.o.TrustedProxies)
+	if !s.requests.Take(client, 1) {
+		gateway.Fail(w, &weir.Error{Code: weir.Unavailable, Message: "there are too many requests at the moment", Remedy: "try again"})
+		return
+	}
+	defer s.requests.Give(client, 1)
 	m, err := s.mountOf(r)
 	if err != nil {
 		gateway.Fail(w, err)

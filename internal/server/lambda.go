@@ -16,6 +16,10 @@ const lambdaPrefix = "/lambda/"
 
 // lambda answers a request below lambdaPrefix.
 func (s *Server) lambda(w http.ResponseWriter, r *http.Request) {
+	if err := s.control.Guard(r); err != nil {
+		gateway.Fail(w, err)
+		return
+	}
 	_, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, lambdaPrefix), "/")
 	if !strings.HasPrefix(rest, "2015-03-31/functions/") && !strings.HasPrefix(rest, "2021-11-15/functions/") {
 		gateway.Fail(w, &weir.Error{Code: weir.NotFound, Message: "there is no such call", Remedy: "see the AWS Lambda Invoke API: " + lambdaPrefix + "SITE/2015-03-31/functions/NAME/invocations"})

@@ -165,6 +165,9 @@ func TestLambdaClientsNeedARight(t *testing.T) {
 		if strings.HasPrefix(url, p.Addr()) {
 			r.Host = "shop.localhost"
 		}
+		if strings.HasSuffix(url, "?rebound") {
+			r.Host = "page.test"
+		}
 		if token != "" {
 			r.Header.Set("Authorization", "Bearer "+token)
 		}
@@ -180,6 +183,9 @@ func TestLambdaClientsNeedARight(t *testing.T) {
 	token := strings.TrimSpace(string(secret))
 	if status, body := ask(p.APIAddr()+"/lambda/shop"+call, token); status != 200 || body != `{"any":"event"}` {
 		t.Errorf("%d %s", status, body)
+	}
+	if status, body := ask(p.APIAddr()+"/lambda/shop"+call+"?rebound", token); status != 403 {
+		t.Errorf("by a name that isn't the API's: %d %s", status, body)
 	}
 	for url, want := range map[string]int{p.APIAddr() + "/lambda/shop" + call: 401, p.Addr() + call: 405} {
 		if status, body := ask(url, ""); status != want {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/internal/access"
+	"github.com/weir-run/weir/internal/api"
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/environ"
@@ -102,14 +103,15 @@ type Server struct {
 	compressed *gateway.Compressed // files of all sites
 	bodies     *gateway.Room       // of requests to all sites
 	tunnels    *gateway.Tunnels    // likewise, for WebSockets to other servers
+	requests   *gateway.Room       // to all sites, in flight
 	mounts     *mounts
 	published  *published
 	fellows    *fellows
 	sites      *door
 	api        *door
-	redirect   *door        // nil: none
-	control    http.Handler // of the API
-	leaving    atomic.Bool  // it is to end, and says so
+	redirect   *door // nil: none
+	control    *api.API
+	leaving    atomic.Bool // it is to end, and says so
 
 	ctx     context.Context // of what goes on besides requests
 	stop    context.CancelFunc
@@ -361,6 +363,7 @@ func (s *Server) Close() {
 // listen opens the doors.
 func (s *Server) listen(context.Context) (err error) {
 	o := s.o
+	s.requests = filesFor(4)
 	if s.sites, err = open("sites", o.Listen, "--listen", boundTo(4, o.TrustedProxies), o.Certificates, s.lastCall(s.front), o.Logger); err != nil {
 		return err
 	}
