@@ -49,7 +49,7 @@ func (c *call) health() (any, error) {
 	if c.Leaving != nil && c.Leaving() {
 		return nil, &weir.Error{Code: weir.Unavailable, Message: "the server is ending", Remedy: "ask another one"}
 	}
-	return wire.Health{Status: "ok", Version: c.Version}, nil
+	return wire.Health{Status: "ok"}, nil
 }
 
 // changes tells of the whole server only to whoever may read all of it.

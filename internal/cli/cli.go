@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -112,6 +113,20 @@ func exitCode(err error) int {
 	return exitError
 }
 
+// version is what make build says that this is: the linker sets it.
+var version string
+
+// versionText names what is running.
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version // of go install, or "(devel)"
+	}
+	return "unknown"
+}
+
 func newRoot(s *streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "weir",
@@ -123,11 +138,13 @@ func newRoot(s *streams) *cobra.Command {
 Netlify or AWS Lambda unchanged; each may make exactly the outbound calls, read and
 write exactly the files, start exactly the programs and see exactly the variables that
 its policy names, whatever any of its dependencies tries.`,
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		RunE:          runGroup,
 	}
+	root.SetVersionTemplate("weir {{.Version}}\n")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", RunE: runHelp})

@@ -24,8 +24,7 @@ type ErrorInfo struct {
 
 // Health says that a server runs.
 type Health struct {
-	Status  string `json:"status"`
-	Version string `json:"version,omitempty"`
+	Status string `json:"status"`
 }
 
 // Rotated says how many variables were sealed with another key before.
