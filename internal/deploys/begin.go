@@ -68,7 +68,7 @@ func (s *Service) begin(ctx context.Context, a Author, siteID string, o BeginOpt
 		return deployRecord{}, &weir.Error{Code: weir.Busy, Message: fmt.Sprintf("%d deploys of the site are not at their end", len(open)),
 			Remedy: "wait for them, or cancel some"}
 	}
-	r := deployRecord{From: a.From, CanApprove: a.CanApprove, Like: like, Deploy: weir.Deploy{ID: s.newDeployID(), Site: siteID, State: weir.DeployNew,
+	r := deployRecord{From: a.From, CanApprove: a.CanApprove, Like: like, Deploy: weir.Deploy{ID: s.newDeployID(site.Newest, site.NewestApproved, site.Aliases[alias]), Site: siteID, State: weir.DeployNew,
 		Context: o.Context, Alias: alias, Draft: o.Draft, Title: weir.Cut(o.Title, maxTitle), Source: weir.Cut(o.Source, maxTitle),
 		Author: a.Name, Created: s.now(), Updated: s.now()}}
 	err = s.journalled(ctx, a, record.Change{Action: "deploy.begin", Site: siteID, Deploy: r.ID}, func() error {

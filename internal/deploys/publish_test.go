@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -30,6 +31,22 @@ func TestAnOlderDeployTakesNoPlaceFromANewerOne(t *testing.T) {
 	// A person may put it there. What was begun before takes no place then, either.
 	if now, err := s.Publish(t.Context(), dev, slow); err != nil || now.Published != slow {
 		t.Errorf("got %+v %v", now, err)
+	}
+}
+
+// TestClocksThatDiffer: what is begun after something was published takes its place, though by the clock of the server
+// that is asked it was begun before.
+func TestClocksThatDiffer(t *testing.T) {
+	st := newStore(t)
+	ahead, behind := &fake{now: time.Now().Add(time.Hour)}, &fake{}
+	a, b := newServer(t, st, ahead, Options{}), newServer(t, st, behind, Options{})
+	site := newSite(t, a)
+	page(1).deploy(t, a, approver, site.ID, BeginOptions{})
+	page(1).deploy(t, a, dev, site.ID, BeginOptions{Alias: "pr"})
+	second := page(2).deploy(t, b, approver, site.ID, BeginOptions{})
+	alias := page(2).deploy(t, b, dev, site.ID, BeginOptions{Alias: "pr"})
+	if now := reread(t, b, site); now.Published != second.ID || now.Approved != second.ID || now.Aliases["pr"] != alias.ID {
+		t.Errorf("%+v, and begun last were %s and %s", now, second.ID, alias.ID)
 	}
 }
 
