@@ -91,13 +91,14 @@ func (s *Service) Deploy(ctx context.Context, id string) (weir.Deploy, error) {
 	return r.seen(), err
 }
 
-// SiteDeploy gives a deploy, if it is one of this site.
+// SiteDeploy gives a deploy, if it is one of this site, for who serves it: it is ready as soon as that can be done, and
+// so before it is published.
 func (s *Service) SiteDeploy(ctx context.Context, siteID, id string) (weir.Deploy, error) {
 	r, err := s.readDeploy(ctx, id)
 	if err == nil && r.Site != siteID {
 		return weir.Deploy{}, noDeploy(id)
 	}
-	return r.seen(), err
+	return r.Deploy, err
 }
 
 // seen is the deploy as others see it: it is not ready before it is published, if it is to be.

@@ -1,6 +1,8 @@
 package deploys
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +33,25 @@ func TestAnOlderDeployTakesNoPlaceFromANewerOne(t *testing.T) {
 	// A person may put it there. What was begun before takes no place then, either.
 	if now, err := s.Publish(t.Context(), dev, slow); err != nil || now.Published != slow {
 		t.Errorf("got %+v %v", now, err)
+	}
+}
+
+// TestWhatIsPublishedCanBeServed: from the moment that its site leads to it, whatever else is to be done.
+func TestWhatIsPublishedCanBeServed(t *testing.T) {
+	var s *Service
+	var states []weir.DeployState
+	f := &fake{}
+	s = newServer(t, newStore(t), f, Options{Shown: func(ctx context.Context, site, id string) {
+		d, err := s.SiteDeploy(ctx, site, id)
+		told, err2 := s.Deploy(ctx, id)
+		if err := errors.Join(err, err2); err != nil {
+			t.Error(err)
+		}
+		states = append(states, d.State, told.State)
+	}})
+	page(1).deploy(t, s, approver, newSite(t, s).ID, BeginOptions{})
+	if !slices.Equal(states, []weir.DeployState{weir.DeployReady, weir.DeployProcessing}) {
+		t.Errorf("while it is published, it is %v to those who serve it and to others", states)
 	}
 }
 
