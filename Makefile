@@ -34,14 +34,13 @@ build: bin/weir ## bin/weir, with the small init built in
 # is embedded under the tag weirzygote. Without it, or a C compiler, each instance is started anew.
 ZYGOTE = $(shell command -v cc >/dev/null 2>&1 && echo ,weirzygote)
 
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
 .PHONY: bin/weir
 bin/weir:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o internal/sandbox/weir-init.bin ./cmd/weir-init
 	@[ -n "$(ZYGOTE)" ] && $(ADDON) || echo "make build: no C compiler, so instances can't be forked and start more slowly"
 	CGO_ENABLED=0 $(GO) build -trimpath -tags weirinit$(ZYGOTE) -ldflags='-X github.com/weir-run/weir/internal/weir.version=$(VERSION)' -o bin/weir ./cmd/weir
-
-# What weir --version says.
-VERSION = $(shell git describe --tags --always --dirty 2>/dev/null)
 
 ADDON = cc -O2 -Wall -Wextra -Werror -std=gnu11 -fPIC -shared -s -Wl,-z,now -o internal/sandbox/zygote/fork.node internal/sandbox/zygote/addon/fork.c
 

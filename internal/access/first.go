@@ -5,6 +5,7 @@ package access
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,13 +34,28 @@ func (s *Service) First(ctx context.Context, path string) (bool, error) {
 	if owned, err := s.owned(ctx); owned || err != nil {
 		return false, err
 	}
+	err = s.makeOwner(ctx, path)
+	return err == nil, err
+}
+
+// Another makes one more owner's token, for who has lost the others, and writes it to path as First does. Errors:
+// weir.Conflict if there is a file already: whoever asks for this at every start gets one token.
+func (s *Service) Another(ctx context.Context, path string) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return &weir.Error{Code: weir.Conflict, Pos: weir.Position{File: path}, Message: "the file for another owner's token is there already", Err: err,
+			Remedy: "use the token in it, or remove the file"}
+	}
+	return s.makeOwner(ctx, path)
+}
+
+func (s *Service) makeOwner(ctx context.Context, path string) error {
 	secret := newSecret()
 	if err := keep(path, secret); err != nil {
-		return false, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "the first owner's token can't be written", Err: err,
+		return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "the first owner's token can't be written", Err: err,
 			Remedy: "make its folder writable for the server's user"}
 	}
-	_, err = s.create(ctx, Identity{Name: "weir serve"}, Spec{Name: s.now().UTC().Format("owner-20060102T150405.000000"), Role: Owner}, secret)
-	return err == nil, err
+	_, err := s.create(ctx, Identity{Name: "weir serve"}, Spec{Name: s.now().UTC().Format("owner-20060102T150405.000000"), Role: Owner}, secret)
+	return err
 }
 
 // owned tells whether there is an owner's token that counts.

@@ -304,6 +304,19 @@ func TestFirstOwner(t *testing.T) {
 	if _, err := a.First(ctx, filepath.Join(dir, "no", "folder")); err != nil {
 		t.Error("there is an owner:", err)
 	}
+	// All are lost: another one is made where there is no file, and no further one for who leaves it there.
+	err = a.Another(ctx, path)
+	if weir.ErrorCode(err) != weir.Conflict {
+		t.Error("a file is there already:", err)
+	}
+	must(t, os.Remove(path))
+	c.at = c.at.Add(time.Second)
+	must(t, a.Another(ctx, path))
+	secret, err = os.ReadFile(path)
+	must(t, err)
+	if id, err := a.Authenticate(ctx, strings.TrimSpace(string(secret)), ""); err != nil || !id.May(ManageTokens, "") {
+		t.Error(id, err)
+	}
 	names := map[string]bool{}
 	entries, err := os.ReadDir(dir)
 	must(t, err)

@@ -20,8 +20,7 @@ import (
 // Prefix is where the API lies.
 const Prefix = "/api/v1"
 
-// Options are what an API is made of. All but Logs, Hosts, Account, ClientAddr, Leaving and Version
-// are needed.
+// Options are what an API is made of. All but Logs, Hosts, Account, ClientAddr and Leaving are needed.
 type Options struct {
 	Sites   Sites
 	Deploys Deploys
@@ -39,7 +38,7 @@ type Options struct {
 	Hosts      []string                   // names by which the API may be called, beside localhost and addresses; "*" for any
 	ClientAddr func(*http.Request) string // address of the client; nil: that of the connection
 	Leaving    func() bool                // whether the server is to end; nil: it isn't
-	Version    string
+	Version    string                     // of the program
 	Logger     *slog.Logger
 }
 
@@ -298,7 +297,7 @@ func unseen(err error, what, id string) error {
 }
 
 func noSuch(what, id string) error {
-	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what + " " + printable(id)}
+	return &weir.Error{Code: weir.NotFound, Message: "there is no " + what + " " + printable(id), Remedy: "see weir " + what + "s list"}
 }
 
 // author is who is said to have made a change.

@@ -52,7 +52,7 @@ The site is the one that --site names or the folder is linked to; the first depl
 			if f.draft && f.alias != "" {
 				return &usageError{errors.New("--draft and --alias exclude each other")}
 			}
-			cl, err := f.open()
+			cl, err := f.open(s)
 			if err != nil {
 				return err
 			}

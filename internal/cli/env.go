@@ -175,7 +175,11 @@ func valueOf(s *streams, args []string) (string, error) {
 	if len(b) > maxValue {
 		return "", &weir.Error{Code: weir.TooLarge, Message: "the value is larger than 64 KB"}
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
+	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if text == "" {
+		return "", &weir.Error{Code: weir.Invalid, Message: "there is no value on standard input", Remedy: "give one there, or as VALUE; '' is the empty one"}
+	}
+	return text, nil
 }
 
 const maxValue = 64 << 10

@@ -35,12 +35,15 @@ their invocations ended; with --follow also those to come, until it is interrupt
 			if err == nil {
 				q.Since, err = moment(since, "--since")
 			}
+			if err == nil {
+				err = checkLast(q.Limit)
+			}
 			if err != nil {
 				return err
 			}
 			print := func(l wire.LogLine) error { return printLine(s, out, l, f.json) }
 			if follow {
-				return c.FollowLogs(ctx, name, q, print, func(err error) { fmt.Fprintf(s.err, "weir: trying again: %v\n", err) })
+				return c.FollowLogs(ctx, name, q, print, tryingAgain(s))
 			}
 			all, err := c.Logs(ctx, name, q)
 			if err != nil {
@@ -63,6 +66,14 @@ their invocations ended; with --follow also those to come, until it is interrupt
 	fl.StringVar(&since, "since", "", "only from `WHEN` on: "+momentForms)
 	fl.IntVarP(&q.Limit, "last", "n", 100, "the last `N` lines of those that are there")
 	return c
+}
+
+// checkLast refuses a number of lines that can't be.
+func checkLast(n int) error {
+	if n < 0 {
+		return &usageError{fmt.Errorf("--last %d is no number of lines", n)}
+	}
+	return nil
 }
 
 // printLine prints a line of a log as one line, whatever is in it.

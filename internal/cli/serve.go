@@ -22,7 +22,7 @@ import (
 type serveFlags struct {
 	stateDir, listen, apiListen, redirect, sites string
 	certs, keys, apiCerts, apiKeys               []string
-	insecure, sync                               bool
+	insecure, sync, anotherOwner, forget         bool
 	nats, creds, ceiling, envKey, country        string
 	replicas, siteDeploys                        int
 	cache, siteSize                              size
@@ -76,6 +76,8 @@ func (f *serveFlags) register(c *cobra.Command) {
 	fl.IntVar(&f.replicas, "nats-replicas", 1, "`N` copies that it keeps")
 	fl.BoolVar(&f.sync, "sync", false, "write everything to the disk before it is acknowledged, so that a power cut loses nothing")
 	fl.StringVar(&f.ceiling, "ceiling", "", "`FILE` with the most that any policy may allow")
+	fl.BoolVar(&f.anotherOwner, "new-owner-token", false, "write one more owner's token into the state directory: all others are lost")
+	fl.BoolVar(&f.forget, "forget-variables", false, "remove all variables of all sites: the key that seals them is lost")
 	fl.StringVar(&f.envKey, "env-key", "", "`FILE` with the age key that seals variables (default: env.key in the state directory, made if need be)")
 	fl.Var(&f.cache, "cache-size", "`SIZE` of copies of deployed files on this machine (default: 4GB)")
 	fl.Lookup("cache-size").DefValue = ""
@@ -113,8 +115,8 @@ func runServe(ctx context.Context, s *streams, site *siteFlags, f *serveFlags) e
 		return err
 	}
 	defer srv.Close()
-	if srv.FirstToken != "" {
-		fmt.Fprintf(s.err, "the first owner's token is in %s\n", srv.FirstToken)
+	if srv.OwnerToken != "" {
+		fmt.Fprintf(s.err, "an owner's token is in %s\n", srv.OwnerToken)
 	}
 	ready := s.out
 	if site.records.toStdout() {
@@ -127,11 +129,14 @@ func runServe(ctx context.Context, s *streams, site *siteFlags, f *serveFlags) e
 // options gives what these flags say.
 func (f *serveFlags) options(logger *slog.Logger) (o server.ServeOptions, err error) {
 	o = server.ServeOptions{StateDir: f.stateDir, Listen: f.listen, APIListen: f.apiListen, APIHosts: f.apiHosts, InsecureAPI: f.insecure, RedirectListen: f.redirect, Sites: f.sites,
-		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), CountryHeader: f.country, Drain: f.drain, Logger: logger}
+		EnvKeyFile: f.envKey, CacheSize: int64(f.cache), CountryHeader: f.country, Drain: f.drain, AnotherOwner: f.anotherOwner, ForgetVariables: f.forget, Logger: logger}
 	o.Limits.Site, o.Limits.Deploys = int64(f.siteSize), f.siteDeploys
 	o.NATS.URL, o.NATS.Creds, o.NATS.Replicas, o.NATS.Sync = f.nats, f.creds, f.replicas, f.sync
 	if o.StateDir, err = serverStateDir(f.stateDir); err != nil {
 		return o, err
+	}
+	if f.drain < 0 {
+		return o, &usageError{fmt.Errorf("--drain %v is no time", f.drain)}
 	}
 	if f.nats == "" && (f.creds != "" || f.replicas != 1) || f.nats != "" && f.sync {
 		return o, &usageError{errors.New("--nats-creds and --nats-replicas are about --nats; --sync is about the store in the state directory")}

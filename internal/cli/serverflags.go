@@ -34,7 +34,7 @@ func (f *serverFlags) register(c *cobra.Command) {
 }
 
 // open gives a client of the server.
-func (f *serverFlags) open() (*client.Client, error) {
+func (f *serverFlags) open(s *streams) (*client.Client, error) {
 	server := f.server
 	if server == "" {
 		server = os.Getenv("WEIR_SERVER")
@@ -54,7 +54,12 @@ func (f *serverFlags) open() (*client.Client, error) {
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, &weir.Error{Code: weir.Invalid, Message: "the token holds spaces or other characters that no token has", Remedy: "give the line that weir token create printed, alone"}
 	}
-	return client.New(client.Options{Server: server, Token: token, Plain: f.plain})
+	return client.New(client.Options{Server: server, Token: token, Plain: f.plain, Again: tryingAgain(s)})
+}
+
+// tryingAgain tells why a command waits.
+func tryingAgain(s *streams) func(error) {
+	return func(err error) { fmt.Fprintf(s.err, "weir: trying again: %v\n", err) }
 }
 
 // siteFlag names the site that a command is about.
@@ -99,7 +104,7 @@ func link(dir, id string) error {
 // asked runs a command of a server. The command prints to out, which makes strangers' text fit for a terminal.
 func asked(f *serverFlags, s *streams, do func(ctx context.Context, c *client.Client, out io.Writer, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		cl, err := f.open()
+		cl, err := f.open(s)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -45,8 +46,11 @@ With --deploy it may deploy to one site, and nothing else.`,
 		Args: cobra.ExactArgs(1),
 		RunE: asked(&f, s, func(ctx context.Context, c *client.Client, out io.Writer, args []string) error {
 			t.Name, t.Kind = args[0], "personal"
-			if deploy {
+			switch {
+			case deploy:
 				t.Kind = "deploy"
+			case t.Role == "":
+				return &usageError{errors.New("a token has a --role, or is one to --deploy")}
 			}
 			if given("expires") {
 				t.Expires = time.Now().Add(expires).UTC()

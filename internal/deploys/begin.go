@@ -75,7 +75,7 @@ func (s *Service) begin(ctx context.Context, a Author, siteID string, o BeginOpt
 	if err := s.roomFor(len(all)); err != nil {
 		return deployRecord{}, err
 	}
-	r := deployRecord{From: a.From, CanApprove: a.CanApprove, Like: like, Deploy: weir.Deploy{ID: s.newDeployID(), Site: siteID, State: weir.DeployNew,
+	r := deployRecord{From: a.From, CanApprove: a.CanApprove, Like: like, Deploy: weir.Deploy{ID: s.newDeployID(site.Newest, site.NewestApproved, site.Aliases[alias]), Site: siteID, State: weir.DeployNew,
 		Context: o.Context, Alias: alias, Draft: o.Draft, Title: weir.Cut(o.Title, maxTitle), Source: weir.Cut(o.Source, maxTitle),
 		Author: a.Name, Created: s.now(), Updated: s.now()}}
 	err = s.journalled(ctx, a, record.Change{Action: "deploy.begin", Site: siteID, Deploy: r.ID}, func() error {
@@ -98,13 +98,14 @@ func (s *Service) Deploy(ctx context.Context, id string) (weir.Deploy, error) {
 	return r.seen(), err
 }
 
-// SiteDeploy gives a deploy, if it is one of this site.
+// SiteDeploy gives a deploy, if it is one of this site, for who serves it: it is ready as soon as that can be done, and
+// so before it is published.
 func (s *Service) SiteDeploy(ctx context.Context, siteID, id string) (weir.Deploy, error) {
 	r, err := s.readDeploy(ctx, id)
 	if err == nil && r.Site != siteID {
 		return weir.Deploy{}, noDeploy(id)
 	}
-	return r.seen(), err
+	return r.Deploy, err
 }
 
 // seen is the deploy as others see it: it is not ready before it is published, if it is to be.

@@ -1,11 +1,14 @@
 package deploys
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -30,6 +33,41 @@ func TestAnOlderDeployTakesNoPlaceFromANewerOne(t *testing.T) {
 	// A person may put it there. What was begun before takes no place then, either.
 	if now, err := s.Publish(t.Context(), dev, slow); err != nil || now.Published != slow {
 		t.Errorf("got %+v %v", now, err)
+	}
+}
+
+// TestWhatIsPublishedCanBeServed: from the moment that its site leads to it, whatever else is to be done.
+func TestWhatIsPublishedCanBeServed(t *testing.T) {
+	var s *Service
+	var states []weir.DeployState
+	f := &fake{}
+	s = newServer(t, newStore(t), f, Options{Shown: func(ctx context.Context, site, id string) {
+		d, err := s.SiteDeploy(ctx, site, id)
+		told, err2 := s.Deploy(ctx, id)
+		if err := errors.Join(err, err2); err != nil {
+			t.Error(err)
+		}
+		states = append(states, d.State, told.State)
+	}})
+	page(1).deploy(t, s, approver, newSite(t, s).ID, BeginOptions{})
+	if !slices.Equal(states, []weir.DeployState{weir.DeployReady, weir.DeployProcessing}) {
+		t.Errorf("while it is published, it is %v to those who serve it and to others", states)
+	}
+}
+
+// TestClocksThatDiffer: what is begun after something was published takes its place, though by the clock of the server
+// that is asked it was begun before.
+func TestClocksThatDiffer(t *testing.T) {
+	st := newStore(t)
+	ahead, behind := &fake{now: time.Now().Add(time.Hour)}, &fake{}
+	a, b := newServer(t, st, ahead, Options{}), newServer(t, st, behind, Options{})
+	site := newSite(t, a)
+	page(1).deploy(t, a, approver, site.ID, BeginOptions{})
+	page(1).deploy(t, a, dev, site.ID, BeginOptions{Alias: "pr"})
+	second := page(2).deploy(t, b, approver, site.ID, BeginOptions{})
+	alias := page(2).deploy(t, b, dev, site.ID, BeginOptions{Alias: "pr"})
+	if now := reread(t, b, site); now.Published != second.ID || now.Approved != second.ID || now.Aliases["pr"] != alias.ID {
+		t.Errorf("%+v, and begun last were %s and %s", now, second.ID, alias.ID)
 	}
 }
 

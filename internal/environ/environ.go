@@ -36,6 +36,8 @@ type Options struct {
 	StateDir string           // KeyFile is made there for a store that has no variables yet
 	KeyFile  string           // path of another key file, which is never made; "": that of StateDir
 	Clock    func() time.Time // nil: time.Now
+	// Forget removes all variables of a store that the key file does not fit: they are lost. If it fits, Open fails.
+	Forget bool
 }
 
 // Service keeps the variables of a store. It is safe for concurrent use, also by several servers at once that have
@@ -54,6 +56,35 @@ const checkKeyName = "check"
 
 // Open gives the variables of a store. Errors: weir.Invalid if the key file can't be used or does not fit the store.
 func Open(ctx context.Context, o Options) (*Service, error) {
+	s, err := open(ctx, o)
+	if !o.Forget {
+		return s, err
+	}
+	if err == nil {
+		return nil, &weir.Error{Code: weir.Invalid, Message: "the key file fits, so no variable is lost", Remedy: "leave --forget-variables out"}
+	}
+	missing := errors.Is(err, fs.ErrNotExist) && o.KeyFile == "" // else one is made
+	if !missing && !errors.Is(err, errOtherKey) {
+		return nil, err
+	}
+	kv, err := o.Store.KV(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	s = &Service{kv: kv, changes: o.Changes}
+	if err := s.changes.Append(ctx, record.Change{Time: time.Now().UTC(), Author: "weir serve", Action: "env.forget"}); err != nil {
+		return nil, err
+	}
+	if err := s.remove(ctx, ""); err != nil {
+		return nil, err
+	}
+	return open(ctx, o)
+}
+
+// errOtherKey says that no key of the file has sealed what tells whether one fits.
+var errOtherKey = errors.New("none of its keys fits")
+
+func open(ctx context.Context, o Options) (*Service, error) {
 	kv, err := o.Store.KV(ctx, bucket)
 	if err != nil {
 		return nil, err
@@ -91,7 +122,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		}
 	}
 	if _, err := s.keys.open(check); err != nil {
-		return nil, unfit(path, "the variables of this store were sealed with another key", nil)
+		return nil, unfit(path, "the variables of this store were sealed with another key", errOtherKey)
 	}
 	return s, nil
 }
@@ -349,15 +380,18 @@ func (s *Service) Delete(ctx context.Context, by Author, site, key string) error
 }
 
 // RemoveSite removes all variables of a site that is no more; RemoveDeploy those of a deploy.
-func (s *Service) RemoveSite(ctx context.Context, id string) error { return s.remove(ctx, "site", id) }
+func (s *Service) RemoveSite(ctx context.Context, id string) error {
+	return s.remove(ctx, "site."+store.Token(id))
+}
 
 // RemoveDeploy is like RemoveSite.
 func (s *Service) RemoveDeploy(ctx context.Context, id string) error {
-	return s.remove(ctx, "deploy", id)
+	return s.remove(ctx, "deploy."+store.Token(id))
 }
 
-func (s *Service) remove(ctx context.Context, kind, id string) error {
-	keys, err := s.kv.Keys(ctx, kind+"."+store.Token(id))
+// remove removes all values below a prefix.
+func (s *Service) remove(ctx context.Context, prefix string) error {
+	keys, err := s.kv.Keys(ctx, prefix)
 	for _, key := range keys {
 		err = errors.Join(err, s.kv.Delete(ctx, key, 0))
 	}

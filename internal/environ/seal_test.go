@@ -125,6 +125,55 @@ func TestKeysAreRotated(t *testing.T) {
 	want(t, err, weir.Invalid)
 }
 
+// TestVariablesWhoseKeyIsLost are forgotten if somebody says so, and only then.
+func TestVariablesWhoseKeyIsLost(t *testing.T) {
+	ctx, w, dir := t.Context(), newWorld(t), t.TempDir()
+	o := Options{Store: w, Changes: w, StateDir: dir}
+	s, err := Open(ctx, o)
+	must(t, err)
+	must(t, s.Set(ctx, anna, plain("s1", "A", "value")))
+	must(t, s.SetDeployVariables(ctx, anna, "d1", []Variable{plain("s1", "B", "value")}))
+	o.Forget = true
+	_, err = Open(ctx, o)
+	want(t, err, weir.Invalid)
+
+	path := filepath.Join(dir, KeyFile)
+	kept, err := os.ReadFile(path)
+	must(t, err)
+	write(t, path, "not a key")
+	_, err = Open(ctx, o)
+	want(t, err, weir.Invalid)
+	must(t, os.Remove(path))
+	elsewhere := o
+	elsewhere.KeyFile = filepath.Join(dir, "elsewhere") // which is never made
+	_, err = Open(ctx, elsewhere)
+	want(t, err, weir.Invalid)
+	o.Forget = false
+	_, err = Open(ctx, o)
+	want(t, err, weir.Invalid)
+	write(t, path, string(kept))
+	s, err = Open(ctx, o)
+	must(t, err)
+	if env, err := s.Resolve(ctx, Query{Site: "s1", Deploy: "d1"}); err != nil || len(env) != 2 {
+		t.Errorf("variables are gone whose key is there: %v %v", env, err)
+	}
+
+	must(t, os.Remove(path))
+	o.Forget = true
+	s, err = Open(ctx, o)
+	must(t, err)
+	if env, err := s.Resolve(ctx, Query{Site: "s1", Deploy: "d1"}); err != nil || len(env) != 0 {
+		t.Error(env, err)
+	}
+	must(t, s.Set(ctx, anna, plain("s1", "A", "new")))
+	o.Forget = false
+	s, err = Open(ctx, o)
+	must(t, err)
+	if env, err := s.Resolve(ctx, Query{Site: "s1"}); err != nil || env["A"] != "new" {
+		t.Error(env, err)
+	}
+}
+
 // interfering does something before the first update of A.
 type interfering struct {
 	store.KV

@@ -148,7 +148,7 @@ func (s *Service) RunNow(ctx context.Context, site, function string) (Outcome, e
 func (s *Service) scheduled(site, function string) (Job, error) {
 	p := s.plans[site]
 	if p == nil || p.functions[function] == nil {
-		return Job{}, &weir.Error{Code: weir.NotFound, Message: "the published deploy has no scheduled function " + weir.Cut(weir.Printable(function), 100)}
+		return Job{}, &weir.Error{Code: weir.NotFound, Message: "the published deploy has no scheduled function " + weir.Cut(weir.Printable(function), 100), Remedy: "see weir jobs schedules"}
 	}
 	id := ulid.Make().String()
 	event, err := scheduleEvent(p.url, function, id, p.functions[function].cron.Next(s.o.Clock.Now()))

@@ -221,7 +221,7 @@ func (s *Service) dead(ctx context.Context, site, id string) (state, uint64, err
 	key := keyOf(site, id)
 	e, err := s.jobs.Get(ctx, key)
 	if weir.ErrorCode(err) == weir.NotFound || weir.ErrorCode(err) == weir.Invalid {
-		return state{}, 0, &weir.Error{Code: weir.NotFound, Message: "there is no dead letter " + weir.Cut(weir.Printable(id), 100)}
+		return state{}, 0, &weir.Error{Code: weir.NotFound, Message: "there is no dead letter " + weir.Cut(weir.Printable(id), 100), Remedy: "see weir jobs dead"}
 	}
 	if err != nil {
 		return state{}, 0, err

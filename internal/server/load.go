@@ -27,9 +27,9 @@ const account = "default"
 
 // load gets a deploy ready. What it gives must be closed.
 func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) {
-	of, ok := s.hosts.site(d.Site)
-	if !ok {
-		return nil, &weir.Error{Code: weir.NotFound, Message: "the site of this deploy is gone"}
+	of, err := s.deploys.Site(ctx, d.Site) // which this server may not have heard of yet
+	if err != nil {
+		return nil, err
 	}
 	defer func() { err = lost(err) }()
 	manifest, err := s.deploys.Manifest(ctx, d.ID)

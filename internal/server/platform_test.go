@@ -151,7 +151,7 @@ func TestLambdaClientsNeedARight(t *testing.T) {
 	p := newPlatform(t)
 	site := p.site("shop")
 	p.shows("shop.localhost", p.deploy(site, owner, content{functions: map[string]string{"echo": `exports.handler = async (e) => e`}}, deploys.BeginOptions{}))
-	secret, err := os.ReadFile(p.FirstToken)
+	secret, err := os.ReadFile(p.OwnerToken)
 	if err != nil {
 		t.Fatal(err)
 	}

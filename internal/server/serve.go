@@ -48,6 +48,8 @@ type ServeOptions struct {
 	Sites           string              // "https://*.example.com": where clients find sites; "": at Listen, below localhost
 	NATS            natsstore.Options   // URL, Creds, Replicas, Sync; Dir is below StateDir
 	Ceiling         *tomlpolicy.Ceiling // nil: policy.DefaultCeiling
+	AnotherOwner    bool                // make an owner's token though there are some: they are lost
+	ForgetVariables bool                // remove all variables: the key that opens them is lost
 	EnvKeyFile      string              // "": one in StateDir, made if need be
 	CacheSize       int64               // bytes of copies of files; 0: cache.DefaultSize
 	Drain           time.Duration       // for how long a server that is to end answers as before, while it says that it ends
@@ -83,8 +85,8 @@ type Recorder interface {
 
 // Server serves the sites of one store. It is made by NewServer and must be closed.
 type Server struct {
-	// FirstToken is the file with the first owner's token, "" if there was one already.
-	FirstToken string
+	// OwnerToken is the file with an owner's token that was made, "" if none was.
+	OwnerToken string
 
 	*machine
 	o          ServeOptions
@@ -171,15 +173,10 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 	if s.access, err = access.New(ctx, s.store, s.journal, time.Now); err != nil {
 		return err
 	}
-	first := filepath.Join(s.o.StateDir, access.OwnerFile)
-	made, err := s.access.First(ctx, first)
-	if err != nil {
+	if err := s.makeOwner(ctx); err != nil {
 		return err
 	}
-	if made {
-		s.FirstToken = first
-	}
-	if s.variables, err = environ.Open(ctx, environ.Options{Store: s.store, Changes: s.journal, StateDir: s.o.StateDir, KeyFile: s.o.EnvKeyFile}); err != nil {
+	if s.variables, err = environ.Open(ctx, environ.Options{Store: s.store, Changes: s.journal, StateDir: s.o.StateDir, KeyFile: s.o.EnvKeyFile, Forget: s.o.ForgetVariables}); err != nil {
 		return err
 	}
 	if s.logs, err = logs.Open(ctx, logs.Options{Store: s.store, Logger: s.o.Logger}); err != nil {
@@ -209,6 +206,19 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 		return of.Published == d.ID
 	}
 	return s.openAPI()
+}
+
+// makeOwner makes an owner's token if there is none, or if all are lost.
+func (s *Server) makeOwner(ctx context.Context) error {
+	file := filepath.Join(s.o.StateDir, access.OwnerFile)
+	made, err := s.access.First(ctx, file)
+	if err == nil && !made && s.o.AnotherOwner {
+		err, made = s.access.Another(ctx, file), true
+	}
+	if err == nil && made {
+		s.OwnerToken = file
+	}
+	return err
 }
 
 // begin has the server do what goes on besides requests, and waits until it knows its sites.

@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/weir-run/weir/internal/deploys"
+	"github.com/weir-run/weir/internal/jobs"
 	"github.com/weir-run/weir/internal/record"
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -226,5 +227,18 @@ func TestDeployIsServedBehindWalls(t *testing.T) {
 	}
 	if status, _ := p.get("other.localhost", "/"); status != 404 {
 		t.Errorf("another host: %d", status)
+	}
+}
+
+// TestARunForASiteNotHeardOf: a server that has not heard of a site yet, or not of its deploy being published, runs
+// what another one has accepted for it. It would be a dead letter else.
+func TestARunForASiteNotHeardOf(t *testing.T) {
+	p := newPlatform(t)
+	site := p.site("shop")
+	d := p.deploy(site, owner, content{functions: map[string]string{"f": `exports.handler = async () => ({ statusCode: 200 })`}}, deploys.BeginOptions{})
+	p.hosts.set(site.ID, weir.Site{})
+	out, err := runner{p.Server}.Run(t.Context(), jobs.Job{ID: "01JFQ8Z3V9T5N2K7C4M6B1XADE", Site: site.ID, Deploy: d.ID, Function: "f", Event: []byte("{}")})
+	if err != nil || out.Outcome != jobs.OK {
+		t.Errorf("%+v %v", out, err)
 	}
 }

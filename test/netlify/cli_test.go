@@ -70,7 +70,7 @@ func newPlatform(t *testing.T) *platform {
 		}
 	})
 	t.Cleanup(func() { cancel(); serving.Wait(); srv.Close() })
-	token, err := os.ReadFile(srv.FirstToken)
+	token, err := os.ReadFile(srv.OwnerToken)
 	if err != nil {
 		t.Fatal(err)
 	}

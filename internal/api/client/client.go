@@ -5,6 +5,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -29,6 +30,8 @@ type Options struct {
 	Plain bool
 	// Wait waits before a call is tried again; nil: by the clock.
 	Wait func(context.Context, time.Duration) error
+	// Again is told of the first fault of a call that is tried again; nil: nobody is.
+	Again func(error)
 }
 
 // Client asks one server. It is safe for concurrent use. Errors are *weir.Error with the server's words, or
@@ -38,6 +41,7 @@ type Client struct {
 	token  string
 	http   *http.Client
 	wait   func(context.Context, time.Duration) error
+	again  func(error)
 	silent time.Duration // see maxSilent
 }
 
@@ -54,10 +58,13 @@ func New(o Options) (*Client, error) {
 	if o.Wait == nil {
 		o.Wait = wait
 	}
+	if o.Again == nil {
+		o.Again = func(error) {}
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = 2 * time.Minute
 	transport.MaxIdleConnsPerHost = uploads
-	return &Client{server: u, token: o.Token, wait: o.Wait, silent: maxSilent, http: &http.Client{Transport: transport,
+	return &Client{server: u, token: o.Token, wait: o.Wait, again: o.Again, silent: maxSilent, http: &http.Client{Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil // the token is for this server only
 }
 
@@ -110,6 +117,9 @@ func (c *Client) do(ctx context.Context, r request) error {
 		}
 		if try == tries || !again(err, r.once) {
 			return err
+		}
+		if try == 1 {
+			c.again(err)
 		}
 		backoff := time.Duration(float64(time.Second/4<<try) * (0.5 + rand.Float64())) // 0.25 to 12 s
 		if err := c.wait(ctx, min(max(after, backoff), maxPause)); err != nil {
@@ -172,6 +182,14 @@ func (c *Client) unreachable(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
+	}
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &cert):
+		return &weir.Error{Code: weir.Invalid, Message: "the certificate of " + printable(c.server.Host) + " can't be trusted", Err: cert.Err,
+			Remedy: "name the server as its certificate does, or the file with its authority in SSL_CERT_FILE"}
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return &weir.Error{Code: weir.Invalid, Message: "the server " + printable(c.server.Host) + " does not speak https", Remedy: "name it by http"}
 	}
 	remedy := "see whether weir serve runs there, or name another server with --server or WEIR_SERVER"
 	var op *net.OpError

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -66,6 +67,29 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		}
 		if c.header == "7" && (*waits)[0] != 7*time.Second {
 			t.Errorf("%s: waited %v, though the server said 7 s", c.name, *waits)
+		}
+	}
+}
+
+// TestWhoWaitsIsToldWhy: once for each call. What will not be otherwise later is not tried again.
+func TestWhoWaitsIsToldWhy(t *testing.T) {
+	c, waits := ask(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) })
+	told := 0
+	c.again = func(error) { told++ }
+	if _, err := c.Sites(t.Context()); err == nil || told != 1 || len(*waits) != tries-1 {
+		t.Errorf("told %d times, waited %d times: %v", told, len(*waits), err)
+	}
+	stranger := httptest.NewUnstartedServer(nil)
+	stranger.Config.ErrorLog = log.New(io.Discard, "", 0)
+	stranger.StartTLS()
+	defer stranger.Close()
+	for server, want := range map[string]string{stranger.URL: "SSL_CERT_FILE", strings.Replace(c.server.String(), "http:", "https:", 1): "by http"} {
+		c, err := New(Options{Server: server, Wait: func(context.Context, time.Duration) error { t.Error("tried again"); return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Sites(t.Context()); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", server, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -96,4 +97,30 @@ func cluster(t *testing.T) (servers []*server.Server) {
 		return nil
 	})
 	return servers
+}
+
+// TestOpenedAtOnce: servers that start together on an empty cluster all come to have what they need.
+func TestOpenedAtOnce(t *testing.T) {
+	t.Parallel()
+	servers := cluster(t)
+	var opening sync.WaitGroup
+	for _, srv := range servers {
+		opening.Go(func() {
+			s, err := Open(t.Context(), Options{URL: srv.ClientURL(), Replicas: 3})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			for i := range 5 {
+				if _, err := s.KV(t.Context(), "bucket"+strconv.Itoa(i)); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Stream(t.Context(), "stream"+strconv.Itoa(i), store.Bounds{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	opening.Wait()
 }

@@ -56,6 +56,45 @@ const (
 	replicasNotSupported = 10074
 )
 
+// askedTime is how long an answer is waited for that a cluster may not give at all: while nobody leads the servers that
+// keep a stream, and when several ask at once for the same stream to be made.
+const askedTime = 3 * time.Second
+
+// notNow is what a cluster says while it has no leader (JSClusterNotAvailErr of nats-server).
+const notNow = 10008
+
+var errNoLeader = errors.New("its servers have no leader yet")
+
+// answered asks for what may be asked for twice until there is an answer, for so long at most.
+func answered[T any](ctx context.Context, s *Store, most time.Duration, ask func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	if s.own != nil { // which answers, late as it may be
+		return ask(ctx)
+	}
+	for {
+		asked, done := context.WithTimeout(ctx, askedTime)
+		v, err := ask(asked)
+		done()
+		if !unanswered(err) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			return v, err
+		case <-time.After(10 * lag):
+		}
+	}
+}
+
+// unanswered tells errors that say nothing about what was asked for.
+func unanswered(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNoLeader) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) ||
+		errors.Is(err, jetstream.ErrBucketNotFound) || // it was made just before
+		errors.As(err, &api) && api.ErrorCode == notNow
+}
+
 // elsewhere says what is wrong with the server at a URL, or with how it was named. "": it is embedded.
 func elsewhere(at string, err error) error {
 	if err == nil || at == "" {

@@ -40,7 +40,7 @@ func (s *Store) KV(ctx context.Context, bucket string) (store.KV, error) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := s.js.KeyValue(ctx, bucketPrefix+bucket)
+		b, err := answered(ctx, s, makeTime, func(ctx context.Context) (jetstream.KeyValue, error) { return s.js.KeyValue(ctx, bucketPrefix+bucket) })
 		return &kv{s, stream, prefix, b}, err
 	})
 }
@@ -49,7 +49,7 @@ func (k *kv) Get(ctx context.Context, key string) (store.Entry, error) {
 	if err := checkKey(key); err != nil {
 		return store.Entry{}, err
 	}
-	e, err := k.bucket.Get(ctx, key)
+	e, err := answered(ctx, k.s, timeout, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return k.bucket.Get(ctx, key) })
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return store.Entry{}, &weir.Error{Code: weir.NotFound, Message: "there is no " + key}
 	}
@@ -167,7 +167,9 @@ func (k *kv) last(ctx context.Context, prefix string) (uint64, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return 0, err
 	}
-	m, err := k.stream.GetLastMsgForSubject(ctx, k.below(prefix))
+	m, err := answered(ctx, k.s, timeout, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return k.stream.GetLastMsgForSubject(ctx, k.below(prefix))
+	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, nil
 	}

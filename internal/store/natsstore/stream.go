@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 
@@ -25,9 +26,17 @@ type stream struct {
 	owners *owners // nil: they have no bound
 }
 
-// makeStream makes a stream of NATS, or gives it the configuration that it should have. The number of copies is never
-// lowered: a server that was started without saying it would take them from all others.
+// makeTime is how long a stream may take to be made, by whichever of several servers that start at once.
+const makeTime = 30 * time.Second
+
+// makeStream makes a stream of NATS, or gives it the configuration that it should have.
 func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	return answered(ctx, s, makeTime, func(ctx context.Context) (jetstream.Stream, error) { return s.tryStream(ctx, c) })
+}
+
+// tryStream makes a stream, or changes what of its configuration is not as it should be. The number of copies is never
+// lowered: a server that was started without saying it would take them from all others.
+func (s *Store) tryStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
 	c.Storage, c.Replicas = jetstream.FileStorage, s.o.Replicas
 	c.AllowDirect = s.own != nil // in a cluster, any server that has a copy would be asked, which may not have heard yet of what was written
 	asked := c.MaxBytes
@@ -35,17 +44,33 @@ func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetst
 		c.MaxBytes = min(asked, s.share())
 	}
 	have, err := s.js.Stream(ctx, c.Name)
-	switch {
-	case err == nil:
-		old := have.CachedInfo().Config
-		c.Replicas = max(c.Replicas, old.Replicas)
-		if c.MaxBytes > 0 { // nothing is forgotten because a disk has become full
-			c.MaxBytes = max(c.MaxBytes, min(asked, old.MaxBytes))
-		}
-	case !errors.Is(err, jetstream.ErrStreamNotFound):
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return s.js.CreateStream(ctx, c)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return s.js.CreateOrUpdateStream(ctx, c)
+	if in := have.CachedInfo().Cluster; in != nil && in.Leader == "" {
+		return nil, errNoLeader
+	}
+	old := have.CachedInfo().Config
+	c.Replicas = max(c.Replicas, old.Replicas)
+	if c.MaxBytes > 0 { // nothing is forgotten because a disk has become full
+		c.MaxBytes = max(c.MaxBytes, min(asked, old.MaxBytes))
+	}
+	if want := over(old, c); !reflect.DeepEqual(want, old) {
+		return s.js.UpdateStream(ctx, want)
+	}
+	return have, nil
+}
+
+// over gives the configuration of a stream that is there with all that c says: what else it has is its keeper's.
+func over(old, c jetstream.StreamConfig) jetstream.StreamConfig {
+	old.Subjects, old.Replicas, old.Discard, old.AllowDirect = c.Subjects, c.Replicas, c.Discard, c.AllowDirect
+	old.DenyDelete, old.AllowRollup, old.AllowMsgTTL, old.SubjectDeleteMarkerTTL = c.DenyDelete, c.AllowRollup, c.AllowMsgTTL, c.SubjectDeleteMarkerTTL
+	old.MaxAge, old.MaxBytes, old.MaxMsgsPerSubject = c.MaxAge, orNone(c.MaxBytes), orNone(c.MaxMsgsPerSubject)
+	old.Duplicates = cmp.Or(c.Duplicates, old.Duplicates)
+	return old
 }
 
 // share is the most that a stream may set aside for itself of what the embedded server may take: NATS holds it back
