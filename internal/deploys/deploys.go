@@ -74,7 +74,7 @@ type Options struct {
 	Removed func(ctx context.Context, deploy string) error
 	Limits  Limits
 	Keep    Keep
-	Workers int // deploys that are staged at a time; 0: 2
+	Workers int // deploys that are staged at a time, one of a site; 0: 4
 	Logger  *slog.Logger
 	Clock   func() time.Time // nil: time.Now
 }
@@ -114,17 +114,17 @@ type Service struct {
 	gc       store.KV
 	blobs    store.Blobs
 
-	work    chan active   // what is to be driven
+	work    *queue        // what is to be driven
 	collect chan struct{} // has one in it when there may be something to remove
 
 	mu       sync.Mutex
 	last     int64                // the last deploy id's milliseconds
-	driven   map[string]int       // by deploys that a worker is at: how often that was asked for
 	progress map[string]*progress // of deploys that receive uploads
 	used     map[string]*usage    // by site
 
-	grace time.Duration      // graceTime, but in tests
-	hook  func(point string) // tests: what else happens at this point
+	grace     time.Duration      // graceTime, but in tests
+	stageTime time.Duration      // stageTime, but in tests
+	hook      func(point string) // tests: what else happens at this point
 }
 
 // New makes a service.
@@ -137,15 +137,15 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	def(&o.Limits.Site, 16<<30)
 	def(&o.Keep.Ready, 20)
 	def(&o.Keep.Age, 7*24*time.Hour)
-	def(&o.Workers, 2)
+	def(&o.Workers, 4)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{o: o, id: randomHex(8), blobs: o.Store.Blobs(), work: make(chan active, 1024), collect: make(chan struct{}, 1),
-		driven: map[string]int{}, progress: map[string]*progress{}, used: map[string]*usage{}, grace: graceTime, hook: func(string) {}}
+	s := &Service{o: o, id: randomHex(8), blobs: o.Store.Blobs(), work: newQueue(), collect: make(chan struct{}, 1),
+		progress: map[string]*progress{}, used: map[string]*usage{}, grace: graceTime, stageTime: stageTime, hook: func(string) {}}
 	for bucket, kv := range map[string]*store.KV{"sites": &s.sites, "deploys": &s.deploys, "uploads": &s.uploads, "policies": &s.policies, "gc": &s.gc} {
 		var err error
 		if *kv, err = o.Store.KV(ctx, bucket); err != nil {
