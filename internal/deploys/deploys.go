@@ -77,7 +77,7 @@ type Options struct {
 	Shown   func(ctx context.Context, site, deploy string)
 	Limits  Limits
 	Keep    Keep
-	Workers int // deploys that are staged at a time; 0: 2
+	Workers int // deploys that are staged at a time, one of a site; 0: 4
 	Logger  *slog.Logger
 	Clock   func() time.Time // nil: time.Now
 }
@@ -117,17 +117,17 @@ type Service struct {
 	gc       store.KV
 	blobs    store.Blobs
 
-	work    chan active   // what is to be driven
+	work    *queue        // what is to be driven
 	collect chan struct{} // has one in it when there may be something to remove
 
 	mu       sync.Mutex
 	last     int64                // the last deploy id's milliseconds
-	driven   map[string]int       // by deploys that a worker is at: how often that was asked for
 	progress map[string]*progress // of deploys that receive uploads
 	used     map[string]*usage    // by site
 
-	grace time.Duration      // graceTime, but in tests
-	hook  func(point string) // tests: what else happens at this point
+	grace     time.Duration      // graceTime, but in tests
+	stageTime time.Duration      // stageTime, but in tests
+	hook      func(point string) // tests: what else happens at this point
 }
 
 // New makes a service.
@@ -140,7 +140,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	def(&o.Limits.Site, 16<<30)
 	def(&o.Keep.Ready, 20)
 	def(&o.Keep.Age, 7*24*time.Hour)
-	def(&o.Workers, 2)
+	def(&o.Workers, 4)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -150,8 +150,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if o.Shown == nil {
 		o.Shown = func(context.Context, string, string) {}
 	}
-	s := &Service{o: o, id: randomHex(8), blobs: o.Store.Blobs(), work: make(chan active, 1024), collect: make(chan struct{}, 1),
-		driven: map[string]int{}, progress: map[string]*progress{}, used: map[string]*usage{}, grace: graceTime, hook: func(string) {}}
+	s := &Service{o: o, id: randomHex(8), blobs: o.Store.Blobs(), work: newQueue(), collect: make(chan struct{}, 1),
+		progress: map[string]*progress{}, used: map[string]*usage{}, grace: graceTime, stageTime: stageTime, hook: func(string) {}}
 	for bucket, kv := range map[string]*store.KV{"sites": &s.sites, "deploys": &s.deploys, "uploads": &s.uploads, "policies": &s.policies, "gc": &s.gc} {
 		var err error
 		if *kv, err = o.Store.KV(ctx, bucket); err != nil {

@@ -29,12 +29,12 @@ func (s *Service) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range s.o.Workers {
 		wg.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case a := <-s.work:
-					s.drive(ctx, a)
+			for ctx.Err() == nil {
+				if !s.driveNext(ctx) {
+					select {
+					case <-ctx.Done():
+					case <-s.work.come:
+					}
 				}
 			}
 		})
@@ -77,13 +77,8 @@ func (s *Service) collectNowAndThen(ctx context.Context) {
 	}
 }
 
-// wake has a worker do the next step of a deploy. If all have too much to do, look finds it later.
-func (s *Service) wake(r deployRecord) {
-	select {
-	case s.work <- active{site: r.Site, id: r.ID}:
-	default:
-	}
-}
+// wake has a worker do the next step of a deploy.
+func (s *Service) wake(r deployRecord) { s.work.put(active{site: r.Site, id: r.ID}) }
 
 func (s *Service) wakeIfWhole(ctx context.Context, r deployRecord) error {
 	if r.Known == "" || r.State != weir.DeployPrepared && r.State != weir.DeployUploading {
@@ -107,32 +102,18 @@ func (s *Service) look(ctx context.Context) {
 	}
 	for _, key := range keys {
 		parts := strings.Split(key, ".")
-		select {
-		case s.work <- active{site: parts[1], id: parts[2], found: true}:
-		default: // later
-		}
+		s.work.put(active{site: parts[1], id: parts[2], found: true})
 	}
 }
 
-// drive does what is next for a deploy, unless a worker of this server is at it.
-func (s *Service) drive(ctx context.Context, a active) {
-	s.mu.Lock()
-	s.driven[a.id]++
-	first := s.driven[a.id] == 1
-	s.mu.Unlock()
-	if !first {
-		return // who is at it does it
-	}
-	for again := true; again; {
+// driveNext does what is next for the deploy whose turn it is, and tells whether there was one.
+func (s *Service) driveNext(ctx context.Context) bool {
+	a, ok := s.work.take()
+	if ok {
+		defer s.work.done(a)
 		s.steps(ctx, a)
-		s.mu.Lock()
-		if again = s.driven[a.id] > 1; again {
-			s.driven[a.id], a.found = 1, false
-		} else {
-			delete(s.driven, a.id)
-		}
-		s.mu.Unlock()
 	}
+	return ok
 }
 
 func (s *Service) steps(ctx context.Context, a active) {

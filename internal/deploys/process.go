@@ -17,6 +17,7 @@ const (
 	leaseTime   = 30 * time.Second // a server that says nothing for longer has ended
 	retryTime   = 5 * time.Second  // after which is tried again what could not be done
 	maxAttempts = 3                // servers that may end over a deploy
+	stageTime   = 10 * time.Minute // in which a deploy must be staged
 	maxConfig   = 4 << 20          // bytes of netlify.toml and weir.toml
 	maxWarnings = 100
 	maxFault    = 4 << 10 // bytes of a fault or a warning
@@ -176,12 +177,17 @@ func (s *Service) staged(ctx context.Context, r deployRecord, m weir.Manifest) (
 	if err != nil {
 		return m, nil, err
 	}
-	out, err := s.o.Stage.Stage(ctx, StageInput{Site: site.Site, Deploy: r.Deploy, Manifest: m, Policy: own.Text,
+	limited, cancel := context.WithTimeoutCause(ctx, s.stageTime, errTooSlow)
+	defer cancel()
+	out, err := s.o.Stage.Stage(limited, StageInput{Site: site.Site, Deploy: r.Deploy, Manifest: m, Policy: own.Text,
 		Open: func(ctx context.Context, sha256 string) (io.ReadCloser, error) {
 			r, _, err := s.blobs.Open(ctx, sha256)
 			return r, err
 		}})
-	if err != nil {
+	switch {
+	case err != nil && context.Cause(limited) == errTooSlow:
+		return m, nil, errTooSlow
+	case err != nil:
 		return m, nil, err
 	}
 	policies := map[string]*policy.Policy{}
@@ -205,6 +211,9 @@ func (s *Service) staged(ctx context.Context, r deployRecord, m weir.Manifest) (
 	}
 	return m, policies, nil
 }
+
+var errTooSlow = &weir.Error{Code: weir.TimedOut, Message: fmt.Sprintf("reading the functions takes longer than %v", stageTime),
+	Remedy: "look for bootstrap files that don't end, or deploy fewer functions at a time"}
 
 // schedules gives those of a deploy's functions, by name, nil if it has none.
 func schedules(m weir.Manifest) map[string]string {

@@ -181,7 +181,7 @@ func TestApprovedWhileItWasJudged(t *testing.T) {
 	narrow, narrowMissing := with("a.example").begin(t, s, approver, site.ID, BeginOptions{})
 	id, m := with("b.example").begin(t, s, dev, site.ID, BeginOptions{})
 	with("b.example").upload(t, dev, id, m, s)
-	<-s.work
+	s.skipNext()
 	r, _ := s.readDeploy(t.Context(), id)
 	s.complete(t.Context(), r)
 	r, _ = s.updateDeploy(t.Context(), r, s.take)

@@ -3,6 +3,8 @@ package deploys
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,6 +71,82 @@ func TestAServerIsStopped(t *testing.T) {
 	id, m = quick.begin(t, b, dev, site.ID, BeginOptions{})
 	quick.upload(t, dev, id, m, b)
 	waitFor(t, b, id, weir.DeployReady)
+}
+
+// TestOneSiteKeepsNoOtherWaiting: neither deploys that take long, nor many of them.
+func TestOneSiteKeepsNoOtherWaiting(t *testing.T) {
+	st, f := newStore(t), &fake{}
+	s := newServer(t, st, f, Options{Workers: 2})
+	slow, other := newSite(t, s), newSite(t, s)
+	real := &fake{}
+	f.stage = func(ctx context.Context, in StageInput) (StageOutput, error) {
+		if in.Site.ID == slow.ID {
+			<-ctx.Done()
+			return StageOutput{}, ctx.Err()
+		}
+		return real.Stage(ctx, in)
+	}
+	var ids []string
+	for i := range 5 {
+		id, m := page(i).begin(t, s, dev, slow.ID, BeginOptions{})
+		page(i).upload(t, dev, id, m, s)
+		ids = append(ids, id)
+	}
+	run(t, s)
+	waitFor(t, s, ids[0], weir.DeployProcessing)
+	for range 3 {
+		id, m := site1.begin(t, s, dev, other.ID, BeginOptions{})
+		site1.upload(t, dev, id, m, s)
+		waitFor(t, s, id, weir.DeployReady)
+	}
+}
+
+// TestDeployThatTakesTooLong fails, so that the next one has its turn.
+func TestDeployThatTakesTooLong(t *testing.T) {
+	s, f := newService(t)
+	s.stageTime = time.Millisecond
+	site := newSite(t, s)
+	f.stage = func(ctx context.Context, in StageInput) (StageOutput, error) {
+		<-ctx.Done()
+		return StageOutput{}, ctx.Err()
+	}
+	if d := site1.deploy(t, s, dev, site.ID, BeginOptions{}); d.State != weir.DeployFailed || !strings.Contains(d.Error, "takes longer") {
+		t.Errorf("got %+v", d)
+	}
+}
+
+// TestQueue: who waits for longest goes first, with one deploy at a time, and what waits already does not wait twice.
+func TestQueue(t *testing.T) {
+	q := newQueue()
+	for _, id := range []string{"a1", "a2", "a3", "a1", "b1", "c1"} {
+		q.put(active{site: id[:1], id: id, found: true})
+	}
+	q.put(active{site: "a", id: "a2"})
+	var got []string
+	take := func() active {
+		a, ok := q.take()
+		if ok {
+			got = append(got, a.id)
+		}
+		return a
+	}
+	first, _, _ := take(), take(), take()
+	take() // all sites have one
+	q.done(first)
+	if a := take(); a.found {
+		t.Error("what was asked for again was forgotten")
+	}
+	q.done(active{site: "c"})
+	q.done(active{site: "a"})
+	take()
+	if !slices.Equal(got, []string{"a1", "b1", "c1", "a2", "a3"}) {
+		t.Errorf("in the order %v", got)
+	}
+	q.done(active{site: "a"})
+	q.done(active{site: "b"})
+	if len(q.waiting)+len(q.running)+len(q.served) > 0 {
+		t.Errorf("left over: %+v", q)
+	}
 }
 
 // TestCancelledWhileItIsStaged: it stays cancelled.

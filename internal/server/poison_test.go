@@ -3,7 +3,12 @@ package server
 // Deploys that can't be loaded, and many that are asked for at once.
 
 import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -74,4 +79,36 @@ func TestManySitesAtOnce(t *testing.T) {
 		}
 	}
 	all.Wait()
+}
+
+// TestPoliciesBeyondMeasure: a few bytes that give every function very many rules are refused as soon as that is seen.
+func TestPoliciesBeyondMeasure(t *testing.T) {
+	t.Parallel()
+	blobs := map[string][]byte{}
+	keep := func(b []byte) string {
+		sum := sha256.Sum256(b)
+		blobs[hex.EncodeToString(sum[:])] = b
+		return hex.EncodeToString(sum[:])
+	}
+	var rules strings.Builder
+	for i := range 1200 {
+		fmt.Fprintf(&rules, "\t\"GET https://h%d.example.com/\",\n", i)
+	}
+	in := deploys.StageInput{Manifest: weir.Manifest{Files: map[string]weir.DeployFile{}, Functions: map[string]weir.DeployFunction{}},
+		Open: func(_ context.Context, sum string) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(blobs[sum])), nil
+		}}
+	in.Manifest.Files[policyFile] = weir.DeployFile{SHA256: keep([]byte("[functions.\"*\"]\nhttp = [\n" + rules.String() + "]\n"))}
+	for i := range maxRules/1200 + 1 {
+		name := fmt.Sprint("f", i)
+		in.Manifest.Functions[name] = weir.DeployFunction{SHA256: keep(zipped(t, name, "exports.handler = async () => ({ statusCode: 200 });\n"))}
+	}
+	s := stage{stateDir: t.TempDir()}
+	if _, err := s.Stage(t.Context(), in); weir.ErrorCode(err) != weir.TooLarge || !strings.Contains(err.Error(), "more than 50000 rules") {
+		t.Error(err)
+	}
+	delete(in.Manifest.Functions, "f0")
+	if out, err := s.Stage(t.Context(), in); err != nil || len(out.Policies["f1"].Rules) != 1200 {
+		t.Error(err)
+	}
 }

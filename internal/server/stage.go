@@ -5,6 +5,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -58,9 +59,16 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	if out.Warnings, err = s.ruleWarnings(ctx, in.Deploy, texts); err != nil {
 		return out, err
 	}
+	var all extent
 	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
 		Policy: func(function string, own *policy.Policy) (*policy.Policy, error) {
+			if all.err != nil {
+				return nil, all.err
+			}
 			p, err := file.Of(function, own)
+			if err == nil {
+				err = all.add(p)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -105,6 +113,38 @@ func (s *stage) ruleWarnings(ctx context.Context, d weir.Deploy, texts map[strin
 		}
 	}
 	return out, err
+}
+
+// The bounds of the policies of a deploy, together: a glob gives each function a copy of its rules.
+const (
+	maxRules       = 50_000
+	maxPolicyBytes = 16 << 20 // in JSON
+)
+
+// extent is how large policies are together.
+type extent struct {
+	rules, bytes int
+	err          error // that they are too large
+}
+
+// add counts a policy.
+func (e *extent) add(p *policy.Policy) error {
+	if p == nil {
+		return nil
+	}
+	if e.rules += len(p.Rules); e.rules <= maxRules {
+		text, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		e.bytes += len(text)
+	}
+	if e.rules > maxRules || e.bytes > maxPolicyBytes {
+		e.err = &weir.Error{Code: weir.TooLarge, Pos: weir.Position{File: p.Source},
+			Message: fmt.Sprintf("the policies of all functions have more than %d rules, or %s, together", maxRules, policy.Size(maxPolicyBytes)),
+			Remedy:  "give functions only the rules that they need, or join rules by patterns"}
+	}
+	return e.err
 }
 
 // ceilingOf gives what bounds a function.
