@@ -189,10 +189,7 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 	e = entry{from: text("from", "origin"), to: text("to", "destination"), query: pairs("query", "params", "parameters"),
 		conditions: pairs("conditions"), headers: pairs("headers")}
 	if f == nil {
-		e.sign, f = signedBy(table)
-	}
-	if f == nil && table["rate_limit"] != nil {
-		e.rateLimit, f = rateLimitOf(table["rate_limit"])
+		f = e.guard(table)
 	}
 	e.force, _ = table["force"].(bool)
 	switch s := table["status"].(type) {
@@ -220,6 +217,14 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 		}
 	}
 	return e, f
+}
+
+// guard reads what keeps others out: a signature and a rate limit.
+func (e *entry) guard(table map[string]any) (f *fault) {
+	if e.sign, f = signedBy(table); f == nil && table["rate_limit"] != nil {
+		e.rateLimit, f = rateLimitOf(table["rate_limit"])
+	}
+	return f
 }
 
 // signedBy gives the variable with the key that a rule is signed with, "" if it isn't.
