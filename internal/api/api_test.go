@@ -47,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	w.api, err = New(Options{Sites: w.fake, Deploys: w.fake, Access: tokens{identities}, Environ: w.vars, Journal: w.work, Jobs: w.work, Logs: w.work,
 		SiteURL:   func(s weir.Site) string { return "http://" + s.Name + ".localhost" },
 		DeployURL: func(s weir.Site, d weir.Deploy) string { return "http://" + d.ID + "--" + s.Name + ".localhost" },
-		URL:       "http://localhost:9999", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		URL:       "http://localhost:9999", Version: "v1.2.3", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,6 +66,7 @@ func TestDocument(t *testing.T) {
 	w := newWorld(t)
 	rec := w.ask("", "GET", "/openapi.json", "")
 	var doc struct {
+		Info       struct{ Version string }
 		Paths      map[string]map[string]struct{ OperationID, Summary string }
 		Components struct {
 			Schemas map[string]struct{ Properties map[string]any }
@@ -73,6 +74,9 @@ func TestDocument(t *testing.T) {
 	}
 	if err := json.Unmarshal(rec.Body.Bytes(), &doc); err != nil {
 		t.Fatal(err)
+	}
+	if health := w.ask("", "GET", "/weir/health", ""); doc.Info.Version != "v1.2.3" || !strings.Contains(health.Body.String(), `"version":"v1.2.3"`) {
+		t.Errorf("the version is %s, or %s", doc.Info.Version, health.Body)
 	}
 	want := map[string]bool{}
 	for _, r := range w.api.routes {

@@ -57,11 +57,12 @@ func (g *gateway) proxy(w http.ResponseWriter, r *http.Request, a routing.Action
 		g.carry(paced, r, to, more, nil)
 		return
 	}
-	if !g.Tunnels.take(g) {
+	site := g.Headers["x-nf-site-id"]
+	if !g.Tunnels.take(site) {
 		Fail(w, errNoTunnel)
 		return
 	}
-	defer g.Tunnels.give(g)
+	defer g.Tunnels.give(site)
 	socket := &tunnel{pacedAnswer: g.pacedAnswer(w), ends: []context.Context{r.Context(), g.Ending}}
 	defer socket.close()
 	g.carry(socket, r, to, more, socket)

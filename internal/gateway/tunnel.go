@@ -34,36 +34,36 @@ var (
 	errNoTunnel    = &weir.Error{Code: weir.Unavailable, Message: "there are too many WebSockets at the moment", Remedy: "try again"}
 )
 
-// Tunnels are places for WebSockets. They may serve several gateways, none of which has more than a quarter of them.
+// Tunnels are places for WebSockets. They may serve several sites, none of which has more than a quarter of them.
 type Tunnels struct {
 	mu   sync.Mutex
 	free int
 	each int
-	of   map[*gateway]int
+	of   map[string]int // by the site's id
 }
 
 // NewTunnels makes so many places.
 func NewTunnels(places int) *Tunnels {
-	return &Tunnels{free: places, each: max(places/4, 1), of: map[*gateway]int{}}
+	return &Tunnels{free: places, each: max(places/4, 1), of: map[string]int{}}
 }
 
-func (p *Tunnels) take(g *gateway) bool {
+func (p *Tunnels) take(site string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.free == 0 || p.of[g] == p.each {
+	if p.free == 0 || p.of[site] == p.each {
 		return false
 	}
 	p.free--
-	p.of[g]++
+	p.of[site]++
 	return true
 }
 
-func (p *Tunnels) give(g *gateway) {
+func (p *Tunnels) give(site string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.free++
-	if p.of[g]--; p.of[g] == 0 {
-		delete(p.of, g)
+	if p.of[site]--; p.of[site] == 0 {
+		delete(p.of, site)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestTunnelsAreWebSockets(t *testing.T) {
 	}
 }
 
-// TestTunnelsEndWithTheirDeploy: else an old deploy would be kept for as long as a client likes.
+// TestTunnelsEndWithTheirDeploy: else it would be kept for as long as a client likes.
 func TestTunnelsEndWithTheirDeploy(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	s := serve(t, echo(), false, proxied(t, shouting(understood), ""), func(o *Options) { o.Ending = ctx })

@@ -38,7 +38,11 @@ func (p *parser) config(t Text) {
 		p.warn(file, fmt.Sprintf("a key has more than %d parts, or the file more than %d values: none of the redirects and headers is applied", maxKey, maxMarks), "make it simpler")
 		return
 	}
-	var tree struct{ Redirects, Headers any }
+	var tree struct {
+		Redirects, Headers any
+		EdgeFunctions      any `toml:"edge_functions"`
+		Images             any
+	}
 	if err := toml.Unmarshal([]byte(t.Text), &tree); err != nil {
 		var d *toml.DecodeError
 		if errors.As(err, &d) {
@@ -50,6 +54,12 @@ func (p *parser) config(t Text) {
 	p.tables(tree.Redirects, "redirects", where, p.redirectTable)
 	p.tables(tree.Headers, "headers", where, p.headerTable)
 	p.dropEmpty()
+	if list, _ := tree.EdgeFunctions.([]any); len(list) > 0 {
+		p.warn(at(where, "edge_functions", 0), "there are no edge functions: none of them runs", "make them functions, with config.path for their URLs")
+	}
+	if tree.Images != nil {
+		p.warn(at(where, "images", 0), "there is no image CDN: nothing answers at /.netlify/images", "transform images when the site is built")
+	}
 }
 
 // modest tells whether a text can be given to the parser.
@@ -179,10 +189,7 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 	e = entry{from: text("from", "origin"), to: text("to", "destination"), query: pairs("query", "params", "parameters"),
 		conditions: pairs("conditions"), headers: pairs("headers")}
 	if f == nil {
-		e.sign, f = signedBy(table)
-	}
-	if f == nil && table["rate_limit"] != nil {
-		e.rateLimit, f = rateLimitOf(table["rate_limit"])
+		f = e.guard(table)
 	}
 	e.force, _ = table["force"].(bool)
 	switch s := table["status"].(type) {
@@ -210,6 +217,14 @@ func redirectEntry(table map[string]any) (e entry, f *fault) {
 		}
 	}
 	return e, f
+}
+
+// guard reads what keeps others out: a signature and a rate limit.
+func (e *entry) guard(table map[string]any) (f *fault) {
+	if e.sign, f = signedBy(table); f == nil && table["rate_limit"] != nil {
+		e.rateLimit, f = rateLimitOf(table["rate_limit"])
+	}
+	return f
 }
 
 // signedBy gives the variable with the key that a rule is signed with, "" if it isn't.

@@ -41,6 +41,17 @@ func TestRulesWhoseBoundsCanNotBeReadAreNone(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotThereIsTold: rules are applied without it.
+func TestWhatIsNotThereIsTold(t *testing.T) {
+	rules, warnings := Parse(Sources{Config: Text{"netlify.toml", "[[redirects]]\nfrom = \"/a\"\nto = \"/b\"\nedge_handler = \"h\"\n[[edge_functions]]\npath = \"/e\"\nfunction = \"e\"\n[images]\nremote_images = []\n"}})
+	if len(warnings) != 3 || !strings.HasPrefix(warnings[0], "netlify.toml:1: ") || !strings.HasPrefix(warnings[1], "netlify.toml:5: ") || !strings.HasPrefix(warnings[2], "netlify.toml:8: ") || rules.Empty() {
+		t.Errorf("%q", warnings)
+	}
+	if _, warnings := Parse(Sources{Config: Text{"netlify.toml", "edge_functions = []\n"}}); len(warnings) != 0 {
+		t.Errorf("%q", warnings)
+	}
+}
+
 func TestRateLimitsOfRules(t *testing.T) {
 	var text strings.Builder
 	for i := range MaxRateLimits + 2 {

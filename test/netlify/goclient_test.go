@@ -1,6 +1,9 @@
 package netlify
 
 import (
+	"archive/zip"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +32,7 @@ func TestTheRealGoClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.netlify("sites:create", "--name", "go", "--account-slug", "default", "--disable-linking")
+	p.call("POST", "/sites", `{"name":"go"}`, nil)
 	client := exec.Command(bin, p.api, "go", dir, "")
 	client.Env = append(os.Environ(), "NETLIFY_AUTH_TOKEN="+p.token)
 	client.Stderr = t.Output()
@@ -40,4 +43,34 @@ func TestTheRealGoClient(t *testing.T) {
 	url := strings.TrimSpace(string(out))
 	p.want(url+"/d/one.txt", 200, "a")
 	p.want(url+"/two.txt", 200, "a")
+
+	// What is held has failed to it; of the reason it tells nothing.
+	p.token = p.tokenOf("developer")
+	if err := os.WriteFile(filepath.Join(dir, "_weir.toml"), []byte("[functions.\"*\"]\nenv = [\"A\"]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	client = exec.Command(bin, p.api, "go", dir, archive(t, "f", "exports.handler = async () => ({ statusCode: 200 })"))
+	client.Env = append(os.Environ(), "NETLIFY_AUTH_TOKEN="+p.token)
+	if out, err := client.CombinedOutput(); err == nil || !strings.Contains(string(out), "error state") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// archive makes a folder with the archive of a function.
+func archive(t *testing.T, name, source string) string {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, name+".zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(f)
+	w, err := z.Create(name + ".js")
+	if err == nil {
+		_, err = io.WriteString(w, source)
+	}
+	if err := errors.Join(err, z.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
