@@ -144,8 +144,13 @@ func (a *Artifact) complete(built []output) *Artifact {
 		}
 		a.Functions = append(a.Functions, f)
 	}
-	a.Warnings = append(together(built), conflicts(a.Functions)...)
+	a.Warnings = warnings(built, a.Functions)
 	return a
+}
+
+// warnings gives what the author of a site is to be told of its functions.
+func warnings(built []output, functions []Function) []string {
+	return append(together(built), conflicts(functions)...)
 }
 
 func writeSource(to string, src source) (contentFile, error) {

@@ -142,6 +142,7 @@ type output struct {
 	pack     packForm
 	policy   *policy.Policy
 	warnings []string
+	took     taken // of a deploy's bounds
 	err      error
 }
 

@@ -175,13 +175,13 @@ func TestWhatCannotBeUnpacked(t *testing.T) {
 
 // TestNamesOfADeploy: many small archives are as bounded as a large one.
 func TestNamesOfADeploy(t *testing.T) {
-	b := newBudget()
+	b := newBudget(maxDeploy, maxDeployNames)
 	for range maxDeployNames / 1000 {
-		if !b.take(1, 1000) {
+		if !b.take(taken{Bytes: 1, Entries: 1000}) {
 			t.Fatal("it is refused too early")
 		}
 	}
-	if b.take(0, 1) {
+	if b.take(taken{Entries: 1}) {
 		t.Error("one name more is taken")
 	}
 }

@@ -117,7 +117,8 @@ func (a *archive) check(r *zip.Reader, packed int64) error {
 			return a.broken("unpacked it has more than 250 MB")
 		}
 	}
-	if !a.left.take(int64(size), len(names)) {
+	a.took = taken{Bytes: int64(size), Entries: int64(len(names))}
+	if !a.left.take(a.took) {
 		return errDeployTooLarge
 	}
 	if size > freeBytes && size/maxRatio > uint64(packed) {

@@ -176,7 +176,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
-	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
+	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{stateDir: s.o.StateDir, ceiling: s.o.Ceiling}, Journal: s.journal, Domain: s.urls.domain,
 		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Logger: s.o.Logger})
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ const maxText = 4 << 20
 type stage struct {
 	stateDir string
 	ceiling  *tomlpolicy.Ceiling // nil: the default one
+	examiner build.Examiner
 }
 
 // Stage reads the functions of a deploy and finds the policy of each.
@@ -56,7 +57,7 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	}
 	_, warnings := routing.Parse(rulesOf(texts))
 	out.Warnings = append(out.Warnings, warnings...)
-	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
+	found, err := s.examiner.Examine(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
 		Policy: func(function string, own *policy.Policy) (*policy.Policy, error) {
 			p, err := file.Of(function, own)
 			if err != nil {
@@ -75,9 +76,8 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	if err != nil {
 		return out, err
 	}
-	defer artifact.Close()
-	out.Warnings = append(out.Warnings, artifact.Warnings...)
-	for _, f := range artifact.Functions {
+	out.Warnings = append(out.Warnings, found.Warnings...)
+	for _, f := range found.Functions {
 		name := f.Bundle.Function
 		have := in.Manifest.Functions[name]
 		have.Config = f.Bundle.Config
