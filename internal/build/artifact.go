@@ -160,6 +160,10 @@ func writeSource(to string, src source) (contentFile, error) {
 	h := sha256.New()
 	var from io.Reader = bytes.NewReader(src.data)
 	exec := false
+	write := func(from io.Reader) error { return writeFile(to, from, exec) }
+	if src.path == to {
+		write = func(from io.Reader) error { _, err := io.Copy(io.Discard, from); return err }
+	}
 	if src.path != "" {
 		f, err := os.Open(src.path)
 		if err != nil {
@@ -172,7 +176,7 @@ func writeSource(to string, src source) (contentFile, error) {
 		}
 		from, exec = f, info.Mode()&0o111 != 0
 	}
-	err := writeFile(to, io.TeeReader(from, h), exec)
+	err := write(io.TeeReader(from, h))
 	return contentFile{SHA256: hex.EncodeToString(h.Sum(nil)), Exec: exec}, err
 }
 

@@ -139,6 +139,7 @@ type output struct {
 	config   weir.FunctionConfig
 	form     string // of files: "pack" or "bundle"; "" for a bundle
 	files    tree
+	folder   string // holds all of files but links, and may be taken; "": files lie where they do
 	pack     packForm
 	policy   *policy.Policy
 	warnings []string

@@ -80,7 +80,26 @@ func writeFunction(ctx context.Context, o Options, dir string, b *output, polici
 		}
 	}
 	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Config: b.config, Form: cmp.Or(b.form, formBundle)}
+	if b.folder != "" {
+		if err := b.moveTo(dir); err != nil {
+			return f, err
+		}
+	}
 	return f, writeFiles(ctx, dir, b.files, &f)
+}
+
+// moveTo moves the function's folder to dir, so that its files are in their places: to make as many anew takes most of
+// the time that an archive costs.
+func (b *output) moveTo(dir string) error {
+	if err := errors.Join(makeDirs(filepath.Dir(dir)), os.Rename(b.folder, dir)); err != nil {
+		return err
+	}
+	for name, src := range b.files {
+		if src.link == "" {
+			b.files.add(name, filepath.Join(dir, filepath.FromSlash(name)))
+		}
+	}
+	return nil
 }
 
 // function gives a function whose files are in dir.
@@ -99,7 +118,7 @@ func (f contentFunction) id() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// writeFiles writes a function's files and notes them in f.
+// writeFiles writes a function's files, but for those that are in their places, and notes them in f.
 func writeFiles(ctx context.Context, dir string, files tree, f *contentFunction) error {
 	f.Addons = addons(files)
 	for _, name := range files.names() {

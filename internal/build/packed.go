@@ -169,6 +169,10 @@ func (a *archive) readForm() error {
 			return bad("holds a policy that no bootstrap file can have")
 		}
 	}
+	if err := os.Remove(a.files[formName].path); err != nil {
+		return err
+	}
+	os.Remove(filepath.Join(a.dir, weir.PackDir)) // unless there is more in it
 	delete(a.files, formName)
 	a.form, a.entry, a.export, a.config, a.policy = form.Form, form.Entry, form.Export, form.Config, form.Policy
 	return nil

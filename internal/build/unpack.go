@@ -153,6 +153,7 @@ func (r *reading) run(ctx context.Context) error {
 			return errDeployTooLarge
 		}
 		built[k].took.Packed = r.built[i].took.Packed
+		built[k].folder = filepath.Join(r.job.Scratch, r.job.Names[k])
 		r.built[i] = built[k]
 	}
 	return nil
