@@ -19,7 +19,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 
@@ -153,30 +152,25 @@ func warnings(built []output, functions []Function) []string {
 	return append(together(built), conflicts(functions)...)
 }
 
+// writeSource writes a file, unless it is there already or to is "", and gives what is known of it.
 func writeSource(to string, src source) (contentFile, error) {
 	if src.link != "" {
+		if to == "" {
+			return contentFile{Link: src.link}, nil
+		}
 		return contentFile{Link: src.link}, errors.Join(makeDirs(filepath.Dir(to)), os.Symlink(src.link, to))
 	}
+	from, exec, err := src.open()
+	if err != nil {
+		return contentFile{}, err
+	}
+	defer from.Close()
 	h := sha256.New()
-	var from io.Reader = bytes.NewReader(src.data)
-	exec := false
-	write := func(from io.Reader) error { return writeFile(to, from, exec) }
-	if src.path == to {
-		write = func(from io.Reader) error { _, err := io.Copy(io.Discard, from); return err }
+	if to == "" || to == src.path {
+		_, err = io.Copy(h, from)
+	} else {
+		err = writeFile(to, io.TeeReader(from, h), exec)
 	}
-	if src.path != "" {
-		f, err := os.Open(src.path)
-		if err != nil {
-			return contentFile{}, broken(path.Base(src.path), "the file can't be read", "")
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			return contentFile{}, err
-		}
-		from, exec = f, info.Mode()&0o111 != 0
-	}
-	err := write(io.TeeReader(from, h))
 	return contentFile{SHA256: hex.EncodeToString(h.Sum(nil)), Exec: exec}, err
 }
 

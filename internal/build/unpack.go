@@ -22,14 +22,14 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// Archive is a function as a client has uploaded it: a zip archive, as Netlify's clients make them, or as Pack does.
+// Archive is a function as a client has uploaded it: a zip archive, as Netlify's clients make them, or Upload.Archive.
 type Archive struct {
 	Name   string
 	SHA256 string // of the archive, in hexadecimal
 	// Config is what the client declares of the function: each thing that it says stands before what the source says.
 	// Its Form means nothing.
 	Config weir.FunctionConfig
-	Packed bool // by Pack: the upload said that its runtime is PackedRuntime
+	Packed bool // by Upload.Archive: the upload said that its runtime is PackedRuntime
 	// Open gives the archive's content from its beginning. It is called once.
 	Open func() (io.ReadCloser, error)
 }

@@ -116,20 +116,20 @@ func (f *deployFlags) build(ctx context.Context, s *streams, dir string) (*conte
 	if err != nil {
 		return nil, err
 	}
-	defer built.Close()
 	for _, w := range built.Warnings {
 		fmt.Fprintf(s.err, "weir: %s\n", w)
 	}
 	var faults []error
-	for _, fn := range built.Artifact.Functions {
+	for _, fn := range built.Uploads.Functions {
 		if fn.Err != nil {
 			faults = append(faults, fn.Err)
 		}
 	}
 	if len(faults) > 0 {
+		built.Close()
 		return nil, errors.Join(faults...)
 	}
-	return collect(ctx, built, state)
+	return collect(ctx, built)
 }
 
 // upload begins a deploy, or goes on with one that was interrupted, and sends what the server lacks.
