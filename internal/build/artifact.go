@@ -19,7 +19,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 
@@ -144,30 +143,34 @@ func (a *Artifact) complete(built []output) *Artifact {
 		}
 		a.Functions = append(a.Functions, f)
 	}
-	a.Warnings = append(together(built), conflicts(a.Functions)...)
+	a.Warnings = warnings(built, a.Functions)
 	return a
 }
 
+// warnings gives what the author of a site is to be told of its functions.
+func warnings(built []output, functions []Function) []string {
+	return append(together(built), conflicts(functions)...)
+}
+
+// writeSource writes a file, unless it is there already or to is "", and gives what is known of it.
 func writeSource(to string, src source) (contentFile, error) {
 	if src.link != "" {
+		if to == "" {
+			return contentFile{Link: src.link}, nil
+		}
 		return contentFile{Link: src.link}, errors.Join(makeDirs(filepath.Dir(to)), os.Symlink(src.link, to))
 	}
-	h := sha256.New()
-	var from io.Reader = bytes.NewReader(src.data)
-	exec := false
-	if src.path != "" {
-		f, err := os.Open(src.path)
-		if err != nil {
-			return contentFile{}, broken(path.Base(src.path), "the file can't be read", "")
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			return contentFile{}, err
-		}
-		from, exec = f, info.Mode()&0o111 != 0
+	from, exec, err := src.open()
+	if err != nil {
+		return contentFile{}, err
 	}
-	err := writeFile(to, io.TeeReader(from, h), exec)
+	defer from.Close()
+	h := sha256.New()
+	if to == "" || to == src.path {
+		_, err = io.Copy(h, from)
+	} else {
+		err = writeFile(to, io.TeeReader(from, h), exec)
+	}
 	return contentFile{SHA256: hex.EncodeToString(h.Sum(nil)), Exec: exec}, err
 }
 

@@ -42,6 +42,7 @@ type Trial struct {
 	ID       string // the same for functions that are the same in all that they hold
 	Function Function
 	Policies []*policy.Policy // of all functions of the site; nil for one without any
+	Put      func() error     // puts the function's files into its folder; nothing is there before
 }
 
 // Artifact is a built site. It lasts until Close.
@@ -68,27 +69,35 @@ type Function struct {
 // a *weir.Error with the position; Build itself fails only if a policy can't be had (all such errors
 // are joined), the artifact can't be written or ctx ends. The artifact must be closed. Builds may run at the same time, in one process or several.
 func Build(ctx context.Context, s *site.Site, o Options) (*Artifact, error) {
-	scratch, done := "", func() {}
-	if slices.ContainsFunc(s.Functions, func(f site.Function) bool { return filepath.Ext(f.Main) == site.Archive }) {
-		var err error
-		if scratch, done, err = scratchFolder(o.StateDir); err != nil {
-			return nil, err
-		}
-	}
-	defer done()
-	built, err := buildSite(ctx, s, sitepolicy.Visible(o.Env), scratch)
+	built, done, err := buildFunctions(ctx, s, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := givePolicies(built, o); err != nil {
-		return nil, err
-	}
+	defer done()
 	a, err := write(ctx, o, built)
 	if err != nil {
 		return nil, fmt.Errorf("writing the artifact: %w", err)
 	}
 	a.Publish = s.Publish
 	return a, nil
+}
+
+// buildFunctions builds every function of s and finds its policy. done removes what some of their files lie in.
+func buildFunctions(ctx context.Context, s *site.Site, o Options) (built []output, done func(), err error) {
+	scratch, done := "", func() {}
+	if slices.ContainsFunc(s.Functions, func(f site.Function) bool { return filepath.Ext(f.Main) == site.Archive }) {
+		if scratch, done, err = scratchFolder(o.StateDir); err != nil {
+			return nil, nil, err
+		}
+	}
+	if built, err = buildSite(ctx, s, sitepolicy.Visible(o.Env), scratch); err == nil {
+		err = givePolicies(built, o)
+	}
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return built, done, nil
 }
 
 // givePolicies completes what the bootstraps say. All faults are reported together.
@@ -139,9 +148,11 @@ type output struct {
 	config   weir.FunctionConfig
 	form     string // of files: "pack" or "bundle"; "" for a bundle
 	files    tree
+	folder   string // holds all of files but links, and may be taken; "": files lie where they do
 	pack     packForm
 	policy   *policy.Policy
 	warnings []string
+	took     taken // of a deploy's bounds
 	err      error
 }
 

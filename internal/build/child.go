@@ -49,12 +49,14 @@ type job struct {
 	Env      map[string]string
 	// Scratch is a folder for what archives hold; "" if there are none.
 	Scratch string
+	// Bytes and Entries are how much all Archives together may unpack to.
+	Bytes, Entries int64
 }
 
 // functions gives what makes each function of a job.
 func (j *job) functions() (map[string]func() output, error) {
 	make := map[string]func() output{}
-	left := newBudget()
+	left := newBudget(j.Bytes, j.Entries)
 	for _, a := range j.Archives {
 		make[a.Name] = func() output { return a.build(j.Scratch, j.Env, left) }
 	}
@@ -82,6 +84,7 @@ type wire struct {
 	PackFiles           map[string]wireFile // nil: there is no pack
 	Policy              *policy.Policy
 	Warnings            []string
+	Took                taken
 	Errors              []weir.Error // with the cause's text in Message
 }
 
@@ -248,7 +251,7 @@ func runConfined(ctx context.Context, j job, most time.Duration) (map[string]wir
 }
 
 func (o output) wire() wire {
-	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Config: o.config, Form: o.form, Files: o.files.wire(), Policy: o.policy, Warnings: o.warnings,
+	w := wire{Name: o.name, Entry: o.entry, Export: o.export, Config: o.config, Form: o.form, Files: o.files.wire(), Policy: o.policy, Warnings: o.warnings, Took: o.took,
 		PackEntry: o.pack.entry, PackWhy: o.pack.why, PackFiles: o.pack.files.wire()}
 	w.addErrors(o.err)
 	return w
@@ -299,7 +302,7 @@ func (w *wire) addErrors(err error) {
 }
 
 func (w wire) output() output {
-	o := output{name: w.Name, entry: w.Entry, export: w.Export, config: w.Config, form: w.Form, files: treeOf(w.Files), policy: w.Policy, warnings: w.Warnings,
+	o := output{name: w.Name, entry: w.Entry, export: w.Export, config: w.Config, form: w.Form, files: treeOf(w.Files), policy: w.Policy, warnings: w.Warnings, took: w.Took,
 		pack: packForm{w.PackEntry, treeOf(w.PackFiles), w.PackWhy}}
 	var errs []error
 	for i := range w.Errors {

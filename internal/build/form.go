@@ -25,14 +25,9 @@ const (
 	formBundle = "bundle"
 )
 
-// writeFunctions writes every function that is not broken to a folder of its name in dir. One whose files
-// can't be taken is broken from then on.
-func writeFunctions(ctx context.Context, o Options, dir string, built []output) ([]contentFunction, error) {
-	var policies []*policy.Policy
-	for _, b := range built {
-		policies = append(policies, b.policy)
-	}
-	written := make([]contentFunction, len(built))
+// eachFunction does something with every function that is not broken, several at a time. An error of the function's own
+// makes it broken.
+func eachFunction(built []output, do func(i int) error) error {
 	errs := make([]error, len(built))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, runtime.NumCPU()) // not GOMAXPROCS: what is tried runs in processes of its own
@@ -43,20 +38,45 @@ func writeFunctions(ctx context.Context, o Options, dir string, built []output) 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			written[i], errs[i] = writeFunction(ctx, o, filepath.Join(dir, built[i].name), &built[i], policies)
+			errs[i] = do(i)
 		})
 	}
 	wg.Wait()
-	var out []contentFunction
-	for i := range built {
+	for i, err := range errs {
 		var bad *weir.Error
 		switch {
-		case built[i].err != nil:
-		case errors.As(errs[i], &bad):
-			built[i].err = errs[i]
-		case errs[i] != nil:
-			return nil, errs[i]
-		default:
+		case errors.As(err, &bad):
+			built[i].err = err
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// policiesOf gives the policies of all functions.
+func policiesOf(built []output) (policies []*policy.Policy) {
+	for _, b := range built {
+		policies = append(policies, b.policy)
+	}
+	return policies
+}
+
+// writeFunctions writes every function that is not broken to a folder of its name in dir. One whose files
+// can't be taken is broken from then on.
+func writeFunctions(ctx context.Context, o Options, dir string, built []output) ([]contentFunction, error) {
+	policies := policiesOf(built)
+	written := make([]contentFunction, len(built))
+	err := eachFunction(built, func(i int) (err error) {
+		written[i], err = writeFunction(ctx, o, filepath.Join(dir, built[i].name), &built[i], policies)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []contentFunction
+	for i := range built {
+		if built[i].err == nil {
 			out = append(out, written[i])
 		}
 	}
@@ -66,21 +86,55 @@ func writeFunctions(ctx context.Context, o Options, dir string, built []output) 
 // writeFunction writes one function, as a pack if there is one that loads, else as a bundle.
 func writeFunction(ctx context.Context, o Options, dir string, b *output, policies []*policy.Policy) (contentFunction, error) {
 	if o.Smoke != nil && b.pack.files != nil {
-		f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.pack.entry, Export: b.export, Config: b.config, Form: formPack}
+		f := b.asPack()
 		if err := writeFiles(ctx, dir, b.pack.files, &f); err != nil {
 			return f, err
 		}
-		err := o.Smoke(ctx, Trial{f.id(), f.function(dir), policies})
-		if err == nil || ctx.Err() != nil {
-			return f, ctx.Err()
-		}
-		b.pack.why = "it does not load: " + err.Error()
-		if err := os.RemoveAll(dir); err != nil {
+		loads, err := b.loads(ctx, o, Trial{f.id(), f.function(dir), policies, func() error { return nil }})
+		if loads || err != nil {
 			return f, err
 		}
 	}
-	f := contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Config: b.config, Form: cmp.Or(b.form, formBundle)}
+	f := b.asBundle()
+	if b.folder != "" {
+		if err := b.moveTo(dir); err != nil {
+			return f, err
+		}
+	}
 	return f, writeFiles(ctx, dir, b.files, &f)
+}
+
+// asPack and asBundle give the function in one of its forms, still without files.
+func (b *output) asPack() contentFunction {
+	return contentFunction{Name: b.name, Policy: b.policy, Entry: b.pack.entry, Export: b.export, Config: b.config, Form: formPack}
+}
+
+func (b *output) asBundle() contentFunction {
+	return contentFunction{Name: b.name, Policy: b.policy, Entry: b.entry, Export: b.export, Config: b.config, Form: cmp.Or(b.form, formBundle)}
+}
+
+// loads tells whether the function loads as a pack, and notes why if not. Then nothing is left in its folder.
+func (b *output) loads(ctx context.Context, o Options, t Trial) (bool, error) {
+	err := o.Smoke(ctx, t)
+	if err == nil || ctx.Err() != nil {
+		return err == nil, ctx.Err()
+	}
+	b.pack.why = "it does not load: " + err.Error()
+	return false, os.RemoveAll(t.Function.Bundle.Dir)
+}
+
+// moveTo moves the function's folder to dir, so that its files are in their places: to make as many anew takes most of
+// the time that an archive costs.
+func (b *output) moveTo(dir string) error {
+	if err := errors.Join(makeDirs(filepath.Dir(dir)), os.Rename(b.folder, dir)); err != nil {
+		return err
+	}
+	for name, src := range b.files {
+		if src.link == "" {
+			b.files.add(name, filepath.Join(dir, filepath.FromSlash(name)))
+		}
+	}
+	return nil
 }
 
 // function gives a function whose files are in dir.
@@ -99,7 +153,8 @@ func (f contentFunction) id() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// writeFiles writes a function's files and notes them in f.
+// writeFiles writes a function's files, but for those that are in their places, and notes them in f. Without a dir, it
+// only notes them.
 func writeFiles(ctx context.Context, dir string, files tree, f *contentFunction) error {
 	f.Addons = addons(files)
 	for _, name := range files.names() {
@@ -109,7 +164,11 @@ func writeFiles(ctx context.Context, dir string, files tree, f *contentFunction)
 		if !filepath.IsLocal(name) {
 			return fmt.Errorf("the name %q leads out of the bundle", name)
 		}
-		file, err := writeSource(filepath.Join(dir, filepath.FromSlash(name)), files[name])
+		to := ""
+		if dir != "" {
+			to = filepath.Join(dir, filepath.FromSlash(name))
+		}
+		file, err := writeSource(to, files[name])
 		if err != nil {
 			return err
 		}

@@ -17,15 +17,15 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/weir-run/weir/internal/policy"
+	"github.com/weir-run/weir/internal/site"
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// PackedRuntime is what an upload says of its runtime if its archive was made by Pack.
+// PackedRuntime is what an upload says of its runtime if its archive is one of Upload.Archive.
 const PackedRuntime = "weir"
 
 const (
@@ -44,43 +44,90 @@ type packedForm struct {
 	Policy        *policy.Policy `json:",omitempty"` // of its Intrinsic bootstrap file
 }
 
-// Pack writes the archive of a function of an artifact, which Unpack reads if Archive.Packed says so. The same
-// function gives the same bytes. The error is a weir.NotFound if there is no such function, and the function's own if
-// it is broken.
-func Pack(ctx context.Context, w io.Writer, a *Artifact, name string) error {
-	i := slices.IndexFunc(a.Functions, func(f Function) bool { return f.Bundle.Function == name })
-	if i < 0 {
-		return &weir.Error{Code: weir.NotFound, Message: "there is no function " + weir.Printable(weir.Cut(name, 100))}
+// Uploads are the functions of a site that were built to be sent to a server. They must be closed.
+type Uploads struct {
+	Publish   string   // as an Artifact's
+	Functions []Upload // in the site's order
+	Warnings  []string // one line each, for the site's author
+
+	done func()
+}
+
+// Upload is a function as a server takes it.
+type Upload struct {
+	Name   string
+	Config weir.FunctionConfig
+	Err    error  // why the function can't be served
+	Why    string // it is no pack; "" if it is one, or nobody tried
+
+	form  packedForm
+	files tree
+}
+
+// BuildUploads builds every function of s as Build does, but writes only those that have to be tried. Errors are those
+// of Build.
+func BuildUploads(ctx context.Context, s *site.Site, o Options) (_ *Uploads, err error) {
+	built, done, err := buildFunctions(ctx, s, o)
+	if err != nil {
+		return nil, err
 	}
-	f := a.Functions[i]
-	if f.Err != nil {
-		return f.Err
+	defer func() {
+		if err != nil {
+			done()
+		}
+	}()
+	dir, removed, err := scratchFolder(o.StateDir)
+	if err != nil {
+		return nil, err
 	}
-	form := packedForm{Format: formFormat, Entry: f.Bundle.Entry, Export: f.Bundle.Export, Form: formBundle, Config: f.Bundle.Config}
-	if f.Bundle.Pack {
-		form.Form = formPack
+	defer removed()
+	if err := os.Chmod(dir, 0o755); err != nil { // the sandbox's user reads it
+		return nil, err
 	}
+	out, policies := &Uploads{Publish: s.Publish, Functions: make([]Upload, len(built)), done: done}, policiesOf(built)
+	err = eachFunction(built, func(i int) (err error) {
+		out.Functions[i], err = built[i].upload(ctx, o, filepath.Join(dir, built[i].name), policies)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var functions []Function
+	for i := range built {
+		b, u := &built[i], &out.Functions[i]
+		u.Name, u.Err, u.Why = b.name, b.err, b.pack.why
+		functions = append(functions, Function{Bundle: weir.Bundle{Function: b.name, Config: u.Config}})
+	}
+	out.Warnings = warnings(built, functions)
+	return out, nil
+}
+
+// Close removes what the uploads came from.
+func (u *Uploads) Close() { u.done() }
+
+// upload chooses the form of a function. If it has to be tried, its files are put into dir for that.
+func (b *output) upload(ctx context.Context, o Options, dir string, policies []*policy.Policy) (Upload, error) {
+	if o.Smoke != nil && b.pack.files != nil {
+		f := b.asPack()
+		if err := writeFiles(ctx, "", b.pack.files, &f); err != nil {
+			return Upload{}, err
+		}
+		put := func() error { return writeFiles(ctx, dir, b.pack.files, &contentFunction{}) }
+		loads, err := b.loads(ctx, o, Trial{f.id(), f.function(dir), policies, put})
+		if loads || err != nil {
+			return f.upload(b.pack.files), err
+		}
+	}
+	f := b.asBundle()
+	return f.upload(b.files), nil
+}
+
+func (f *contentFunction) upload(files tree) Upload {
+	form := packedForm{Format: formFormat, Entry: f.Entry, Export: f.Export, Form: f.Form, Config: f.Config}
 	if f.Policy != nil && f.Policy.Intrinsic {
 		form.Policy = ofBootstrap(f.Policy)
 	}
-	about, err := json.Marshal(form)
-	if err != nil {
-		return err
-	}
-	out := zip.NewWriter(w)
-	if err := addEntry(out, formName, 0o644, bytes.NewReader(about)); err != nil {
-		return err
-	}
-	err = filepath.WalkDir(f.Bundle.Dir, func(path string, e fs.DirEntry, err error) error {
-		if err = cmp.Or(err, ctx.Err()); err != nil || e.IsDir() {
-			return err
-		}
-		return addFile(out, f.Bundle.Dir, path, e)
-	})
-	if err != nil {
-		return err
-	}
-	return out.Close()
+	return Upload{Config: f.Config, form: form, files: files}
 }
 
 // ofBootstrap gives what of a policy comes from a bootstrap file: weir.toml goes its own way to the server.
@@ -92,32 +139,45 @@ func ofBootstrap(p *policy.Policy) *policy.Policy {
 	return own
 }
 
-func addFile(out *zip.Writer, dir, path string, e fs.DirEntry) error {
-	rel, err := filepath.Rel(dir, path)
-	if err != nil {
-		return err
+// Archive writes the archive of the function, which Unpack reads if Archive.Packed says so. The same function gives the
+// same bytes, as long as its files are the same. The error is the function's own if it is broken.
+func (u *Upload) Archive(ctx context.Context, w io.Writer) error {
+	if u.Err != nil {
+		return u.Err
 	}
-	name := filepath.ToSlash(rel)
-	if name == formName {
+	if _, taken := u.files[formName]; taken {
 		return &weir.Error{Code: weir.Invalid, Message: "the function has a file of its own at " + formName, Remedy: "leave it out of included_files"}
 	}
-	if e.Type()&fs.ModeSymlink != 0 {
-		target, err := os.Readlink(path)
-		if err != nil {
+	about, err := json.Marshal(u.form)
+	if err != nil {
+		return err
+	}
+	out := zip.NewWriter(w)
+	if err := addEntry(out, formName, 0o644, bytes.NewReader(about)); err != nil {
+		return err
+	}
+	for _, name := range u.files.names() {
+		if err := cmp.Or(ctx.Err(), addSource(out, name, u.files[name])); err != nil {
 			return err
 		}
-		return addEntry(out, name, 0o777|fs.ModeSymlink, strings.NewReader(target))
 	}
-	f, err := os.Open(path)
+	return out.Close()
+}
+
+func addSource(out *zip.Writer, name string, src source) error {
+	if src.link != "" {
+		return addEntry(out, name, 0o777|fs.ModeSymlink, strings.NewReader(src.link))
+	}
+	from, exec, err := src.open()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
+	defer from.Close()
+	mode := fs.FileMode(0o644)
+	if exec {
+		mode = 0o755
 	}
-	return addEntry(out, name, info.Mode(), f)
+	return addEntry(out, name, mode, from)
 }
 
 // addEntry writes one entry, without a time.
@@ -169,6 +229,10 @@ func (a *archive) readForm() error {
 			return bad("holds a policy that no bootstrap file can have")
 		}
 	}
+	if err := os.Remove(a.files[formName].path); err != nil {
+		return err
+	}
+	os.Remove(filepath.Join(a.dir, weir.PackDir)) // unless there is more in it
 	delete(a.files, formName)
 	a.form, a.entry, a.export, a.config, a.policy = form.Form, form.Entry, form.Export, form.Config, form.Policy
 	return nil

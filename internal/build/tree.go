@@ -3,7 +3,9 @@ package build
 // The files of one bundle, before they are written.
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -27,6 +29,23 @@ type source struct {
 	path string
 	data []byte
 	link string
+}
+
+// open gives the content of what is no link, and whether it may be executed.
+func (s *source) open() (from io.ReadCloser, exec bool, err error) {
+	if s.path == "" {
+		return io.NopCloser(bytes.NewReader(s.data)), false, nil
+	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		return nil, false, broken(path.Base(s.path), "the file can't be read", "")
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, false, err
+	}
+	return f, info.Mode()&0o111 != 0, nil
 }
 
 // tree maps slash-separated names, relative to the bundle, to content.

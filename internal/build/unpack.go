@@ -22,14 +22,14 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// Archive is a function as a client has uploaded it: a zip archive, as Netlify's clients make them, or as Pack does.
+// Archive is a function as a client has uploaded it: a zip archive, as Netlify's clients make them, or Upload.Archive.
 type Archive struct {
 	Name   string
 	SHA256 string // of the archive, in hexadecimal
 	// Config is what the client declares of the function: each thing that it says stands before what the source says.
 	// Its Form means nothing.
 	Config weir.FunctionConfig
-	Packed bool // by Pack: the upload said that its runtime is PackedRuntime
+	Packed bool // by Upload.Archive: the upload said that its runtime is PackedRuntime
 	// Open gives the archive's content from its beginning. It is called once.
 	Open func() (io.ReadCloser, error)
 }
@@ -48,46 +48,115 @@ type UnpackOptions struct {
 // (weir.Invalid), if all together have more than 4 GB or 500,000 files (weir.TooLarge), if a policy can't be had (all such errors are joined), if an archive can't be read or is another
 // than its SHA-256 says, if the artifact can't be written, or if ctx ends. The artifact must be closed.
 func Unpack(ctx context.Context, o UnpackOptions) (*Artifact, error) {
-	archives := slices.SortedFunc(slices.Values(o.Functions), func(a, b Archive) int { return strings.Compare(a.Name, b.Name) })
-	if err := checkNames(archives); err != nil {
-		return nil, err
-	}
-	scratch, done, err := scratchFolder(o.StateDir)
+	built, done, err := readArchives(ctx, o, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	j := job{Env: sitepolicy.Visible(o.Env), Scratch: scratch}
-	left := int64(maxDeploy)
-	for _, a := range archives {
-		file := filepath.Join(scratch, a.Name+site.Archive)
-		n, err := a.spool(ctx, file)
-		if err != nil {
-			return nil, fmt.Errorf("reading the archive of %s: %w", a.Name, err)
-		}
-		if left -= n; left < 0 {
-			return nil, errDeployTooLarge
-		}
-		j.Names = append(j.Names, a.Name)
-		j.Archives = append(j.Archives, spooled{Name: a.Name, File: file, Config: a.Config, Packed: a.Packed})
-	}
-	built, err := buildAll(ctx, j, []string{scratch}, func(i int, why string) error {
-		return broken(archives[i].Name+site.Archive, "it can't be read: "+why, "look for a file in it that is nested too deeply")
-	})
-	if err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(built, func(b output) bool { return weir.ErrorCode(b.err) == weir.TooLarge }) {
-		return nil, errDeployTooLarge
-	}
-	if err := givePolicies(built, Options{Policy: o.Policy}); err != nil {
-		return nil, err
-	}
 	a, err := write(ctx, Options{StateDir: o.StateDir}, built)
 	if err != nil {
 		return nil, fmt.Errorf("writing the artifact: %w", err)
 	}
 	return a, nil
+}
+
+// readArchives reads archives, but for those that are known, and finds their policies. What it gives are the functions
+// by their names; done removes their files.
+func readArchives(ctx context.Context, o UnpackOptions, known *Examiner) (built []output, done func(), err error) {
+	archives := slices.SortedFunc(slices.Values(o.Functions), func(a, b Archive) int { return strings.Compare(a.Name, b.Name) })
+	if err := checkNames(archives); err != nil {
+		return nil, nil, err
+	}
+	env := sitepolicy.Visible(o.Env)
+	r := reading{job: job{Env: env, Bytes: maxDeploy, Entries: maxDeployNames}, left: maxDeploy, built: make([]output, len(archives)), done: func() {}}
+	defer func() {
+		if err != nil {
+			r.done()
+		}
+	}()
+	for i, a := range archives {
+		if out, ok := known.find(a, env); ok {
+			err = r.add(i, out)
+		} else {
+			err = r.spool(ctx, o.StateDir, i, a)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := r.run(ctx); err != nil {
+		return nil, nil, err
+	}
+	for _, i := range r.new {
+		known.note(archives[i], env, r.built[i])
+	}
+	return r.built, r.done, givePolicies(r.built, Options{Policy: o.Policy})
+}
+
+// reading is the archives of a deploy while they are read.
+type reading struct {
+	job   job
+	left  int64    // bytes that all archives together may still have
+	built []output // in the order of the archives
+	new   []int    // of those that the job is about
+	done  func()   // removes what was made
+}
+
+// add takes an archive that was read before.
+func (r *reading) add(i int, out output) error {
+	r.built[i] = out
+	r.left -= out.took.Packed
+	r.job.Bytes -= out.took.Bytes
+	r.job.Entries -= out.took.Entries
+	if r.left < 0 || r.job.Bytes < 0 || r.job.Entries < 0 {
+		return errDeployTooLarge
+	}
+	return nil
+}
+
+// spool gets an archive ready to be read.
+func (r *reading) spool(ctx context.Context, stateDir string, i int, a Archive) (err error) {
+	if r.job.Scratch == "" {
+		if r.job.Scratch, r.done, err = scratchFolder(stateDir); err != nil {
+			r.done = func() {}
+			return err
+		}
+	}
+	file := filepath.Join(r.job.Scratch, a.Name+site.Archive)
+	n, err := a.spool(ctx, file)
+	if err != nil {
+		return fmt.Errorf("reading the archive of %s: %w", a.Name, err)
+	}
+	if r.left -= n; r.left < 0 {
+		return errDeployTooLarge
+	}
+	r.built[i].took.Packed = n
+	r.new = append(r.new, i)
+	r.job.Names = append(r.job.Names, a.Name)
+	r.job.Archives = append(r.job.Archives, spooled{Name: a.Name, File: file, Config: a.Config, Packed: a.Packed})
+	return nil
+}
+
+// run reads what is ready.
+func (r *reading) run(ctx context.Context) error {
+	if len(r.new) == 0 {
+		return nil
+	}
+	built, err := buildAll(ctx, r.job, []string{r.job.Scratch}, func(i int, why string) error {
+		return broken(r.job.Names[i]+site.Archive, "it can't be read: "+why, "look for a file in it that is nested too deeply")
+	})
+	if err != nil {
+		return err
+	}
+	for k, i := range r.new {
+		if weir.ErrorCode(built[k].err) == weir.TooLarge {
+			return errDeployTooLarge
+		}
+		built[k].took.Packed = r.built[i].took.Packed
+		built[k].folder = filepath.Join(r.job.Scratch, r.job.Names[k])
+		r.built[i] = built[k]
+	}
+	return nil
 }
 
 // Bounds of all archives of a deploy.
@@ -102,16 +171,22 @@ var errDeployTooLarge = &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("t
 // budget is what may still be unpacked.
 type budget struct{ bytes, names atomic.Int64 }
 
-func newBudget() *budget {
+func newBudget(bytes, names int64) *budget {
 	b := &budget{}
-	b.bytes.Store(maxDeploy)
-	b.names.Store(maxDeployNames)
+	b.bytes.Store(bytes)
+	b.names.Store(names)
 	return b
 }
 
+// taken is what an archive takes of the bounds of its deploy.
+type taken struct {
+	Packed, Bytes int64
+	Entries       int64 // files and folders
+}
+
 // take tells whether so much may be unpacked. Whoever comes last is told no, but then nothing of the deploy is kept.
-func (b *budget) take(bytes int64, names int) bool {
-	return b == nil || b.bytes.Add(-bytes) >= 0 && b.names.Add(-int64(names)) >= 0
+func (b *budget) take(t taken) bool {
+	return b == nil || b.bytes.Add(-t.Bytes) >= 0 && b.names.Add(-t.Entries) >= 0
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -175,13 +176,13 @@ func TestWhatCannotBeUnpacked(t *testing.T) {
 
 // TestNamesOfADeploy: many small archives are as bounded as a large one.
 func TestNamesOfADeploy(t *testing.T) {
-	b := newBudget()
+	b := newBudget(maxDeploy, maxDeployNames)
 	for range maxDeployNames / 1000 {
-		if !b.take(1, 1000) {
+		if !b.take(taken{Bytes: 1, Entries: 1000}) {
 			t.Fatal("it is refused too early")
 		}
 	}
-	if b.take(0, 1) {
+	if b.take(taken{Entries: 1}) {
 		t.Error("one name more is taken")
 	}
 }
@@ -203,8 +204,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// TestPack: a function that was built here is the very same there, in each form.
-func TestPack(t *testing.T) {
+// TestUploads: a function that was built here is the very same there, in each form.
+func TestUploads(t *testing.T) {
 	dir := newSite(t, `
 -- netlify/functions/plain.mjs --
 import { b } from '../../lib/b.mjs';
@@ -221,21 +222,45 @@ export const x = await 1;
 export const handler = async () => 'waited';
 -- netlify/functions/broken.mjs --
 import './nowhere.mjs';
+-- netlify/functions/files/files.js --
+exports.handler = async () => 'with files';
+-- netlify/functions/files/a.txt --
+a
+-- netlify/functions/files/a/b.txt --
+b
+-- netlify.toml --
+[functions.files]
+included_files = ["netlify/functions/files/**"]
 `)
+	if err := os.Chmod(filepath.Join(dir, "netlify/functions/files/a.txt"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	s, err := site.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	built, err := Build(t.Context(), s, Options{StateDir: t.TempDir(), Smoke: func(context.Context, Trial) error { return nil }})
+	o := Options{StateDir: t.TempDir(), Smoke: func(context.Context, Trial) error { return nil }}
+	built, err := Build(t.Context(), s, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer built.Close()
+	uploads, err := BuildUploads(t.Context(), s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer uploads.Close()
+	if !slices.Equal(uploads.Warnings, built.Warnings) || uploads.Publish != built.Publish {
+		t.Errorf("%q, want %q", uploads.Warnings, built.Warnings)
+	}
 	var archives []Archive
 	packs := 0
-	for _, f := range built.Functions {
+	for i, f := range uploads.Functions {
 		var one, two bytes.Buffer
-		err := errors.Join(Pack(t.Context(), &one, built, f.Bundle.Function), Pack(t.Context(), &two, built, f.Bundle.Function))
+		err := errors.Join(f.Archive(t.Context(), &one), f.Archive(t.Context(), &two))
+		if want := built.Functions[i]; f.Name != want.Bundle.Function || (f.Err != nil) != (want.Err != nil) || f.Why != want.Why || f.Err == nil && !reflect.DeepEqual(f.Config, want.Bundle.Config) {
+			t.Errorf("%+v, want %+v", f, want)
+		}
 		if f.Err != nil {
 			if err == nil {
 				t.Error("a broken function is packed")
@@ -243,29 +268,30 @@ import './nowhere.mjs';
 			continue
 		}
 		if err != nil || !bytes.Equal(one.Bytes(), two.Bytes()) {
-			t.Fatalf("%s: %v, or packed twice it has other bytes", f.Bundle.Function, err)
+			t.Fatalf("%s: %v, or packed twice it has other bytes", f.Name, err)
 		}
-		a := uploaded(f.Bundle.Function, one.Bytes())
+		a := uploaded(f.Name, one.Bytes())
 		a.Packed = true
 		archives = append(archives, a)
-		if f.Bundle.Pack {
+		if f.Why == "" {
 			packs++
 		}
 	}
-	if len(archives) != 3 || packs != 2 {
+	if len(archives) != 4 || packs != 3 {
 		t.Fatalf("%d functions, %d packs", len(archives), packs)
 	}
 	there := unpackAll(t, t.TempDir(), archives...)
 	if there.ID != built.ID {
 		t.Errorf("the artifact differs: %+v, here %+v", there.Functions, built.Functions)
 	}
-	if err := Pack(t.Context(), io.Discard, built, "other"); weir.ErrorCode(err) != weir.NotFound {
-		t.Error(err)
+	if left := inStore(t, o.StateDir); len(left) != 1 {
+		t.Errorf("left behind: %q", left)
 	}
 	// What the client says comes to what the archive says.
-	archives[2].Config = weir.FunctionConfig{Background: true}
+	i := slices.IndexFunc(archives, func(a Archive) bool { return a.Name == "plain" })
+	archives[i].Config = weir.FunctionConfig{Background: true}
 	there = unpackAll(t, t.TempDir(), archives...)
-	if got := there.Functions[2].Bundle.Config; there.Functions[2].Bundle.Function != "plain" || got.Form != weir.FormV2 || !got.Background || !reflect.DeepEqual(got.Paths, []string{"/p/:id"}) {
+	if got := there.Functions[i].Bundle.Config; there.Functions[i].Bundle.Function != "plain" || got.Form != weir.FormV2 || !got.Background || !reflect.DeepEqual(got.Paths, []string{"/p/:id"}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -310,15 +336,19 @@ func TestHostileForms(t *testing.T) {
 	}
 }
 
-// TestAnOwnFunctionJSON: a site that has such a file can't be mistaken for what Pack says.
+// TestAnOwnFunctionJSON: a site that has such a file can't be mistaken for what Archive says.
 func TestAnOwnFunctionJSON(t *testing.T) {
 	dir := newSite(t, "-- netlify/functions/fn.js --\nexports.handler = 1;\n-- netlify.toml --\n[functions]\nincluded_files = [\".weir/function.json\"]\n-- .weir/function.json --\n{}\n")
-	a := build(t, dir, t.TempDir())
-	defer a.Close()
-	if _, err := os.Stat(filepath.Join(a.Functions[0].Bundle.Dir, formName)); err != nil {
+	s, err := site.Load(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Pack(t.Context(), io.Discard, a, "fn"); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), "a file of its own") {
+	a, err := BuildUploads(t.Context(), s, Options{StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if err := a.Functions[0].Archive(t.Context(), io.Discard); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), "a file of its own") {
 		t.Error(err)
 	}
 }

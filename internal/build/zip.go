@@ -35,7 +35,7 @@ type archive struct {
 	shown    string // as its author would write it
 	dir      string // where its files are put
 	declared weir.FunctionConfig
-	packed   bool              // by Pack
+	packed   bool              // by Upload.Archive
 	uploaded bool              // to a server: whoever built it has read its config, if there is any
 	left     *budget           // what all archives of a deploy may still unpack; nil: there is no deploy
 	env      map[string]string // what a bootstrap file sees
@@ -117,7 +117,8 @@ func (a *archive) check(r *zip.Reader, packed int64) error {
 			return a.broken("unpacked it has more than 250 MB")
 		}
 	}
-	if !a.left.take(int64(size), len(names)) {
+	a.took = taken{Bytes: int64(size), Entries: int64(len(names))}
+	if !a.left.take(a.took) {
 		return errDeployTooLarge
 	}
 	if size > freeBytes && size/maxRatio > uint64(packed) {

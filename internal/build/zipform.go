@@ -1,7 +1,7 @@
 package build
 
 // What is in an archive, told by its layout: that of Netlify's own bundler (@netlify/zip-it-and-ship-it,
-// src/runtimes/node/utils/entry_file.ts), or of Pack.
+// src/runtimes/node/utils/entry_file.ts), or of Upload.Archive.
 
 import (
 	"encoding/json"

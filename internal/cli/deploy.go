@@ -116,20 +116,20 @@ func (f *deployFlags) build(ctx context.Context, s *streams, dir string) (*conte
 	if err != nil {
 		return nil, err
 	}
-	defer built.Close()
 	for _, w := range built.Warnings {
 		fmt.Fprintf(s.err, "weir: %s\n", w)
 	}
 	var faults []error
-	for _, fn := range built.Artifact.Functions {
+	for _, fn := range built.Uploads.Functions {
 		if fn.Err != nil {
 			faults = append(faults, fn.Err)
 		}
 	}
 	if len(faults) > 0 {
+		built.Close()
 		return nil, errors.Join(faults...)
 	}
-	return collect(ctx, built, state)
+	return collect(ctx, built)
 }
 
 // upload begins a deploy, or goes on with one that was interrupted, and sends what the server lacks.
@@ -230,10 +230,11 @@ func ended(d wire.Deploy) bool {
 	return d.State == string(weir.DeployReady) || d.State == string(weir.DeployFailed)
 }
 
-// wait waits until a deploy is as it should be.
+// wait waits until a deploy is as it should be. It looks often at first: where little has changed, the server is done
+// within a few hundredths of a second.
 func (f *deployFlags) wait(ctx context.Context, c *client.Client, d wire.Deploy, until func(wire.Deploy) bool) (wire.Deploy, error) {
 	deadline := time.Now().Add(f.timeout)
-	for pause := 100 * time.Millisecond; !until(d); pause = min(pause*3/2, time.Second/2) {
+	for pause := 20 * time.Millisecond; !until(d); pause = min(pause*5/4, time.Second/2) {
 		if time.Now().After(deadline) {
 			return d, &weir.Error{Code: weir.TimedOut, Message: "the deploy " + d.ID + " is not ready: its state is " + weir.Printable(d.State),
 				Remedy: "look again with weir deploys show " + d.ID}

@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"io/fs"
@@ -31,7 +30,7 @@ type content struct {
 	declaration wire.Declaration
 	uploads     map[string]client.Upload // by digest
 	root        *os.Root                 // of the publish folder; nil for none
-	scratch     string                   // holds the archives
+	built       *server.Built
 }
 
 // Names that configuration files have among the files of a deploy. Neither is served.
@@ -43,19 +42,16 @@ const (
 // manyFiles is how many files the server looks for without keeping the caller waiting.
 const manyFiles = 100
 
-// collect gives what a site that was built is made of.
-func collect(ctx context.Context, b *server.Built, state string) (_ *content, err error) {
-	c := &content{declaration: wire.Declaration{Files: map[string]string{}, Functions: map[string]string{}}, uploads: map[string]client.Upload{}}
+// collect gives what a site that was built is made of, which is closed with it.
+func collect(ctx context.Context, b *server.Built) (_ *content, err error) {
+	c := &content{declaration: wire.Declaration{Files: map[string]string{}, Functions: map[string]string{}}, uploads: map[string]client.Upload{}, built: b}
 	defer func() {
 		if err != nil {
 			c.close()
 		}
 	}()
-	if c.scratch, err = os.MkdirTemp(state, "deploy-"); err != nil {
-		return nil, &weir.Error{Code: weir.Invalid, Message: "there is no room for the archives of functions", Err: err, Remedy: "set WEIR_STATE_DIR to a folder that you can write to"}
-	}
-	if b.Artifact.Publish != "" {
-		if c.root, err = os.OpenRoot(b.Artifact.Publish); err != nil {
+	if b.Uploads.Publish != "" {
+		if c.root, err = os.OpenRoot(b.Uploads.Publish); err != nil {
 			return nil, err
 		}
 		if err := c.addFiles(ctx); err != nil {
@@ -68,8 +64,8 @@ func collect(ctx context.Context, b *server.Built, state string) (_ *content, er
 			return nil, err
 		}
 	}
-	for _, f := range b.Artifact.Functions {
-		if err := c.addFunction(ctx, b.Artifact, f.Bundle); err != nil {
+	for i := range b.Uploads.Functions {
+		if err := c.addFunction(ctx, &b.Uploads.Functions[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +80,7 @@ func (c *content) close() {
 	if c.root != nil {
 		c.root.Close()
 	}
-	os.RemoveAll(c.scratch)
+	c.built.Close()
 }
 
 // addFiles adds the files of the publish folder, but for hidden ones. A link may lead to a file within it.
@@ -151,27 +147,22 @@ func digest(open func() (io.ReadCloser, error), h hash.Hash) (sum string, size i
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
-// addFunction adds the archive of a function.
-func (c *content) addFunction(ctx context.Context, a *build.Artifact, b weir.Bundle) error {
-	file := filepath.Join(c.scratch, fmt.Sprintf("%d.zip", len(c.declaration.Functions)))
-	f, err := os.Create(file)
-	if err != nil {
-		return err
+// addFunction adds the archive of a function. It is made anew whenever it is read, so that it takes no room.
+func (c *content) addFunction(ctx context.Context, f *build.Upload) error {
+	open := func() (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(f.Archive(ctx, w)) }() // to who reads
+		return r, nil
 	}
-	err = build.Pack(ctx, f, a, b.Function)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	open := func() (io.ReadCloser, error) { return os.Open(file) }
 	sum, size, err := digest(open, sha256.New())
 	if err != nil {
 		return err
 	}
-	u := client.Upload{Function: b.Function, Runtime: build.PackedRuntime, Size: size, Open: open}
-	if b.Config.Background {
+	u := client.Upload{Function: f.Name, Runtime: build.PackedRuntime, Size: size, Open: open}
+	if f.Config.Background {
 		u.Mode = "background"
 	}
-	c.declaration.Functions[b.Function] = sum
+	c.declaration.Functions[f.Name] = sum
 	c.uploads[sum] = u
 	return nil
 }

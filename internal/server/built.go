@@ -14,7 +14,7 @@ import (
 // Built is a site that was built. It must be closed.
 type Built struct {
 	Site     *site.Site
-	Artifact *build.Artifact
+	Uploads  *build.Uploads
 	Warnings []string // for the author, one line each
 
 	dev *Dev
@@ -22,7 +22,7 @@ type Built struct {
 
 // Build builds the site in o.Dir. Of o, it needs Dir, StateDir, NodePath, EnvFiles, Logger and Progress. Where this
 // machine can't raise the walls, no function is tried, so that all are bundles, and a warning says so. Errors are
-// those of site.Load, of the site's policies and of build.Build.
+// those of site.Load, of the site's policies and of build.BuildUploads.
 func Build(ctx context.Context, o DevOptions) (_ *Built, err error) {
 	d := &Dev{opts: o}
 	if d.opts.Dir, err = filepath.Abs(o.Dir); err != nil {
@@ -41,11 +41,15 @@ func Build(ctx context.Context, o DevOptions) (_ *Built, err error) {
 			return nil, err
 		}
 	}
-	b, err := d.build(ctx)
+	b, err := d.read()
 	if err != nil {
 		return nil, err
 	}
-	out.Site, out.Artifact, out.Warnings = b.site, b.artifact, b.warnings
+	out.Site = b.site
+	if out.Uploads, err = build.BuildUploads(ctx, b.site, b.options); err != nil {
+		return nil, err
+	}
+	out.Warnings = b.warnings(out.Uploads.Warnings)
 	if noWalls != nil {
 		out.Warnings = append(out.Warnings, "functions are bundles, which start more slowly than packs: "+noWalls.Error())
 	}
@@ -54,8 +58,8 @@ func Build(ctx context.Context, o DevOptions) (_ *Built, err error) {
 
 // Close gives back what the site was built with.
 func (b *Built) Close() {
-	if b.Artifact != nil {
-		b.Artifact.Close()
+	if b.Uploads != nil {
+		b.Uploads.Close()
 	}
 	if b.dev.trials != nil {
 		b.dev.trials.close()

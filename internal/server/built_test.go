@@ -26,13 +26,13 @@ func TestBuildForElsewhere(t *testing.T) {
 	}
 	defer b.Close()
 	got := map[string]bool{}
-	for _, f := range b.Artifact.Functions {
-		got[f.Bundle.Function] = f.Err == nil
+	for _, f := range b.Uploads.Functions {
+		got[f.Name] = f.Err == nil
 	}
 	if len(got) != 2 || !got["hello"] || got["bad"] {
 		t.Errorf("%v", got)
 	}
-	if hello := b.Artifact.Functions[1]; !hello.Bundle.Pack {
+	if hello := b.Uploads.Functions[1]; hello.Why != "" {
 		t.Errorf("it is no pack: %s", hello.Why)
 	}
 	if _, err := Build(t.Context(), DevOptions{Dir: dir + "/none", StateDir: filepath.Join(root, "state"), Logger: slog.New(slog.DiscardHandler)}); err == nil {

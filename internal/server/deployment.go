@@ -41,70 +41,74 @@ type madeOf struct {
 	faults            map[string]string // of broken functions
 }
 
-// built is a site that was read and built.
-type built struct {
+// source is a site that was read, and how it is to be built.
+type source struct {
 	site     *site.Site
 	policies *sitepolicy.File
 	env      map[string]string
-	artifact *build.Artifact
-	major    int // the version of Node.js that the site asks for, 0 for any
-	warnings []string
+	major    int      // the version of Node.js that the site asks for, 0 for any
+	odd      []string // what is to be told of that
+	options  build.Options
 }
 
-// build reads the site and builds it. A fault of one function is that function's. A fault of the site's own files
-// is an error here.
-func (d *Dev) build(ctx context.Context) (*built, error) {
+// read reads the site. A fault of the site's own files is an error here.
+func (d *Dev) read() (*source, error) {
 	s, err := site.Load(d.opts.Dir)
 	if err != nil {
 		return nil, err
 	}
 	s.LeaveOut(d.opts.Unwatched)
-	b := &built{site: s}
+	b := &source{site: s}
 	if b.policies, err = sitepolicy.ReadFile(s.Dir); err != nil {
 		return nil, err
 	}
 	if b.env, err = d.environment(s.Dir); err != nil {
 		return nil, err
 	}
-	var odd []string
-	b.major, odd = jsRuntime(cmp.Or(b.env[site.JSRuntimeVariable], s.JSRuntime))
-	o := build.Options{StateDir: d.opts.StateDir, Env: buildEnv(b.env), Policy: b.policies.Of}
+	b.major, b.odd = jsRuntime(cmp.Or(b.env[site.JSRuntimeVariable], s.JSRuntime))
+	b.options = build.Options{StateDir: d.opts.StateDir, Env: buildEnv(b.env), Policy: b.policies.Of}
 	if d.trials != nil {
-		o.Smoke = d.trials.smoke(b.env, d.ownFiles(s), b.major)
-	}
-	if b.artifact, err = build.Build(ctx, s, o); err != nil {
-		return nil, err
-	}
-	b.warnings = slices.Concat(s.Warnings, b.artifact.Warnings, odd)
-	for _, w := range b.policies.Unmatched(functionNames(s)) {
-		b.warnings = append(b.warnings, w.Error())
+		b.options.Smoke = d.trials.smoke(b.env, d.ownFiles(s), b.major)
 	}
 	return b, nil
+}
+
+// warnings gives what the site's author is to be told, with what the build has to say.
+func (b *source) warnings(built []string) []string {
+	out := slices.Concat(b.site.Warnings, built, b.odd)
+	for _, w := range b.policies.Unmatched(functionNames(b.site)) {
+		out = append(out, w.Error())
+	}
+	return out
 }
 
 // deploy builds the site and prepares every function. Nothing is started yet: a fault of one function is that
 // function's, which answers with an error. It gives nil if the current deployment serves the same already.
 func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
-	b, err := d.build(ctx)
+	b, err := d.read()
+	if err != nil {
+		return nil, err
+	}
+	artifact, err := build.Build(ctx, b.site, b.options) // a fault of one function is that function's
 	if err != nil {
 		return nil, err
 	}
 	d.recorder.SetValues(b.env)
 	d.named.setValues(b.env)
-	dep := &deployment{artifact: b.artifact, backends: map[string]invoke.Backend{}}
-	engines, err := compile(b.artifact, d.opts.Learn)
+	dep := &deployment{artifact: artifact, backends: map[string]invoke.Backend{}}
+	engines, err := compile(artifact, d.opts.Learn)
 	if err != nil {
 		dep.close()
 		return nil, err
 	}
 	d.violations.watch(engines)
-	d.warn(append(b.warnings, blindSpots(d.launcher.Walls(), engines)...))
-	nodes, err := d.nodesOf(ctx, b.artifact, engines, b.major)
+	d.warn(append(b.warnings(artifact.Warnings), blindSpots(d.launcher.Walls(), engines)...))
+	nodes, err := d.nodesOf(ctx, artifact, engines, b.major)
 	if err != nil && d.current == nil { // else the build that is there goes on serving
 		dep.close()
 		return nil, err
 	}
-	dep.made = whatMade(b.artifact, engines, nodes, b.env)
+	dep.made = whatMade(artifact, engines, nodes, b.env)
 	dep.made.rules = b.site.Rules
 	if d.current != nil && reflect.DeepEqual(dep.made, d.current.made) {
 		dep.close()

@@ -183,7 +183,7 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	s.recorder = record.Multi(s.o.Recorder, s.logs)
-	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{s.o.StateDir, s.o.Ceiling, s.signingKeys}, Journal: s.journal, Domain: s.urls.domain,
+	s.deploys, err = deploys.New(ctx, deploys.Options{Store: s.store, Stage: &stage{stateDir: s.o.StateDir, ceiling: s.o.Ceiling, keys: s.signingKeys}, Journal: s.journal, Domain: s.urls.domain,
 		Reserved: s.o.APIHosts, CheckPolicy: checkPolicy, Removed: s.variables.RemoveDeploy, Shown: s.shown, Limits: s.o.Limits, Logger: s.o.Logger})
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type stage struct {
 	stateDir string
 	ceiling  *tomlpolicy.Ceiling // nil: the default one
 	keys     func(context.Context, weir.Deploy, *routing.Rules) (map[string]signingKey, error)
+	examiner build.Examiner
 }
 
 // Stage reads the functions of a deploy and finds the policy of each.
@@ -60,7 +61,7 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 		return out, err
 	}
 	var all extent
-	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
+	found, err := s.examiner.Examine(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
 		Policy: func(function string, own *policy.Policy) (*policy.Policy, error) {
 			if all.err != nil {
 				return nil, all.err
@@ -85,9 +86,8 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	if err != nil {
 		return out, err
 	}
-	defer artifact.Close()
-	out.Warnings = append(out.Warnings, artifact.Warnings...)
-	for _, f := range artifact.Functions {
+	out.Warnings = append(out.Warnings, found.Warnings...)
+	for _, f := range found.Functions {
 		name := f.Bundle.Function
 		have := in.Manifest.Functions[name]
 		have.Config = f.Bundle.Config

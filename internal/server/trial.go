@@ -113,6 +113,9 @@ func (t *trials) try(ctx context.Context, trial build.Trial, env map[string]stri
 	if kept && t.tried.has(file) {
 		return nil
 	}
+	if err := trial.Put(); err != nil {
+		return err
+	}
 	name := f.Bundle.Function
 	out := t.egress.Function(name, eng, nil)
 	defer out.Close()

@@ -141,7 +141,7 @@ func TestWhatLoadedIsNotTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer b.Close()
-		return b.Artifact.Functions[0].Bundle.Pack
+		return b.Uploads.Functions[0].Why == ""
 	}
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)
