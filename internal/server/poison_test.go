@@ -103,7 +103,7 @@ func TestPoliciesBeyondMeasure(t *testing.T) {
 		name := fmt.Sprint("f", i)
 		in.Manifest.Functions[name] = weir.DeployFunction{SHA256: keep(zipped(t, name, "exports.handler = async () => ({ statusCode: 200 });\n"))}
 	}
-	s := stage{stateDir: t.TempDir()}
+	s := stage{stateDir: t.TempDir(), keys: (&Server{}).signingKeys}
 	if _, err := s.Stage(t.Context(), in); weir.ErrorCode(err) != weir.TooLarge || !strings.Contains(err.Error(), "more than 50000 rules") {
 		t.Error(err)
 	}

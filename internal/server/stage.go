@@ -60,29 +60,8 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	if out.Warnings, err = s.ruleWarnings(ctx, in.Deploy, texts); err != nil {
 		return out, err
 	}
-	var all extent
-	found, err := s.examiner.Examine(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
-		Policy: func(function string, own *policy.Policy) (*policy.Policy, error) {
-			if all.err != nil {
-				return nil, all.err
-			}
-			p, err := file.Of(function, own)
-			if err == nil {
-				err = all.add(p)
-			}
-			if err != nil {
-				return nil, err
-			}
-			top, err := ceilingOf(s.ceiling, function)
-			if err != nil {
-				return nil, err
-			}
-			cut, beyond, err := policy.Cut(p, top)
-			for _, w := range beyond {
-				out.Warnings = append(out.Warnings, w.Error())
-			}
-			return cut, err
-		}})
+	found, err := s.examiner.Examine(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Policy: s.judge(file, &out),
+		Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) })})
 	if err != nil {
 		return out, err
 	}
@@ -101,6 +80,32 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 		out.Warnings = append(out.Warnings, w.Error())
 	}
 	return out, nil
+}
+
+// judge finds the policies of functions one by one, as far as they lie within the ceiling.
+func (s *stage) judge(file *sitepolicy.File, out *deploys.StageOutput) func(string, *policy.Policy) (*policy.Policy, error) {
+	var all extent
+	return func(function string, own *policy.Policy) (*policy.Policy, error) {
+		if all.err != nil {
+			return nil, all.err
+		}
+		p, err := file.Of(function, own)
+		if err == nil {
+			err = all.add(p)
+		}
+		if err != nil {
+			return nil, err
+		}
+		top, err := ceilingOf(s.ceiling, function)
+		if err != nil {
+			return nil, err
+		}
+		cut, beyond, err := policy.Cut(p, top)
+		for _, w := range beyond {
+			out.Warnings = append(out.Warnings, w.Error())
+		}
+		return cut, err
+	}
 }
 
 // ruleWarnings says what of a site's redirects and headers will not be as it is written.
