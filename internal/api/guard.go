@@ -17,6 +17,9 @@ import (
 // was made to lead here (DNS rebinding). ServeHTTP does it, too. The error is a weir.Denied.
 func (a *API) Guard(r *http.Request) error {
 	host := hostname(r.Host)
+	if host == "" && r.URL.Path == Prefix+healthPath {
+		return nil // no browser names no host, but load balancers do
+	}
 	if !a.knows(host) {
 		return &weir.Error{Code: weir.Denied, Message: "the API is not called by the name " + printable(host),
 			Remedy: "start the server with that name, or call it by its address"}

@@ -40,10 +40,12 @@ func (a *API) ownRoutes() []route {
 	return append(routes,
 		route{method: "POST", path: "/weir/env/rotate", id: "rotateKeys", about: "seal all variables anew, with the first key of the key file", right: access.RotateKeys, scope: account, out: wire.Rotated{}, do: (*call).rotate},
 		route{method: "GET", path: "/weir/changes", id: "listChanges", about: "who changed what, the last ones; of a site, or of the whole server", right: access.Read, scope: ofQuery, query: []string{"site_id", "author", "action", "since", "limit"}, out: []record.Change{}, large: true, do: (*call).changes},
-		route{method: "GET", path: "/weir/health", id: "health", about: "whether the server answers", scope: open, out: wire.Health{}, do: (*call).health},
+		route{method: "GET", path: healthPath, id: "health", about: "whether the server answers", scope: open, out: wire.Health{}, do: (*call).health},
 		route{method: "GET", path: "/openapi.json", id: "document", about: "this document", scope: open, out: json.RawMessage{}, do: (*call).document},
 	)
 }
+
+const healthPath = "/weir/health"
 
 // health is for whoever shares out requests among servers: one that is to end gets none.
 func (c *call) health() (any, error) {

@@ -59,7 +59,13 @@ func (f *serverFlags) open(s *streams) (*client.Client, error) {
 
 // tryingAgain tells why a command waits.
 func tryingAgain(s *streams) func(error) {
-	return func(err error) { fmt.Fprintf(s.err, "weir: trying again: %v\n", err) }
+	return func(err error) {
+		var e *weir.Error
+		if errors.As(err, &e) {
+			err = &weir.Error{Code: e.Code, Message: e.Message, Err: e.Err} // what to do is done
+		}
+		fmt.Fprintf(s.err, "weir: %v; trying again\n", err)
+	}
 }
 
 // siteFlag names the site that a command is about.

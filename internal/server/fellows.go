@@ -76,7 +76,7 @@ func (f *fellows) begin() {
 
 // greet tells the other servers what there is to tell until ctx ends, and then that this one is gone.
 func (f *fellows) greet(ctx context.Context) {
-	key := fellowKey + "." + f.id
+	key, deaf := fellowKey+"."+f.id, false
 	tick := time.NewTicker(helloEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -84,9 +84,10 @@ func (f *fellows) greet(ctx context.Context) {
 		if err == nil && f.kv != nil {
 			_, err = f.kv.Put(ctx, key, value)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !deaf {
 			f.logger.Warn("the other servers can't be told what this one shows", "error", err)
 		}
+		deaf = err != nil
 		select {
 		case <-ctx.Done():
 		case <-f.news:

@@ -181,6 +181,18 @@ func TestUploads(t *testing.T) {
 	}
 }
 
+// TestAFileThatChanges while it is uploaded is no fault of the server's: nobody waits for that to pass.
+func TestAFileThatChanges(t *testing.T) {
+	for _, size := range []int{1 << 20, 3 << 20} {
+		c, waits := ask(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); io.WriteString(w, "{}") })
+		open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(strings.Repeat("x", size))), nil }
+		err := c.Upload(t.Context(), "d", []Upload{{Path: "page.html", Size: 2 << 20, Open: open}}, nil)
+		if weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), "page.html has changed") || len(*waits) > 0 {
+			t.Errorf("%d bytes: %v, waited %v", size, err, *waits)
+		}
+	}
+}
+
 func TestTheFirstFailedUploadEndsAll(t *testing.T) {
 	c, _ := ask(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

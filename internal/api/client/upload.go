@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // uploads is how many files go up at a time.
@@ -80,14 +82,15 @@ func (c *Client) upload(ctx context.Context, deploy string, u Upload, sent func(
 		if err != nil {
 			return nil, err
 		}
-		before = &counted{ReadCloser: f, sent: sent}
+		before = &counted{ReadCloser: f, of: u, sent: sent}
 		return before, nil
 	}})
 }
 
-// counted tells how much of it was read.
+// counted tells how much of it was read, and ends with an error if that is not what was announced.
 type counted struct {
 	io.ReadCloser
+	of   Upload
 	sent func(int64)
 
 	mu   sync.Mutex
@@ -102,6 +105,9 @@ func (c *counted) Read(p []byte) (int, error) {
 	if !c.over {
 		c.n += int64(n)
 		c.sent(int64(n))
+	}
+	if !c.over && (c.n > c.of.Size || err == io.EOF && c.n < c.of.Size) {
+		return n, &weir.Error{Code: weir.Invalid, Message: "the file " + printable(c.of.Path+c.of.Function) + " has changed while it was uploaded", Remedy: "deploy again"}
 	}
 	return n, err
 }

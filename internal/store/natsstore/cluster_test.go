@@ -5,13 +5,16 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/weir-run/weir/internal/store"
 	"github.com/weir-run/weir/internal/store/storetest"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // TestCluster: three servers keep copies of all, and each of ours is connected to another one.
@@ -123,4 +126,19 @@ func TestOpenedAtOnce(t *testing.T) {
 		})
 	}
 	opening.Wait()
+}
+
+// TestNoMajority: who opens a store that has too few servers left is told what is missing.
+func TestNoMajority(t *testing.T) {
+	t.Parallel()
+	servers := cluster(t)
+	connect(t, Options{URL: servers[0].ClientURL(), Replicas: 3}).Close()
+	for _, s := range servers[1:] {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+	_, err := Open(t.Context(), Options{URL: servers[0].ClientURL(), Replicas: 3, making: time.Second})
+	if weir.ErrorCode(err) != weir.Unavailable || !strings.Contains(err.Error(), "more than half") {
+		t.Error(err)
+	}
 }

@@ -117,6 +117,9 @@ func elsewhere(at string, err error) error {
 	case errors.As(err, &api) && (api.ErrorCode == noPeers || api.ErrorCode == replicasNotSupported):
 		out.Message += " has too few servers for so many copies"
 		out.Remedy = "name fewer with --nats-replicas, or wait until the cluster is whole"
+	case unanswered(err):
+		out.Code, out.Message = weir.Unavailable, out.Message+" gives no answer"
+		out.Remedy = "see whether more than half of the cluster's servers run"
 	default:
 		out.Code, out.Message = weir.Unavailable, out.Message+" can't be reached"
 		out.Remedy = "see whether NATS runs there, and what --nats says"

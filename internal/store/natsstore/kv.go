@@ -40,7 +40,7 @@ func (s *Store) KV(ctx context.Context, bucket string) (store.KV, error) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := answered(ctx, s, makeTime, func(ctx context.Context) (jetstream.KeyValue, error) { return s.js.KeyValue(ctx, bucketPrefix+bucket) })
+		b, err := answered(ctx, s, s.o.making, func(ctx context.Context) (jetstream.KeyValue, error) { return s.js.KeyValue(ctx, bucketPrefix+bucket) })
 		return &kv{s, stream, prefix, b}, err
 	})
 }

@@ -33,6 +33,7 @@ type Options struct {
 
 	// Tests set these.
 	remembered time.Duration // 0: remembered
+	making     time.Duration // 0: makeTime
 	most       int64         // bytes that the embedded server may take; 0: three quarters of what was free when it started
 }
 
@@ -62,7 +63,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.Replicas, o.remembered = max(1, o.Replicas), cmp.Or(o.remembered, remembered)
+	o.Replicas, o.remembered, o.making = max(1, o.Replicas), cmp.Or(o.remembered, remembered), cmp.Or(o.making, makeTime)
 	s := &Store{o: o, made: map[string]any{}, closed: make(chan struct{}), missing: make(chan struct{})}
 	defer func() {
 		if err != nil {

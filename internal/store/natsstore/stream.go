@@ -31,7 +31,7 @@ const makeTime = 30 * time.Second
 
 // makeStream makes a stream of NATS, or gives it the configuration that it should have.
 func (s *Store) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
-	return answered(ctx, s, makeTime, func(ctx context.Context) (jetstream.Stream, error) { return s.tryStream(ctx, c) })
+	return answered(ctx, s, s.o.making, func(ctx context.Context) (jetstream.Stream, error) { return s.tryStream(ctx, c) })
 }
 
 // tryStream makes a stream, or changes what of its configuration is not as it should be. The number of copies is never
