@@ -75,7 +75,7 @@ func (s *Service) begin(ctx context.Context, a Author, siteID string, o BeginOpt
 	if err := s.roomFor(len(all)); err != nil {
 		return deployRecord{}, err
 	}
-	r := deployRecord{From: a.From, CanApprove: a.CanApprove, Like: like, Deploy: weir.Deploy{ID: s.newDeployID(), Site: siteID, State: weir.DeployNew,
+	r := deployRecord{From: a.From, CanApprove: a.CanApprove, Like: like, Deploy: weir.Deploy{ID: s.newDeployID(site.Newest, site.NewestApproved, site.Aliases[alias]), Site: siteID, State: weir.DeployNew,
 		Context: o.Context, Alias: alias, Draft: o.Draft, Title: weir.Cut(o.Title, maxTitle), Source: weir.Cut(o.Source, maxTitle),
 		Author: a.Name, Created: s.now(), Updated: s.now()}}
 	err = s.journalled(ctx, a, record.Change{Action: "deploy.begin", Site: siteID, Deploy: r.ID}, func() error {
