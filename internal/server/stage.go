@@ -57,29 +57,8 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	}
 	_, warnings := routing.Parse(rulesOf(texts))
 	out.Warnings = append(out.Warnings, warnings...)
-	var all extent
-	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) }),
-		Policy: func(function string, own *policy.Policy) (*policy.Policy, error) {
-			if all.err != nil {
-				return nil, all.err
-			}
-			p, err := file.Of(function, own)
-			if err == nil {
-				err = all.add(p)
-			}
-			if err != nil {
-				return nil, err
-			}
-			top, err := ceilingOf(s.ceiling, function)
-			if err != nil {
-				return nil, err
-			}
-			cut, beyond, err := policy.Cut(p, top)
-			for _, w := range beyond {
-				out.Warnings = append(out.Warnings, w.Error())
-			}
-			return cut, err
-		}})
+	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Policy: s.policies(file, &out),
+		Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) })})
 	if err != nil {
 		return out, err
 	}
@@ -99,6 +78,32 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 		out.Warnings = append(out.Warnings, w.Error())
 	}
 	return out, nil
+}
+
+// policies gives the policy of each function, cut by the ceiling. out is told what is beyond that.
+func (s *stage) policies(file *sitepolicy.File, out *deploys.StageOutput) func(string, *policy.Policy) (*policy.Policy, error) {
+	var all extent
+	return func(function string, own *policy.Policy) (*policy.Policy, error) {
+		if all.err != nil {
+			return nil, all.err
+		}
+		p, err := file.Of(function, own)
+		if err == nil {
+			err = all.add(p)
+		}
+		if err != nil {
+			return nil, err
+		}
+		top, err := ceilingOf(s.ceiling, function)
+		if err != nil {
+			return nil, err
+		}
+		cut, beyond, err := policy.Cut(p, top)
+		for _, w := range beyond {
+			out.Warnings = append(out.Warnings, w.Error())
+		}
+		return cut, err
+	}
 }
 
 // The bounds of the policies of a deploy, together: a glob gives each function a copy of its rules.
