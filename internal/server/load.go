@@ -45,13 +45,15 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
+	sound, faults := apart(manifest)
 	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir, Env: buildVariables(d),
-		Functions: archives(manifest, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
+		Functions: archives(sound, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
 		// What was judged counts, whatever the archive says by now.
 		Policy: func(function string, _ *policy.Policy) (*policy.Policy, error) { return policies[function], nil }})
 	if err != nil {
 		return nil, err
 	}
+	artifact.Functions = append(artifact.Functions, faults...)
 	defer func() {
 		if err != nil {
 			artifact.Close()
@@ -78,6 +80,23 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 		artifact.Close()
 		recorder.Close()
 	}}, nil
+}
+
+// apart gives a manifest without the functions that can't be served, and those as they are told of. Their archives are
+// not read again: what was wrong with one may have taken long to find.
+func apart(m weir.Manifest) (weir.Manifest, []build.Function) {
+	var faults []build.Function
+	functions := map[string]weir.DeployFunction{}
+	for name, f := range m.Functions {
+		if f.Fault == "" {
+			functions[name] = f
+			continue
+		}
+		faults = append(faults, build.Function{Bundle: weir.Bundle{Function: name}, Policy: &policy.Policy{Function: name},
+			Err: &weir.Error{Code: weir.Broken, Message: f.Fault}})
+	}
+	m.Functions = functions
+	return m, faults
 }
 
 // lost says of a part of a deploy that isn't there what that is: no fault of who asks for the site.
