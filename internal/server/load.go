@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 
 	"github.com/weir-run/weir/internal/build"
@@ -73,9 +74,10 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	}
 	rules, _ := routing.Parse(rulesOf(texts)) // its author was told of the faults
 	o := s.gateway(of, d, manifest, dispatcher, rules)
+	o.Logger = slog.New(cleanLog{o.Logger.Handler(), recorder.clean})
 	events := o
 	events.Lambda = true
-	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), close: func() {
+	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), clean: recorder.clean, close: func() {
 		dispatcher.Close()
 		artifact.Close()
 		recorder.Close()
@@ -172,7 +174,8 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 	}
 	// Links may have been left by functions of other sites, and by deploys that are gone.
 	shared := append(sharedGrants(engines), s.o.Ceiling.Writable()...)
-	c := common{env: env, platform: s.platform(of), shared: shared, own: own, recorder: recorder, log: log}
+	c := common{env: env, platform: s.platform(of), shared: shared, own: own, recorder: recorder, log: log,
+		logger: slog.New(cleanLog{s.o.Logger.Handler(), recorder.clean})}
 	backends := map[string]invoke.Backend{}
 	for _, f := range artifact.Functions {
 		name := f.Bundle.Function
@@ -180,7 +183,7 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 			backends[name] = broken{f.Err}
 			continue
 		}
-		backends[name] = backend{s.pool(f, engines[name], nodes[name], c)}
+		backends[name] = redacting{backend{s.pool(f, engines[name], nodes[name], c)}, recorder.clean}
 	}
 	dispatcher := invoke.NewDispatcher(recorder)
 	dispatcher.Swap(backends, func() {})

@@ -29,7 +29,8 @@ type mount struct {
 	handler    http.Handler
 	lambda     http.Handler // its functions by the Lambda Invoke API
 	dispatcher *invoke.Dispatcher
-	close      func() // frees what it has; called once, when nobody uses it any more
+	clean      func(string) string // takes the values of its variables out of a text
+	close      func()              // frees what it has; called once, when nobody uses it any more
 
 	// Guarded by mounts.mu.
 	users int
