@@ -45,15 +45,16 @@ type Options struct {
 // API is the control API.
 type API struct {
 	Options
-	mux    *http.ServeMux
-	routes []route
-	doc    []byte  // openapi.json
-	tails  *places // logs that are followed
-	bodies *places // large bodies that are in memory
-	larges *places // calls of large routes that are being done
-	whole  *places // these, until their answers are written
-	beat   time.Duration
-	silent time.Duration
+	mux     *http.ServeMux
+	routes  []route
+	doc     []byte  // openapi.json
+	tails   *places // logs that are followed
+	bodies  *places // large bodies that are in memory
+	larges  *places // calls of large routes that are being done
+	whole   *places // these, until their answers are written
+	uploads *places
+	beat    time.Duration
+	silent  time.Duration
 }
 
 // New makes one.
@@ -67,7 +68,8 @@ func New(o Options) (*API, error) {
 			return host
 		}
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), tails: newPlaces(maxTails, tailsEach), bodies: newPlaces(maxLarge, largeEach), larges: newPlaces(maxLarge, largeEach), whole: newPlaces(math.MaxInt, largeEach), beat: heartbeat, silent: maxSilence}
+	a := &API{Options: o, mux: http.NewServeMux(), tails: newPlaces(maxTails, tailsEach), bodies: newPlaces(maxLarge, largeEach), larges: newPlaces(maxLarge, largeEach), whole: newPlaces(math.MaxInt, largeEach), uploads: newPlaces(maxUploads, uploadsEach),
+		beat: heartbeat, silent: maxSilence}
 	a.routes = a.table()
 	var err error
 	if a.doc, err = document(a.routes, a.Version); err != nil {

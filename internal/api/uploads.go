@@ -13,10 +13,28 @@ import (
 // octets is a body of bytes, for the document.
 type octets struct{}
 
+// Of uploads, each of which has about 1 MB in memory for as long as it lasts, so many are taken at a time,
+const (
+	maxUploads  = 1024
+	uploadsEach = 32 // and of one token
+)
+
+// upload takes an upload when it is its turn.
+func (c *call) upload(take func() error) error {
+	if !c.uploads.wait(c.r.Context(), c.who.ID) {
+		return c.r.Context().Err()
+	}
+	defer c.uploads.end(c.who.ID)
+	return final(take())
+}
+
 func (c *call) uploadFile() (any, error) {
 	path := c.r.PathValue("path")
-	if err := c.Deploys.UploadFile(c.r.Context(), c.author(), c.deploy.ID, path, c.body()); err != nil {
-		return nil, final(err)
+	err := c.upload(func() error {
+		return c.Deploys.UploadFile(c.r.Context(), c.author(), c.deploy.ID, path, c.body())
+	})
+	if err != nil {
+		return nil, err
 	}
 	return wire.Uploaded{ID: "/" + path, Path: "/" + path}, nil
 }
@@ -26,8 +44,11 @@ func (c *call) uploadFunction() (any, error) {
 	q := c.r.URL.Query()
 	name := c.r.PathValue("name")
 	u := deploys.FunctionUpload{Runtime: q.Get("runtime"), Background: q.Get("invocation_mode") == "background"}
-	if err := c.Deploys.UploadFunction(c.r.Context(), c.author(), c.deploy.ID, name, u, c.body()); err != nil {
-		return nil, final(err)
+	err := c.upload(func() error {
+		return c.Deploys.UploadFunction(c.r.Context(), c.author(), c.deploy.ID, name, u, c.body())
+	})
+	if err != nil {
+		return nil, err
 	}
 	return wire.Uploaded{ID: name, Path: name}, nil
 }

@@ -127,6 +127,7 @@ type Service struct {
 
 	grace     time.Duration      // graceTime, but in tests
 	stageTime time.Duration      // stageTime, but in tests
+	quietTime time.Duration      // after which no sweep runs any more; less in tests
 	hook      func(point string) // tests: what else happens at this point
 }
 
@@ -151,7 +152,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		o.Shown = func(context.Context, string, string) {}
 	}
 	s := &Service{o: o, id: randomHex(8), blobs: o.Store.Blobs(), work: newQueue(), collect: make(chan struct{}, 1),
-		progress: map[string]*progress{}, used: map[string]*usage{}, grace: graceTime, stageTime: stageTime, hook: func(string) {}}
+		progress: map[string]*progress{}, used: map[string]*usage{}, grace: graceTime, stageTime: stageTime, quietTime: sweepTime + clockSkew,
+		hook: func(string) {}}
 	for bucket, kv := range map[string]*store.KV{"sites": &s.sites, "deploys": &s.deploys, "uploads": &s.uploads, "policies": &s.policies, "gc": &s.gc} {
 		var err error
 		if *kv, err = o.Store.KV(ctx, bucket); err != nil {

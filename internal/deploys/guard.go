@@ -42,11 +42,17 @@ func (s *Service) running(st sweepState) bool {
 	return st.Sweeping && s.now().Before(st.Until.Add(clockSkew))
 }
 
-// quiet waits until no sweep runs, and gives the epoch.
+// quiet waits until no sweep runs, and gives the epoch. A sweep that lasts longer than any may is one of a server that
+// ended, and whose clock was ahead.
 func (s *Service) quiet(ctx context.Context) (uint64, error) {
+	var last sweepState
+	var since time.Time
 	for {
 		st, _, err := s.sweeps(ctx)
-		if err != nil || !s.running(st) {
+		if st != last {
+			last, since = st, time.Now()
+		}
+		if err != nil || !s.running(st) || time.Since(since) > s.quietTime {
 			return st.Epoch, err
 		}
 		s.hook("waiting")

@@ -105,15 +105,17 @@ func newUUID() string {
 }
 
 // newDeployID gives the milliseconds since 1970 in 12 hexadecimal digits, and 12 random ones. Of one server, a later
-// one is always higher; and it is higher than those that are there already, whose servers' clocks may be ahead.
-func (s *Service) newDeployID(there ...string) string {
+// one is always higher, and it is higher than those that it is to follow, even if they were made by a clock that was
+// ahead.
+func (s *Service) newDeployID(follows ...string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = max(s.last+1, s.now().UnixMilli())
-	for _, id := range there {
-		if id != "" {
-			s.last = max(s.last, begun(id).UnixMilli()+1)
+	at := max(s.last+1, s.now().UnixMilli())
+	for _, id := range follows {
+		if isDeployID.MatchString(id) {
+			at = max(at, begun(id).UnixMilli()+1)
 		}
 	}
-	return fmt.Sprintf("%012x", s.last) + randomHex(6)
+	s.last = max(s.last+1, s.now().UnixMilli())
+	return fmt.Sprintf("%012x", at) + randomHex(6)
 }

@@ -168,3 +168,46 @@ func TestCancelledWhileItIsStaged(t *testing.T) {
 		t.Errorf("got %+v", d)
 	}
 }
+
+// TestClockThatWasAhead: what a server left whose clock was years ahead keeps nobody waiting for that time.
+func TestClockThatWasAhead(t *testing.T) {
+	st, ahead, f := newStore(t), &fake{now: time.Now().AddDate(10, 0, 0)}, &fake{}
+	a, b := newServer(t, st, ahead, Options{}), strict(t, st, f)
+	b.quietTime = 100 * time.Millisecond
+	site := newSite(t, a)
+	live := site1.deploy(t, a, dev, site.ID, BeginOptions{})
+	alias := page(1).deploy(t, a, dev, site.ID, BeginOptions{Alias: "next"})
+	left, m := page(2).begin(t, a, dev, site.ID, BeginOptions{})
+	page(2).upload(t, dev, left, m, a)
+	a.skipNext()
+	r, err := a.readDeploy(t.Context(), left)
+	if err == nil {
+		a.complete(t.Context(), r)
+		r, err = a.updateDeploy(t.Context(), r, a.take)
+	}
+	if err == nil {
+		_, err = a.gc.Put(t.Context(), "state", encode(sweepState{Epoch: 5, Sweeping: true, Until: ahead.clock().Add(sweepTime)}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.look(t.Context())
+	b.workOff(t.Context())
+	if d := state(t, b, left); d.State != weir.DeployReady {
+		t.Errorf("what was being processed: %+v", d)
+	}
+	next := page(3).deploy(t, b, dev, site.ID, BeginOptions{})
+	if published := reread(t, b, site).Published; published != next.ID || published == live.ID {
+		t.Error("what is deployed now is not published")
+	}
+	if d := page(4).deploy(t, b, dev, site.ID, BeginOptions{Alias: "next"}); reread(t, b, site).Aliases["next"] != d.ID {
+		t.Errorf("the alias stays at %s", alias.ID)
+	}
+	if _, err := b.blobs.Put(t.Context(), strings.NewReader("nobody's"), ""); err != nil {
+		t.Fatal(err)
+	}
+	f.advance(time.Hour)
+	if collect(t, b); b.hasBlob(t, "nobody's") {
+		t.Error("nothing is swept any more")
+	}
+}

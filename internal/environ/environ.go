@@ -249,8 +249,6 @@ func (s *Service) set(ctx context.Context, by Author, p place, deploy string, v 
 		case err != nil:
 		case len(v.Values) == 0:
 			err = invalid(v.Key+" has no value", "give one")
-		case !there:
-			err = s.room(ctx, p)
 		}
 		return v, err
 	})
@@ -273,13 +271,27 @@ func keep(values []Value, old *Variable) []Value {
 	return out
 }
 
-// room refuses one variable more than there may be. Of several that are made at the same moment, all may pass.
-func (s *Service) room(ctx context.Context, p place) error {
-	there, err := s.kv.Keys(ctx, string(p))
-	if err == nil && len(there) >= MaxVariables {
-		err = &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("there are %d variables already", len(there)), Remedy: "remove those that nobody needs"}
+// room refuses what is more than a place may hold. Of several that are written at the same moment, all may pass.
+func (s *Service) room(ctx context.Context, p place, at string, size int) error {
+	all, err := s.kv.List(ctx, string(p))
+	if err != nil {
+		return err
 	}
-	return err
+	others := 0
+	for _, e := range all {
+		if e.Key != at {
+			others++
+			size += len(e.Value)
+		}
+	}
+	switch {
+	case others >= MaxVariables:
+		return &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("there are %d variables already", others), Remedy: "remove those that nobody needs"}
+	case size > MaxPlace:
+		return &weir.Error{Code: weir.TooLarge, Message: fmt.Sprintf("all variables would have more than %d MB together", MaxPlace>>20),
+			Remedy: "remove those that nobody needs, or put what is long into a file of the function"}
+	}
+	return nil
 }
 
 // SetValue sets the value of a variable in one context. Errors: weir.NotFound if there is no such variable;
@@ -341,24 +353,27 @@ func (s *Service) update(ctx context.Context, p place, c record.Change, do func(
 		if err != nil {
 			return err
 		}
+		v.Author, v.Updated = c.Author, c.Time
+		value, err := s.keys.seal(p.at(key), v)
+		if err == nil {
+			err = s.room(ctx, p, p.at(key), len(value))
+		}
+		if err != nil {
+			return err
+		}
 		if !told {
 			if err := s.changes.Append(ctx, c); err != nil {
 				return err
 			}
 		}
-		v.Author, v.Updated = c.Author, c.Time
-		if err := s.write(ctx, p.at(key), v, revision); !errors.Is(err, store.ErrConflict) {
+		if err := s.write(ctx, p.at(key), value, revision); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
 }
 
-// write seals a variable in place of that of a revision; 0: where none is.
-func (s *Service) write(ctx context.Context, at string, v Variable, revision uint64) error {
-	value, err := s.keys.seal(at, v)
-	if err != nil {
-		return err
-	}
+// write puts a sealed variable in place of that of a revision; 0: where none is.
+func (s *Service) write(ctx context.Context, at string, value []byte, revision uint64) (err error) {
 	if revision == 0 {
 		_, err = s.kv.Create(ctx, at, value)
 	} else {

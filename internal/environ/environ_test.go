@@ -303,7 +303,16 @@ func TestWhatIsRefused(t *testing.T) {
 	want(t, s.Set(ctx, anna, plain("s1", "ONE_MORE", "x")), weir.TooLarge)
 	must(t, s.Set(ctx, anna, plain("s1", "NODE_ENV", "test")))
 	must(t, s.Set(ctx, anna, plain("s2", "ONE_MORE", "x")))
-	if len(w.changes) != 8 {
+	large := func(key string) Variable {
+		return Variable{Site: "s3", Key: key, Values: []Value{{Branch, "1", big}, {Branch, "2", big}, {Branch, "3", big}, {All, "", big}}}
+	}
+	const fit = MaxPlace/(4*MaxValue) - 1 // with what sealing adds
+	for i := range fit {
+		must(t, s.Set(ctx, anna, large(fmt.Sprint("F", i))))
+	}
+	want(t, s.Set(ctx, anna, large("ONE_MORE")), weir.TooLarge)
+	must(t, s.Set(ctx, anna, large("F0")))
+	if len(w.changes) != 8+fit+1 {
 		t.Errorf("%d changes in the journal", len(w.changes))
 	}
 }

@@ -118,5 +118,9 @@ func (s *Service) reseal(ctx context.Context, key string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return true, s.write(ctx, key, v, e.Revision)
+	value, err := s.keys.seal(key, v)
+	if err != nil {
+		return false, err
+	}
+	return true, s.write(ctx, key, value, e.Revision)
 }

@@ -52,6 +52,7 @@ const (
 	maxKey       = 256      // bytes
 	maxBranch    = 255      // bytes
 	maxTotal     = 256 << 10
+	MaxPlace     = 4 << 20 // bytes of all variables of a site, of all sites, or of a deploy, as they are kept
 	maxValues    = 100
 )
 

@@ -97,7 +97,8 @@ type Service struct {
 	ticks  store.KV
 	stop   context.CancelFunc
 	done   sync.WaitGroup
-	wake   chan struct{} // has one in it when Work should look again
+	wake   chan struct{}   // has one in it when Work should look again
+	left   map[string]bool // events that had no job at the last sweep
 
 	mu       sync.Mutex
 	table    map[string]*row   // by key

@@ -178,6 +178,51 @@ func TestClockThatJumps(t *testing.T) {
 	}
 }
 
+// TestClockThatWasAhead: when a clock is set back by years, nothing waits for the time that it showed.
+func TestClockThatWasAhead(t *testing.T) {
+	ahead := noon.AddDate(10, 0, 0)
+	c, r := newClock(ahead), newRunner()
+	s, _ := serve(t, Options{Store: openStore(t), Runner: r, Clock: c})
+	ok(t, s.SetSchedules("a", published("tick", "@hourly")))
+	ok(t, s.Accept(t.Context(), job("a", "1")))
+	r.next(t).ends("error", "no")
+	until(t, "a pause", func() bool { l := s.List("a"); return len(l) == 1 && l[0].State == Waiting })
+	c.move(noon.Sub(ahead))
+	s.look() // it does so itself every minute, whatever the clock shows
+	until(t, "the schedule", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.plans["a"].functions["tick"].next.Equal(noon.Add(time.Hour))
+	})
+	c.move(2 * time.Minute)
+	run := r.next(t)
+	run.ends(OK, "")
+	if run.job.ID != "1" {
+		t.Errorf("the job did not run again, but %+v", run.job)
+	}
+	c.move(time.Hour)
+	if run := r.next(t); run.job.Function != "tick" {
+		t.Errorf("the schedule was not followed: %+v", run.job)
+	}
+}
+
+// TestJobsOfAServerFromTheFuture: a server that starts after its clock was set back begins what waits.
+func TestJobsOfAServerFromTheFuture(t *testing.T) {
+	ahead, st := newClock(noon.AddDate(10, 0, 0)), openStore(t)
+	before, err := Open(t.Context(), Options{Store: st, Runner: newRunner(), Clock: ahead})
+	ok(t, err)
+	ok(t, before.Accept(t.Context(), job("a", "1")))
+	before.Close()
+	c, r := newClock(noon), newRunner()
+	serve(t, Options{Store: st, Runner: r, Clock: c})
+	for range 2 {
+		c.moveWhen(t, time.Minute)
+	}
+	if run := r.next(t); run.job.ID != "1" {
+		t.Errorf("%+v", run.job)
+	}
+}
+
 // TestServerFromTheFuture: a clock that is far ahead does not end a schedule for the others.
 func TestServerFromTheFuture(t *testing.T) {
 	c, r := newClock(noon), newRunner()

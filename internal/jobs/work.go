@@ -36,8 +36,14 @@ var (
 func (s *Service) Work(ctx context.Context) {
 	runs := newRuns(s.o.Clock)
 	sweep := s.o.Clock.Now()
+	last := sweep.Round(0) // by the clock on the wall, which may be set
 	for ctx.Err() == nil {
-		now := s.o.Clock.Now()
+		now := s.o.Clock.Now().Round(0)
+		if now.Before(last) {
+			s.wentBack(now)
+			sweep = now.Add(sweepEvery)
+		}
+		last = now
 		if !now.Before(sweep) {
 			s.sweep(ctx)
 			sweep = now.Add(sweepEvery)
@@ -119,6 +125,9 @@ func (s *Service) due(r *row) (from time.Time, ever bool) {
 		return from, false
 	}
 	from = r.After
+	if latest := r.seen.Add(slices.Max(pauses[:])); from.After(latest) { // a clock was wrong
+		from = latest
+	}
 	if r.State == Running { // its server has been silent
 		from = r.seen.Add(s.o.Lease)
 	}
@@ -126,6 +135,23 @@ func (s *Service) due(r *row) (from time.Time, ever bool) {
 		from = r.pause
 	}
 	return from, true
+}
+
+// wentBack takes note that the clock was set back: what was to come by the time that it showed before would come late.
+func (s *Service) wentBack(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.table {
+		if r.seen.After(now) {
+			r.seen = now
+		}
+		r.pause = time.Time{}
+	}
+	for _, p := range s.plans {
+		for _, f := range p.functions {
+			f.next, f.pause = f.cron.Next(now), time.Time{}
+		}
+	}
 }
 
 // work runs a job that was picked, and makes it nobody's again.
@@ -314,26 +340,32 @@ func (s *Service) sweep(ctx context.Context) {
 		s.o.Logger.Warn("background jobs: the store can't be tidied", "err", err)
 		return
 	}
+	left := map[string]bool{}
 	for _, key := range keys {
-		s.removeOrphan(ctx, key)
+		if s.isOrphan(ctx, key) {
+			left[key] = true
+		}
 	}
+	for key := range left {
+		if e, err := s.events.Get(ctx, key); err == nil && s.left[key] && s.o.Clock.Now().Sub(e.Time) > time.Hour {
+			s.events.Delete(ctx, key, e.Revision)
+		}
+	}
+	s.left = left
 	s.sweepTicks(ctx)
 }
 
-// removeOrphan removes an event without a job, if no job can be about to come.
-func (s *Service) removeOrphan(ctx context.Context, key string) {
+// isOrphan tells whether an event has no job. One may be about to come: that takes no longer than from one sweep to the
+// next, while clocks may differ by any time.
+func (s *Service) isOrphan(ctx context.Context, key string) bool {
 	s.mu.Lock()
 	_, known := s.table[key]
 	s.mu.Unlock()
 	if known {
-		return
+		return false
 	}
-	if _, err := s.jobs.Get(ctx, key); weir.ErrorCode(err) != weir.NotFound {
-		return
-	}
-	if e, err := s.events.Get(ctx, key); err == nil && s.o.Clock.Now().Sub(e.Time) > time.Hour {
-		s.events.Delete(ctx, key, e.Revision)
-	}
+	_, err := s.jobs.Get(ctx, key)
+	return weir.ErrorCode(err) == weir.NotFound
 }
 
 // trim removes dead letters of a site ("": of all) that are too old or too many, the oldest first.

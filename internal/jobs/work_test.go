@@ -341,6 +341,20 @@ func TestPoison(t *testing.T) {
 	r.none(t)
 }
 
+// TestEventOfAJobToCome: a server whose clock is ahead takes no event for one that was left.
+func TestEventOfAJobToCome(t *testing.T) {
+	c, st := newClock(time.Now().AddDate(10, 0, 0)), openStore(t)
+	kv, err := st.KV(t.Context(), "jobevents")
+	ok(t, err)
+	_, err = kv.Put(t.Context(), "a.1", []byte("{}"))
+	ok(t, err)
+	serve(t, Options{Store: st, Runner: newRunner(), Clock: c})
+	c.moveWhen(t, time.Minute) // it has swept
+	if _, err := kv.Get(t.Context(), "a.1"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWhatIsLeft: old and too many dead letters go, and events that belong to nothing.
 func TestWhatIsLeft(t *testing.T) {
 	c, r, st := newClock(time.Now()), newRunner(), openStore(t)
@@ -354,6 +368,8 @@ func TestWhatIsLeft(t *testing.T) {
 	until(t, "the bound", func() bool { return len(s.DeadLetters("a")) == 5 })
 	_, err := s.events.Put(t.Context(), "a.orphan", []byte("{}"))
 	ok(t, err)
+	c.move(2 * time.Hour)
+	c.moveWhen(t, time.Minute) // it has swept
 	c.move(2 * time.Hour)
 	until(t, "order", func() bool {
 		keys, err := s.events.Keys(t.Context(), "")

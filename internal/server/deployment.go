@@ -120,7 +120,7 @@ func (d *Dev) deploy(ctx context.Context) (*deployment, error) {
 
 // serve prepares every function of a deployment.
 func (d *Dev) serve(dep *deployment, engines map[string]*policy.Engine, nodes map[string]runtime.Node, own []string, env map[string]string) {
-	c := common{env: env, platform: d.platform(), shared: sharedGrants(engines), own: own, recorder: d.recorder, log: d.opts.Log}
+	c := common{env: env, platform: d.platform(), shared: sharedGrants(engines), own: own, recorder: d.recorder, log: d.opts.Log, logger: d.opts.Logger}
 	for _, f := range dep.artifact.Functions {
 		name := f.Bundle.Function
 		if f.Err != nil {

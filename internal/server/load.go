@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 
 	"github.com/weir-run/weir/internal/build"
@@ -45,13 +46,15 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	if err != nil {
 		return nil, err
 	}
+	sound, faults := apart(manifest)
 	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir, Env: buildVariables(d),
-		Functions: archives(manifest, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
+		Functions: archives(sound, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
 		// What was judged counts, whatever the archive says by now.
 		Policy: func(function string, _ *policy.Policy) (*policy.Policy, error) { return policies[function], nil }})
 	if err != nil {
 		return nil, err
 	}
+	artifact.Functions = append(artifact.Functions, faults...)
 	defer func() {
 		if err != nil {
 			artifact.Close()
@@ -77,13 +80,31 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	ctx, end := context.WithCancel(s.ctx)
 	o := s.gateway(of, d, manifest, dispatcher, rules)
 	o.Signer, o.Ending = s.signer(of, d, keys), ctx
+	o.Logger = slog.New(cleanLog{o.Logger.Handler(), recorder.clean})
 	events := o
 	events.Lambda = true
-	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), end: end, close: func() {
+	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), clean: recorder.clean, end: end, close: func() {
 		dispatcher.Close()
 		artifact.Close()
 		recorder.Close()
 	}}, nil
+}
+
+// apart gives a manifest without the functions that can't be served, and those as they are told of. Their archives are
+// not read again: what was wrong with one may have taken long to find.
+func apart(m weir.Manifest) (weir.Manifest, []build.Function) {
+	var faults []build.Function
+	functions := map[string]weir.DeployFunction{}
+	for name, f := range m.Functions {
+		if f.Fault == "" {
+			functions[name] = f
+			continue
+		}
+		faults = append(faults, build.Function{Bundle: weir.Bundle{Function: name}, Policy: &policy.Policy{Function: name},
+			Err: &weir.Error{Code: weir.Broken, Message: f.Fault}})
+	}
+	m.Functions = functions
+	return m, faults
 }
 
 // lost says of a part of a deploy that isn't there what that is: no fault of who asks for the site.
@@ -159,7 +180,8 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 	}
 	// Links may have been left by functions of other sites, and by deploys that are gone.
 	shared := append(sharedGrants(engines), s.o.Ceiling.Writable()...)
-	c := common{env: env, platform: s.platform(of), shared: shared, own: own, recorder: recorder, log: log}
+	c := common{env: env, platform: s.platform(of), shared: shared, own: own, recorder: recorder, log: log,
+		logger: slog.New(cleanLog{s.o.Logger.Handler(), recorder.clean})}
 	backends := map[string]invoke.Backend{}
 	for _, f := range artifact.Functions {
 		name := f.Bundle.Function
@@ -167,7 +189,7 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 			backends[name] = broken{f.Err}
 			continue
 		}
-		backends[name] = backend{s.pool(f, engines[name], nodes[name], c)}
+		backends[name] = redacting{backend{s.pool(f, engines[name], nodes[name], c)}, recorder.clean}
 	}
 	dispatcher := invoke.NewDispatcher(recorder)
 	dispatcher.Swap(backends, func() {})

@@ -74,6 +74,7 @@ type common struct {
 	own      []string          // the site's files that none may write
 	recorder record.Recorder
 	log      func(instance.Line)
+	logger   *slog.Logger // of what becomes of instances
 }
 
 // pool prepares the instances of one function.
@@ -92,7 +93,7 @@ func (m *machine) pool(f build.Function, eng *policy.Engine, node runtime.Node, 
 		Egress:   m.egress.Function(name, eng, c.recorder),
 		Recorder: c.recorder,
 		Log:      c.log,
-		Logger:   m.o.Logger,
+		Logger:   c.logger,
 		Queue:    m.o.MaxQueue,
 		CodeDir:  filepath.Join(m.o.StateDir, "code"),
 	})

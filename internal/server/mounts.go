@@ -20,6 +20,7 @@ const (
 	lookOver     = time.Minute      // how often that is looked for
 	failedFor    = time.Second      // how long it is believed that a deploy can't be loaded
 	mountsOfSite = 8                // deploys of a site that are ready to answer, besides what it shows
+	loadsOfSite  = 2                // of its deploys that are being loaded at a time, which may take processors for long
 )
 
 // mount is a deploy that is ready to answer.
@@ -28,8 +29,9 @@ type mount struct {
 	handler    http.Handler
 	lambda     http.Handler // its functions by the Lambda Invoke API
 	dispatcher *invoke.Dispatcher
-	end        func() // ends what would go on for long; called once it is not to be used any more
-	close      func() // frees what it has; called once, when nobody uses it any more
+	end        func()              // ends what would go on for long; called once it is not to be used any more
+	clean      func(string) string // takes the values of its variables out of a text
+	close      func()              // frees what it has; called once, when nobody uses it any more
 
 	// Guarded by mounts.mu.
 	users int
@@ -55,6 +57,8 @@ type mounts struct {
 
 	mu      sync.Mutex
 	slots   map[string]*slot // by deploy
+	loads   map[string]int   // by site, those that are under way
+	ended   *sync.Cond       // a load has; with mu
 	closing sync.WaitGroup
 	closed  bool
 }
@@ -70,7 +74,9 @@ type slot struct {
 }
 
 func newMounts(ctx context.Context, load func(context.Context, weir.Deploy) (*mount, error), logger *slog.Logger) *mounts {
-	return &mounts{ctx: ctx, load: load, logger: logger, slots: map[string]*slot{}}
+	m := &mounts{ctx: ctx, load: load, logger: logger, slots: map[string]*slot{}, loads: map[string]int{}}
+	m.ended = sync.NewCond(&m.mu)
+	return m
 }
 
 // acquire gives a deploy ready to answer, whose user must release it. One that ran by another review is not used.
@@ -160,7 +166,7 @@ func (m *mounts) isShown(d weir.Deploy) bool { return m.shown != nil && m.shown(
 // fill loads a deploy into its slot. What was there goes on serving until then, and after a fault.
 func (m *mounts) fill(s *slot, d weir.Deploy) {
 	for {
-		loaded, err := m.load(m.ctx, d)
+		loaded, err := m.loadInTurn(d)
 		m.mu.Lock()
 		switch {
 		case err != nil:
@@ -186,6 +192,25 @@ func (m *mounts) fill(s *slot, d weir.Deploy) {
 		d, s.again = *s.again, nil
 		m.mu.Unlock()
 	}
+}
+
+// loadInTurn loads a deploy when few enough others of its site are being loaded.
+func (m *mounts) loadInTurn(d weir.Deploy) (*mount, error) {
+	m.mu.Lock()
+	for m.loads[d.Site] >= loadsOfSite {
+		m.ended.Wait()
+	}
+	m.loads[d.Site]++
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.loads[d.Site]--; m.loads[d.Site] == 0 {
+			delete(m.loads, d.Site)
+		}
+		m.ended.Broadcast()
+	}()
+	return m.load(m.ctx, d)
 }
 
 // release gives a mount back.

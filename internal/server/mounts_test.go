@@ -227,3 +227,37 @@ func TestMountsOfASite(t *testing.T) {
 	m.release(used[3])
 	m.release(use("1", "more"))
 }
+
+// TestLoadsOfASite: a site has few deploys loaded at a time, and no other waits for them.
+func TestLoadsOfASite(t *testing.T) {
+	l := &loads{}
+	begun, gate := make(chan string, 100), make(chan bool)
+	m := newMounts(t.Context(), func(ctx context.Context, d weir.Deploy) (*mount, error) {
+		begun <- d.Site
+		if d.Site == "slow" {
+			<-gate
+		}
+		return l.load(ctx, d)
+	}, slog.New(slog.DiscardHandler))
+	var all sync.WaitGroup
+	use := func(site, id string) {
+		mt, err := m.acquire(t.Context(), weir.Deploy{ID: id, Site: site})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		m.release(mt)
+	}
+	for i := range mountsOfSite {
+		all.Go(func() { use("slow", strconv.Itoa(i)) })
+	}
+	for range loadsOfSite {
+		<-begun
+	}
+	use("other", "b")
+	if site := <-begun; site != "other" || len(begun) > 0 {
+		t.Errorf("more than %d are loaded at a time", loadsOfSite)
+	}
+	close(gate)
+	all.Wait()
+}

@@ -55,6 +55,33 @@ func TestPoisonedDeploy(t *testing.T) {
 	}
 }
 
+// TestBrokenFunctionsAreNotReadAgain: what is wrong with one may have taken long to find; it is told from what was found.
+func TestBrokenFunctionsAreNotReadAgain(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	c := content{files: map[string]string{"index.html": "page"}, functions: map[string]string{
+		"good":   "exports.handler = async () => ({ statusCode: 200, body: 'good' });\n",
+		"broken": "require('@intrinsic/lambda'); for (;;) {}\n"}}
+	d := p.deploy(p.site("shop"), owner, c, deploys.BeginOptions{})
+	m, err := p.deploys.Manifest(t.Context(), d.ID)
+	if err != nil || !strings.Contains(m.Functions["broken"].Fault, "longer than a second") {
+		t.Fatalf("%+v %v", m.Functions["broken"], err)
+	}
+	blob, err := p.store.Blobs().Stat(t.Context(), m.Functions["broken"].SHA256)
+	if err == nil {
+		err = p.store.Blobs().Delete(t.Context(), blob)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := p.get("shop.localhost", "/.netlify/functions/good"); status != 200 || body != "good" {
+		t.Errorf("a function beside a broken one: %d %s", status, body)
+	}
+	if status, body := p.get("shop.localhost", "/.netlify/functions/broken"); status != 500 && status != 502 || strings.Contains(body, "lost") {
+		t.Errorf("the broken one: %d %s", status, body)
+	}
+}
+
 // TestManySitesAtOnce: all sites of a server are asked for in the same moment, after a start.
 func TestManySitesAtOnce(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,9 @@ func (r *deployRecorder) Decided(d record.Decision) { r.redactor.Decided(d) }
 // Invoked passes on an invocation.
 func (r *deployRecorder) Invoked(i record.Invocation) { r.redactor.Invoked(i) }
 
+// clean takes the values of the deploy's variables out of a text.
+func (r *deployRecorder) clean(text string) string { return r.redactor.Text(text) }
+
 // Close tells what is still counted.
 func (r *deployRecorder) Close() { r.violations.Close() }
 

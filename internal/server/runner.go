@@ -30,7 +30,7 @@ func (r runner) Run(ctx context.Context, job jobs.Job) (jobs.Outcome, error) {
 	case err == nil && res.Error == nil:
 		return jobs.Outcome{Outcome: jobs.OK}, nil
 	case err == nil:
-		return jobs.Outcome{Outcome: "error", Error: res.Error.Error()}, nil
+		return jobs.Outcome{Outcome: "error", Error: m.clean(res.Error.Error())}, nil
 	case !errors.As(err, &e):
 		return jobs.Outcome{Outcome: string(weir.Internal), Error: "an internal error"}, nil
 	}

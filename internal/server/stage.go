@@ -60,7 +60,7 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	if out.Warnings, err = s.ruleWarnings(ctx, in.Deploy, texts); err != nil {
 		return out, err
 	}
-	found, err := s.examiner.Examine(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Policy: s.judge(file, &out),
+	found, err := s.examiner.Examine(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Policy: s.policies(file, &out),
 		Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) })})
 	if err != nil {
 		return out, err
@@ -82,8 +82,8 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	return out, nil
 }
 
-// judge finds the policies of functions one by one, as far as they lie within the ceiling.
-func (s *stage) judge(file *sitepolicy.File, out *deploys.StageOutput) func(string, *policy.Policy) (*policy.Policy, error) {
+// policies gives the policy of each function, cut by the ceiling. out is told what is beyond that.
+func (s *stage) policies(file *sitepolicy.File, out *deploys.StageOutput) func(string, *policy.Policy) (*policy.Policy, error) {
 	var all extent
 	return func(function string, own *policy.Policy) (*policy.Policy, error) {
 		if all.err != nil {
