@@ -126,6 +126,7 @@ its policy names, whatever any of its dependencies tries.`,
 		Args:          cobra.ArbitraryArgs,
 		RunE:          runGroup,
 	}
+	root.SetVersionTemplate("weir {{.Version}}\n")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", RunE: runHelp})
