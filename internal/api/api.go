@@ -82,6 +82,7 @@ func New(o Options) (*API, error) {
 	empty := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, []string{}) }
 	a.mux.HandleFunc("GET /team/", empty)
 	a.mux.HandleFunc("GET /site/", empty)
+	a.mux.HandleFunc("GET "+adminPath, noPages)
 	return a, nil
 }
 

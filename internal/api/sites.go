@@ -3,7 +3,9 @@ package api
 // Sites.
 
 import (
+	"io"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -194,8 +196,23 @@ func (a *API) wireSite(s weir.Site, published *wire.Deploy) wire.Site {
 	return out
 }
 
-// adminURL is where the site is looked after: here. Clients append /deploys/ID.
-func (a *API) adminURL(s weir.Site) string { return a.URL + Prefix + "/sites/" + s.Name }
+// adminURL is where a site is looked after, for clients to show. They append /deploys/ID and /logs/functions.
+func (a *API) adminURL(s weir.Site) string { return a.URL + adminPath + s.Name }
+
+const adminPath = "/sites/"
+
+// noPages answers whoever follows such a URL: with the same for all sites, for it asks for no token.
+func noPages(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, `Sites of this server are looked after by the command line:
+
+  weir deploys list --site NAME     its deploys, and which of them are held
+  weir deploys show DEPLOY          one of them, with the server's warnings
+  weir logs --site NAME -f          what its functions print, and what they are denied
+
+WEIR_SERVER is the address of this page without its path, WEIR_TOKEN your token.
+`)
+}
 
 // publishedFiles gives the files of the published deploy, by path; none if there is no such deploy.
 func (c *call) publishedFiles() (map[string]weir.DeployFile, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -55,6 +56,25 @@ func TestWithheldDeploysHaveFailed(t *testing.T) {
 		if found != 1 {
 			t.Errorf("%s: %d times among those that are %s", name, found, want)
 		}
+	}
+}
+
+// TestURLsForPeople: what clients print as pages about a site and its logs says where these are, to everybody the same.
+func TestURLsForPeople(t *testing.T) {
+	w := newWorld(t)
+	at := strings.TrimPrefix(get[wire.Site](t, w, "viewer", "GET", "/sites/shop", "").AdminURL, "http://localhost:9999")
+	said := map[string]bool{}
+	for _, path := range []string{at, at + "/deploys/x", at + "/logs/functions?scope=deploy:x", strings.Replace(at, "shop", "none", 1)} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Host = "localhost:9999"
+		rec := httptest.NewRecorder()
+		w.api.ServeHTTP(rec, r)
+		if said[rec.Body.String()] = true; rec.Code != 200 || !strings.Contains(rec.Body.String(), "weir logs") {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	if len(said) != 1 {
+		t.Errorf("it tells of sites: %v", said)
 	}
 }
 

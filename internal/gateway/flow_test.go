@@ -3,9 +3,11 @@ package gateway
 import (
 	"bufio"
 	"compress/gzip"
+	"context"
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/andybalholm/brotli"
 )
@@ -46,7 +48,9 @@ func TestStreamsAreCompressedAsTheyAreMade(t *testing.T) {
 
 func getEncoded(t *testing.T, c *http.Client, url, encoding string) *http.Response {
 	t.Helper()
-	r, err := http.NewRequest("GET", url+"/.netlify/functions/fn", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, "GET", url+"/.netlify/functions/fn", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
