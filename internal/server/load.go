@@ -73,7 +73,11 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	o := s.gateway(of, d, manifest, dispatcher, rules)
 	events := o
 	events.Lambda = true
-	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), close: func() {
+	size := int64(mountSize + fileSize*len(manifest.Files))
+	for _, text := range texts {
+		size += ruleSize * int64(len(text))
+	}
+	return &mount{deploy: d, size: size, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), close: func() {
 		dispatcher.Close()
 		artifact.Close()
 		recorder.Close()

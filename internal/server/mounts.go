@@ -18,6 +18,14 @@ const (
 	unmountAfter = 30 * time.Minute // without a request
 	lookOver     = time.Minute      // how often that is looked for
 	failedFor    = time.Second      // how long it is believed that a deploy can't be loaded
+
+	// maxMounted is how much memory mounts may take, in bytes, roughly, before idle ones are given up: whoever deploys
+	// can have any number of them loaded. A mount takes mountSize, so much for each of its files, and for each byte of
+	// its rules.
+	maxMounted = 1 << 30
+	mountSize  = 1 << 20
+	fileSize   = 512
+	ruleSize   = 20
 )
 
 // mount is a deploy that is ready to answer.
@@ -26,6 +34,7 @@ type mount struct {
 	handler    http.Handler
 	lambda     http.Handler // its functions by the Lambda Invoke API
 	dispatcher *invoke.Dispatcher
+	size       int64  // of its memory, in bytes, roughly
 	close      func() // frees what it has; called once, when nobody uses it any more
 
 	// Guarded by mounts.mu.
@@ -137,6 +146,7 @@ func (m *mounts) fill(s *slot, d weir.Deploy) {
 			}
 			s.mount, s.err = loaded, nil
 			loaded.used = time.Now()
+			m.makeRoom(s)
 		}
 		if s.again == nil || m.closed {
 			close(s.loading)
@@ -146,6 +156,28 @@ func (m *mounts) fill(s *slot, d weir.Deploy) {
 		}
 		d, s.again = *s.again, nil
 		m.mu.Unlock()
+	}
+}
+
+// makeRoom gives up what nobody has asked for for longest, but for one slot, until all is within its bound. The caller
+// holds m.mu.
+func (m *mounts) makeRoom(but *slot) {
+	for {
+		total, idlest := int64(0), ""
+		for id, s := range m.slots {
+			if s.mount == nil {
+				continue
+			}
+			total += s.mount.size
+			if s != but && s.loading == nil && s.mount.users == 0 && (idlest == "" || s.mount.used.Before(m.slots[idlest].mount.used)) {
+				idlest = id
+			}
+		}
+		if total <= maxMounted || idlest == "" {
+			return
+		}
+		m.retire(m.slots[idlest].mount)
+		delete(m.slots, idlest)
 	}
 }
 
