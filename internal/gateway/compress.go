@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,6 @@ const (
 	maxCompress     = 8 << 20 // bytes of a file: more takes too long while a client waits
 	fileLevel       = 6       // of brotli and gzip, for files
 	answerLevel     = 2       // … and for answers of functions, which somebody waits for each time
-	maxCompressing  = 2       // files that are compressed at a time; those beyond are sent as they are
 	maxFlowing      = 64      // streams that are compressed at a time: each holds about 1 MB until it ends
 	compressedBytes = 32 << 20
 )
@@ -149,7 +149,10 @@ type compressedFile struct {
 
 // NewCompressed makes room for some bytes of compressed files.
 func NewCompressed(bytes int64) *Compressed {
-	return &Compressed{max: bytes, now: make(chan struct{}, maxCompressing), flowing: make(chan struct{}, maxFlowing), by: map[compressedKey]*list.Element{}}
+	// Files are compressed by few processors at a time, and those beyond are sent as they are: clients who ask for more
+	// different ones than there is room for have each of them compressed again.
+	few := max(1, runtime.GOMAXPROCS(0)/4)
+	return &Compressed{max: bytes, now: make(chan struct{}, few), flowing: make(chan struct{}, maxFlowing), by: map[compressedKey]*list.Element{}}
 }
 
 // flow gives what writes the pieces of a function's answer to w, each so that it can be sent: compressed where that is of

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/andybalholm/brotli"
@@ -159,4 +161,30 @@ func FuzzAcceptEncoding(f *testing.F) {
 			t.Errorf("%q gives %s", accept, got)
 		}
 	})
+}
+
+// TestCompressionLeavesProcessorsAlone: however many files are asked for at a time, most processors do something else.
+func TestCompressionLeavesProcessorsAlone(t *testing.T) {
+	c := NewCompressed(1 << 20)
+	begun, end := make(chan struct{}), make(chan struct{})
+	slow := readerFunc(func([]byte) (int, error) { begun <- struct{}{}; <-end; return 0, io.ErrUnexpectedEOF })
+	file := func(r io.Reader, name string) *File {
+		return &File{struct {
+			io.ReadSeeker
+			io.Closer
+		}{struct {
+			io.Reader
+			io.Seeker
+		}{r, strings.NewReader("")}, io.NopCloser(nil)}, 1 << 10, name}
+	}
+	var all sync.WaitGroup
+	for i := range max(1, runtime.GOMAXPROCS(0)/4) {
+		all.Go(func() { c.of(file(slow, fmt.Sprint(i)), "br") })
+		<-begun
+	}
+	if c.of(file(readerFunc(func([]byte) (int, error) { t.Error("one more is compressed"); return 0, io.EOF }), "more"), "br") != nil {
+		t.Error("one more is compressed")
+	}
+	close(end)
+	all.Wait()
 }

@@ -69,13 +69,16 @@ func (p *parser) headersFor(pos weir.Position, path string) *headerRule {
 	tokens := headerTokens(path)
 	n := soughtText(tokens)
 	if n > 0 && p.sought+n > MaxSought {
-		p.once(pos, fmt.Sprintf("behind the stars of paths with headers stand more than %d bytes: such paths are not applied from here on", MaxSought), "put the stars at the ends")
+		p.once(pos, fmt.Sprintf("behind the stars of paths with headers stands more than can be looked for in each request (%d bytes, and %d for each part): such paths are not applied from here on", MaxSought, tokenCost), "put the stars at the ends")
 		return nil
 	}
 	p.sought += n
 	p.rules.headers = append(p.rules.headers, headerRule{tokens: tokens})
 	return &p.rules.headers[len(p.rules.headers)-1]
 }
+
+// tokenCost is what each part of a path is worth besides its text.
+const tokenCost = 16
 
 // soughtText gives how much is looked for wherever it may stand in a path, in bytes: what follows a star.
 func soughtText(tokens []headerToken) int {
@@ -85,7 +88,7 @@ func soughtText(tokens []headerToken) int {
 	}
 	n := 0
 	for _, t := range tokens[first+1:] {
-		n += len(t.text) + 1
+		n += len(t.text) + tokenCost
 	}
 	return n
 }
@@ -106,6 +109,11 @@ func (p *parser) setHeader(pos weir.Position, r *headerRule, name, value string)
 		p.warn(pos, fmt.Sprintf("the header %s is the server's own", name), "it is left out")
 		return
 	}
+	if p.values >= MaxValues {
+		p.once(pos, fmt.Sprintf("there are more than %d headers: those from here on are not applied", MaxValues), "leave some out")
+		return
+	}
+	p.values++
 	if strings.EqualFold(name, basicAuth) {
 		name, p.rules.guarded = basicAuth, true
 	}
@@ -194,15 +202,18 @@ func (r *Rules) headersFor(escaped string) []Header {
 		return nil
 	}
 	var out []Header
+	at := map[string]int{} // by names in lower case
 	for i := range r.headers {
 		if !r.headers[i].matches(path) {
 			continue
 		}
 		for _, h := range r.headers[i].values {
-			if at := slices.IndexFunc(out, func(o Header) bool { return strings.EqualFold(o.Name, h.Name) }); at >= 0 {
-				out[at] = h
+			name := strings.ToLower(h.Name)
+			if n, known := at[name]; known {
+				out[n] = h
 				continue
 			}
+			at[name] = len(out)
 			out = append(out, h)
 		}
 	}
@@ -243,7 +254,11 @@ func matchTokens(tokens []headerToken, path string) bool {
 				t++
 				continue
 			case tok.text == "":
-				if n := strings.IndexByte(path[at:]+"/", '/'); n > 0 {
+				n := strings.IndexByte(path[at:], '/')
+				if n < 0 {
+					n = len(path) - at
+				}
+				if n > 0 {
 					at += n
 					t++
 					continue

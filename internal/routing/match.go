@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/weir-run/weir/internal/weir"
 )
@@ -34,7 +35,20 @@ type Request struct {
 	// if a rule does, but then by each of what may be very many; nil: there are none.
 	Cookies func() map[string]string
 	Roles   func() []string
+
+	roles func() map[string]bool // these, as rules look for them
 }
+
+const (
+	// maxWork bounds what comparing a request with the rules may cost, in bytes that are looked at or made. With more
+	// to do, there is nothing for it: some rule may be there to keep it out.
+	maxWork = 16 << 20
+	// ruleCost is what a rule costs, roughly, and segmentCost what each part of its path does.
+	ruleCost    = 64
+	segmentCost = 32
+	// maxTag bounds what names a language or a country.
+	maxTag = 100
+)
 
 // Action is what becomes of a request.
 type Action struct {
@@ -116,31 +130,61 @@ func (r *Rules) Match(q Request) (Action, bool) {
 	if !ok {
 		return Action{}, false
 	}
+	q.Language, q.Country = tag(q.Language), tag(q.Country)
+	q.roles = sync.OnceValue(q.roleSet)
 	query := parameters(q.Query)
 	rs := &r.redirects
 	lists := rs.candidates(p)
-	barred := false
+	barred, work := false, 0
 	var room [4]pair
 	for n := next(lists); n >= 0; n = next(lists) {
 		rule := &rs.all[n]
 		values, ok := rule.fits(&q, p, query, room[:0])
+		if work += ruleCost + segmentCost*(len(rule.pattern.head)+len(rule.pattern.tail)); work > maxWork {
+			return nothing, true
+		}
 		if !ok {
 			continue
+		}
+		for _, v := range values {
+			work += len(v.value)
 		}
 		if !rule.conditions.hasRole(&q) { // wherever it would have led
 			barred = true
 			continue
 		}
-		if to, ok := rule.target.fill(values); ok && !rule.returns(&q, to) {
+		to, ok := rule.target.fill(values)
+		if work += 2 * len(to); ok && !rule.returns(&q, to) {
 			a := rule.action(&q, to)
 			a.Force = a.Force || barred
 			return a, true
 		}
 	}
 	if barred {
-		return Action{Kind: NotFound, Status: 404, Force: true}, true
+		return nothing, true
 	}
 	return Action{}, false
+}
+
+// nothing is what there is for who is kept out.
+var nothing = Action{Kind: NotFound, Status: 404, Force: true}
+
+// tag gives the name of a language or a country in lower case, "" if it is too long to be one.
+func tag(s string) string {
+	if len(s) > maxTag {
+		return ""
+	}
+	return strings.ToLower(s)
+}
+
+func (q *Request) roleSet() map[string]bool {
+	out := map[string]bool{}
+	if q.Roles != nil {
+		for _, role := range q.Roles() {
+			out[role] = true
+		}
+	}
+	return out
 }
 
 // candidates gives lists of the rules that a path may match.
@@ -196,21 +240,25 @@ func (r *redirect) fits(q *Request, p path, query map[string]string, values []pa
 	if r.host != "" && (r.host != canonicalHost(q.Scheme, q.Host) || r.scheme != q.Scheme) {
 		return nil, false
 	}
+	if !r.conditions.met(q) {
+		return nil, false
+	}
 	values, ok := r.pattern.match(p, values)
 	if !ok {
-		return nil, false
+		return values, false
 	}
 	for _, want := range r.query {
 		got, ok := query[want.name]
-		name, open := strings.CutPrefix(want.value, ":")
-		switch {
-		case !ok, !open && got != want.value:
-			return nil, false
-		case open:
-			values = append(values, pair{name, strings.ReplaceAll(url.QueryEscape(got), "+", "%20")})
+		if !ok || !strings.HasPrefix(want.value, ":") && got != want.value || len(got) > maxPath {
+			return values, false
 		}
 	}
-	return values, r.conditions.met(q)
+	for _, want := range r.query {
+		if name, open := strings.CutPrefix(want.value, ":"); open {
+			values = append(values, pair{name, strings.ReplaceAll(url.QueryEscape(query[want.name]), "+", "%20")})
+		}
+	}
+	return values, true
 }
 
 func (r *redirect) action(q *Request, to string) Action {
@@ -267,13 +315,12 @@ func (r *redirect) returns(q *Request, to string) bool {
 
 // met tells whether a request meets all conditions but roles.
 func (c *conditions) met(q *Request) bool {
-	if len(c.countries) > 0 && !slices.Contains(c.countries, strings.ToLower(q.Country)) {
+	if len(c.countries) > 0 && !slices.Contains(c.countries, q.Country) {
 		return false
 	}
 	if len(c.languages) > 0 {
-		tag := strings.ToLower(q.Language)
-		primary, _, _ := strings.Cut(tag, "-")
-		if !slices.Contains(c.languages, tag) && !slices.Contains(c.languages, primary) {
+		primary, _, _ := strings.Cut(q.Language, "-")
+		if !slices.Contains(c.languages, q.Language) && !slices.Contains(c.languages, primary) {
 			return false
 		}
 	}
@@ -289,5 +336,5 @@ func (c *conditions) met(q *Request) bool {
 
 // hasRole tells whether a request has one of the roles, if any is asked for.
 func (c *conditions) hasRole(q *Request) bool {
-	return len(c.roles) == 0 || q.Roles != nil && slices.ContainsFunc(q.Roles(), func(role string) bool { return slices.Contains(c.roles, role) })
+	return len(c.roles) == 0 || slices.ContainsFunc(c.roles, func(role string) bool { return q.roles()[role] })
 }

@@ -15,7 +15,8 @@ const (
 	MaxRedirects  = 100_000  // rules of all kinds
 	MaxPatterns   = 10_000   // of these, such with placeholders or a splat: a request may be compared with each
 	MaxHeaders    = 1_000    // paths that headers are set for: a request is compared with each
-	MaxSought     = 64 << 10 // bytes of their paths behind stars: they are looked for all over a request's path
+	MaxValues     = 10_000   // headers of all these paths
+	MaxSought     = 16 << 10 // bytes of their paths behind stars: they are looked for all over a request's path
 	MaxRateLimits = 20       // rules that say how often they may be used: each counts many clients apart
 	MaxText       = 16 << 20 // bytes of one text
 
@@ -66,6 +67,7 @@ type parser struct {
 	rules    *Rules
 	warnings []string
 	told     int // warnings, those left out too
+	values   int // headers
 	sought   int // bytes of paths with headers behind stars
 	beyond   map[string]bool
 }

@@ -368,7 +368,7 @@ func TestRolesAreAskedForWhateverTheTarget(t *testing.T) {
 
 // TestStarsInPathsOfHeadersAreBounded: what stands behind them is looked for all over a request's path.
 func TestStarsInPathsOfHeadersAreBounded(t *testing.T) {
-	const length = 4000
+	const length = 1000
 	var text strings.Builder
 	for i := range 100 {
 		fmt.Fprintf(&text, "/*%s%d\n X-A: b\n", strings.Repeat("a", length), i)
@@ -378,10 +378,58 @@ func TestStarsInPathsOfHeadersAreBounded(t *testing.T) {
 	told := slices.ContainsFunc(warnings, func(w string) bool {
 		return strings.Contains(w, "_headers:33: ") && strings.Contains(w, "behind the stars")
 	})
-	if n := len(rules.headers); !told || n != MaxSought/(length+3)+1 {
+	if n := len(rules.headers); !told || n != MaxSought/(length+tokenCost+2)+1 {
 		t.Errorf("%d paths, %.1000q", n, warnings)
 	}
 	if h := rules.HeadersFor("/last/x"); len(h) != 1 {
 		t.Errorf("a path with a star at its end: %v", h)
+	}
+}
+
+// TestCostlyRulesEnd: what a request costs is bounded, however hostile rules and request are; it gets nothing then.
+func TestCostlyRulesEnd(t *testing.T) {
+	repeat := func(n int, line string) string { return strings.Repeat(line+"\n", n) }
+	long := strings.Repeat("+", 8000)
+	for name, c := range map[string]struct{ rules, path, query string }{
+		"parameters":   {repeat(300, "/x "+strings.Repeat("a=:b ", 600)+"/x 302"), "/x", "a=" + long},
+		"a target":     {repeat(1000, "/x a=:b /x?"+strings.Repeat(":b", 1500)+" 302"), "/x", "a=" + long},
+		"splats":       {repeat(9000, "/a/* /a/:splat 302"), "/a/" + strings.Repeat("b", 8000), ""},
+		"placeholders": {repeat(2000, strings.Repeat("/:a", 400)+"/none /y"), strings.Repeat("/a", 401), ""},
+		"roles":        {repeat(20_000, "/x /y 302 Role="+strings.Repeat("a,", 20)), "/x", ""},
+	} {
+		rules, _ := Parse(Sources{Redirects: Text{"_redirects", c.rules}})
+		roles := func() []string { return slices.Repeat([]string{strings.Repeat("b", 1000)}, 10_000) }
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		a, ok := rules.Match(Request{Scheme: "http", Host: "s.test", Path: c.path, Query: c.query, Roles: roles})
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 8*maxWork || ok && a.Kind != NotFound && len(a.Target) > maxTarget+maxPath {
+			t.Errorf("%s: %d MB, %v", name, n>>20, a.Kind)
+		}
+	}
+}
+
+// TestTagsOfLanguagesAreShort: no rule compares what is no tag.
+func TestTagsOfLanguagesAreShort(t *testing.T) {
+	rules, _ := Parse(Sources{Redirects: Text{"_redirects", strings.Repeat("/x /y 302 Language=de\n", 10_000)}})
+	q := Request{Scheme: "http", Host: "s.test", Path: "/x", Language: strings.Repeat("D", 60_000)}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	rules.Match(q)
+	if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 1<<20 {
+		t.Errorf("%d MB", (after.TotalAlloc-before.TotalAlloc)>>20)
+	}
+}
+
+// TestHeadersAreBounded: those of one path, too.
+func TestHeadersAreBounded(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("/*\n")
+	for i := range 2 * MaxValues {
+		fmt.Fprintf(&text, " X-%d: a\n", i)
+	}
+	rules, warnings := Parse(Sources{Headers: Text{"_headers", text.String()}})
+	if n := len(rules.HeadersFor("/x")); n != MaxValues || len(warnings) != 1 {
+		t.Errorf("%d headers, %q", n, warnings)
 	}
 }

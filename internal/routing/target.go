@@ -17,6 +17,9 @@ type target struct {
 	lead     string // its path up to the first placeholder
 }
 
+// maxTarget bounds where a rule leads, in bytes, as a placeholder may stand in it again and again.
+const maxTarget = 64 << 10
+
 // piece is a text, or a placeholder in some part of a URL.
 type piece struct {
 	text  string // as it is sent, or the placeholder's name
@@ -167,7 +170,9 @@ func (t *target) fill(values []pair) (string, bool) {
 		case p.in == inQuery:
 			value = reserved.Replace(value)
 		}
-		b.WriteString(value)
+		if b.WriteString(value); b.Len() > maxTarget {
+			return b.String(), false
+		}
 	}
 	out := b.String()
 	if !t.external {

@@ -33,28 +33,10 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 		return nil, err
 	}
 	defer func() { err = lost(err) }()
-	manifest, err := s.deploys.Manifest(ctx, d.ID)
+	manifest, texts, artifact, err := s.unpack(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	policies, err := s.deploys.Policies(ctx, d.ID)
-	if err != nil {
-		return nil, err
-	}
-	open := func(ctx context.Context, sha256 string) (io.ReadCloser, error) { return s.cache.Open(ctx, sha256) }
-	texts, err := readTexts(ctx, manifest, open)
-	if err != nil {
-		return nil, err
-	}
-	sound, faults := apart(manifest)
-	artifact, err := build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir, Env: buildVariables(d),
-		Functions: archives(sound, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
-		// What was judged counts, whatever the archive says by now.
-		Policy: func(function string, _ *policy.Policy) (*policy.Policy, error) { return policies[function], nil }})
-	if err != nil {
-		return nil, err
-	}
-	artifact.Functions = append(artifact.Functions, faults...)
 	defer func() {
 		if err != nil {
 			artifact.Close()
@@ -83,11 +65,36 @@ func (s *Server) load(ctx context.Context, d weir.Deploy) (_ *mount, err error) 
 	o.Logger = slog.New(cleanLog{o.Logger.Handler(), recorder.clean})
 	events := o
 	events.Lambda = true
-	return &mount{deploy: d, dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), clean: recorder.clean, end: end, close: func() {
+	return &mount{deploy: d, size: sizeOf(manifest, texts), dispatcher: dispatcher, handler: gateway.New(o), lambda: gateway.New(events), clean: recorder.clean, end: end, close: func() {
 		dispatcher.Close()
 		artifact.Close()
 		recorder.Close()
 	}}, nil
+}
+
+// unpack gives what a deploy consists of: the files that are for the server, and the functions with the policies by
+// which they were judged.
+func (s *Server) unpack(ctx context.Context, d weir.Deploy) (manifest weir.Manifest, texts map[string]string, artifact *build.Artifact, err error) {
+	if manifest, err = s.deploys.Manifest(ctx, d.ID); err != nil {
+		return
+	}
+	policies, err := s.deploys.Policies(ctx, d.ID)
+	if err != nil {
+		return
+	}
+	open := func(ctx context.Context, sha256 string) (io.ReadCloser, error) { return s.cache.Open(ctx, sha256) }
+	if texts, err = readTexts(ctx, manifest, open); err != nil {
+		return
+	}
+	sound, faults := apart(manifest)
+	artifact, err = build.Unpack(ctx, build.UnpackOptions{StateDir: s.o.StateDir, Env: buildVariables(d),
+		Functions: archives(sound, func(sha256 string) (io.ReadCloser, error) { return open(ctx, sha256) }),
+		// What was judged counts, whatever the archive says by now.
+		Policy: func(function string, _ *policy.Policy) (*policy.Policy, error) { return policies[function], nil }})
+	if err == nil {
+		artifact.Functions = append(artifact.Functions, faults...)
+	}
+	return
 }
 
 // apart gives a manifest without the functions that can't be served, and those as they are told of. Their archives are

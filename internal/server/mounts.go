@@ -21,6 +21,14 @@ const (
 	failedFor    = time.Second      // how long it is believed that a deploy can't be loaded
 	mountsOfSite = 8                // deploys of a site that are ready to answer, besides what it shows
 	loadsOfSite  = 2                // of its deploys that are being loaded at a time, which may take processors for long
+
+	// maxMounted is how much memory mounts may take, in bytes, roughly, before idle ones are given up: whoever deploys
+	// can have any number of them loaded. A mount takes mountSize, so much for each of its files, and for each byte of
+	// its rules.
+	maxMounted = 1 << 30
+	mountSize  = 1 << 20
+	fileSize   = 512
+	ruleSize   = 20
 )
 
 // mount is a deploy that is ready to answer.
@@ -31,12 +39,22 @@ type mount struct {
 	dispatcher *invoke.Dispatcher
 	end        func()              // ends what would go on for long; called once it is not to be used any more
 	clean      func(string) string // takes the values of its variables out of a text
+	size       int64               // of its memory, in bytes, roughly
 	close      func()              // frees what it has; called once, when nobody uses it any more
 
 	// Guarded by mounts.mu.
 	users int
 	used  time.Time
 	gone  bool // nobody gets it any more
+}
+
+// sizeOf reckons the memory of the mount of a deploy with these rules.
+func sizeOf(m weir.Manifest, rules map[string]string) int64 {
+	size := int64(mountSize + fileSize*len(m.Files))
+	for _, text := range rules {
+		size += ruleSize * int64(len(text))
+	}
+	return size
 }
 
 // standing is what of a deploy's record decides how it runs, and nothing else: requests come with records of different
@@ -182,6 +200,7 @@ func (m *mounts) fill(s *slot, d weir.Deploy) {
 			}
 			s.mount, s.err = loaded, nil
 			loaded.used = time.Now()
+			m.fit(s)
 		}
 		if s.again == nil || m.closed {
 			close(s.loading)
@@ -211,6 +230,28 @@ func (m *mounts) loadInTurn(d weir.Deploy) (*mount, error) {
 		m.ended.Broadcast()
 	}()
 	return m.load(m.ctx, d)
+}
+
+// fit gives up what nobody has asked for for longest, but for one slot, until all is within its bound. The caller
+// holds m.mu.
+func (m *mounts) fit(but *slot) {
+	for {
+		total, idlest := int64(0), ""
+		for id, s := range m.slots {
+			if s.mount == nil {
+				continue
+			}
+			total += s.mount.size
+			if s != but && s.loading == nil && s.mount.users == 0 && (idlest == "" || s.mount.used.Before(m.slots[idlest].mount.used)) {
+				idlest = id
+			}
+		}
+		if total <= maxMounted || idlest == "" {
+			return
+		}
+		m.retire(m.slots[idlest].mount)
+		delete(m.slots, idlest)
+	}
 }
 
 // release gives a mount back.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -260,4 +261,41 @@ func TestLoadsOfASite(t *testing.T) {
 	}
 	close(gate)
 	all.Wait()
+}
+
+// TestManyMountsMakeRoomForEachOther: what is loaded is bounded, and what is in use stays.
+func TestManyMountsMakeRoomForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var closed []string
+		load := func(_ context.Context, d weir.Deploy) (*mount, error) {
+			return &mount{deploy: d, size: maxMounted / 3, end: func() {}, close: func() {
+				mu.Lock()
+				defer mu.Unlock()
+				closed = append(closed, d.ID)
+			}}, nil
+		}
+		m := newMounts(t.Context(), load, slog.New(slog.DiscardHandler))
+		ask := func(id string) *mount {
+			mt, err := m.acquire(t.Context(), weir.Deploy{ID: id, Site: id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second) // of the test's own time
+			return mt
+		}
+		used := ask("used")
+		for _, id := range []string{"a", "b", "a", "c", "d"} {
+			m.release(ask(id))
+		}
+		synctest.Wait()
+		if want := []string{"b", "a"}; !slices.Equal(closed, want) {
+			t.Errorf("given up: %v, want %v", closed, want)
+		}
+		m.release(used)
+		m.end()
+		if len(closed) != 5 {
+			t.Errorf("closed: %v", closed)
+		}
+	})
 }
