@@ -171,7 +171,7 @@ func (f *Function) transport(offer ...string) *http.Transport {
 		DialTLSContext: f.tlsDialer(&tls.Config{RootCAs: f.egress.roots, MinVersion: tls.VersionTLS12,
 			NextProtos: offer, ClientSessionCache: tls.NewLRUClientSessionCache(64)}),
 		Protocols:              protocols,
-		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, SendPingTimeout: 30 * time.Second},
+		HTTP2:                  http2Bounds(),
 		DisableCompression:     true,
 		MaxIdleConns:           upstreamIdleConns,
 		MaxIdleConnsPerHost:    upstreamIdleHost,
@@ -181,6 +181,11 @@ func (f *Function) transport(offer ...string) *http.Transport {
 		ReadBufferSize:         transportBuffer,
 		WriteBufferSize:        transportBuffer,
 	}
+}
+
+// http2Bounds bounds what an upstream may have sent that nobody has taken, and tells one that is gone.
+func http2Bounds() *http.HTTP2Config {
+	return &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, SendPingTimeout: 30 * time.Second}
 }
 
 // Close ends the pool of the function; requests in flight finish. Its sandboxes are closed by

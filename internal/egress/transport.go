@@ -24,6 +24,7 @@ func (e *Egress) Transport(allowPrivate bool) http.RoundTripper {
 			return e.dialOut(ctx, address, allowPrivate)
 		},
 		TLSClientConfig:        &tls.Config{RootCAs: e.roots},
+		HTTP2:                  http2Bounds(),
 		TLSHandshakeTimeout:    dialTime,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // the client says what it takes

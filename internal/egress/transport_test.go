@@ -2,6 +2,8 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +11,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/http2"
 )
 
 // TestRulesOfASiteReachOnlyTheOutside: whatever name or notation leads to the inside.
@@ -75,5 +79,39 @@ func TestTransportOfRules(t *testing.T) {
 		if got != want {
 			t.Errorf("private %v: %s", private, got)
 		}
+	}
+}
+
+// TestUpstreamsOfRulesFillNoMemory: by HTTP/2 one may send no more ahead than an upstream of a function, as the client
+// may take it slowly.
+func TestUpstreamsOfRulesFillNoMemory(t *testing.T) {
+	window := make(chan uint32, 1)
+	s := httptest.NewUnstartedServer(nil)
+	s.TLS = &tls.Config{NextProtos: []string{"h2"}}
+	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(_ *http.Server, c *tls.Conn, _ http.Handler) {
+		defer c.Close()
+		io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
+		f, err := http2.NewFramer(c, c).ReadFrame()
+		if settings, ok := f.(*http2.SettingsFrame); ok && err == nil {
+			n, _ := settings.Value(http2.SettingInitialWindowSize)
+			window <- n
+		}
+		close(window)
+	}}
+	s.StartTLS()
+	defer s.Close()
+	e, err := New(Options{UpstreamCAs: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := e.Transport(true).RoundTrip(r); err == nil {
+		res.Body.Close()
+	}
+	if n := <-window; n == 0 || n > streamWindow {
+		t.Errorf("it may send %d bytes", n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,6 +107,15 @@ func (b *pacedBody) stop() {
 	_ = b.control.SetReadDeadline(time.Unix(1, 0))
 }
 
+// PaceAnswer has a client by HTTP/2 take each piece of an answer in time, whoever writes it. By HTTP/1 a connection has
+// but one answer, and is bounded itself.
+func PaceAnswer(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	if r.ProtoMajor < 2 {
+		return w
+	}
+	return newPacedAnswer(w, patience)
+}
+
 // pacedAnswer writes to a client that must take each piece in time.
 type pacedAnswer struct {
 	http.ResponseWriter
@@ -130,9 +140,15 @@ func (a *pacedAnswer) WriteHeader(status int) {
 }
 
 // Write is io.Writer's.
-func (a *pacedAnswer) Write(p []byte) (int, error) {
-	a.hurry()
-	return a.ResponseWriter.Write(p)
+func (a *pacedAnswer) Write(p []byte) (written int, err error) {
+	for piece := range slices.Chunk(p, pieceSize) {
+		a.hurry()
+		n, err := a.ResponseWriter.Write(piece)
+		if written += n; err != nil {
+			return written, err
+		}
+	}
+	return written, nil
 }
 
 // FlushError sends what was written. From then on nothing is the client's to take: with HTTP/2 a deadline would end

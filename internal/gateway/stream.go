@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/weir-run/weir/internal/weir"
@@ -95,11 +94,7 @@ func writePaced(w http.ResponseWriter, answer []byte, patience time.Duration) {
 	}
 	paced := newPacedAnswer(w, patience)
 	defer paced.end()
-	for piece := range slices.Chunk(answer, pieceSize) {
-		if _, err := paced.Write(piece); err != nil {
-			return
-		}
-	}
+	paced.Write(answer)
 }
 
 // hurry sets until when a client may take the next piece of an answer: as long as is waited for a client, and not

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -75,12 +76,18 @@ func (c *counted) Close() error {
 	return c.TCPConn.Close()
 }
 
-// Write is io.Writer's.
-func (c *counted) Write(p []byte) (int, error) {
-	if !c.own.Load() {
-		_ = c.TCPConn.SetWriteDeadline(time.Now().Add(c.patience))
+// Write is io.Writer's. The client has its time for each piece.
+func (c *counted) Write(p []byte) (written int, err error) {
+	for piece := range slices.Chunk(p, 64<<10) {
+		if !c.own.Load() {
+			_ = c.TCPConn.SetWriteDeadline(time.Now().Add(c.patience))
+		}
+		n, err := c.TCPConn.Write(piece)
+		if written += n; err != nil {
+			return written, err
+		}
 	}
-	return c.TCPConn.Write(p)
+	return written, nil
 }
 
 // ReadFrom is io.ReaderFrom's: piece by piece, as each has a deadline of its own.

@@ -53,5 +53,5 @@ func (s *Server) controlled(w http.ResponseWriter, r *http.Request) {
 		s.lambda(w, r)
 		return
 	}
-	s.control.ServeHTTP(w, r)
+	s.control.ServeHTTP(gateway.PaceAnswer(w, r), r)
 }

@@ -4,6 +4,8 @@ package server
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +14,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/weir-run/weir/internal/deploys"
 )
@@ -122,5 +127,35 @@ func TestManyConnections(t *testing.T) {
 	defer res.Body.Close()
 	if line, _ := bufio.NewReader(res.Body).ReadString('\n'); res.StatusCode != 401 {
 		t.Error(res.StatusCode, line)
+	}
+}
+
+// TestUntakenAnswersOfTheAPI: a stranger who asks by HTTP/2 and gives no room for an answer doesn't hold it for ever.
+func TestUntakenAnswersOfTheAPI(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, func(o *ServeOptions) { o.APICertificates = []Certificate{certificate(t, t.TempDir(), "api.test")} })
+	conn, err := tls.Dial("tcp", p.api.addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	io.WriteString(conn, http2.ClientPreface)
+	framer := http2.NewFramer(conn, conn)
+	framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "127.0.0.1"}, {":path", "/api/v1/openapi.json"}} {
+		encoder.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
+	}
+	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
+	for {
+		f, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("the answer waits to be taken: %v", err)
+		}
+		if _, reset := f.(*http2.RSTStreamFrame); reset {
+			return
+		}
 	}
 }
