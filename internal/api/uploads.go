@@ -4,6 +4,7 @@ package api
 
 import (
 	"errors"
+	"io"
 
 	"github.com/weir-run/weir/internal/api/wire"
 	"github.com/weir-run/weir/internal/deploys"
@@ -25,8 +26,16 @@ func (c *call) upload(take func() error) error {
 		return c.r.Context().Err()
 	}
 	defer c.uploads.end(c.who.ID)
-	return final(take())
+	err := take()
+	if weir.ErrorCode(err) == weir.Invalid || weir.ErrorCode(err) == weir.TooLarge {
+		// Most clients read no answer before they have sent all, and lose it if the connection is closed on them.
+		_, _ = io.CopyN(io.Discard, c.body(), maxRefused)
+	}
+	return final(err)
 }
+
+// maxRefused is how many bytes are read of an upload that was refused, so that its client hears why.
+const maxRefused = 64 << 20
 
 func (c *call) uploadFile() (any, error) {
 	path := c.r.PathValue("path")

@@ -105,6 +105,7 @@ type Service struct {
 	reserved map[string]usage  // by site, what is being accepted
 	running  map[string]int    // by site, runs of background functions here
 	ticking  map[string]int    // by site, runs of scheduled functions here
+	byHand   map[string]int    // by site, runs of scheduled functions that somebody asked for
 	plans    map[string]*plans // by site
 }
 
@@ -119,7 +120,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{o: o, server: ulid.Make().String(), wake: make(chan struct{}, 1), table: map[string]*row{}, reserved: map[string]usage{},
-		running: map[string]int{}, ticking: map[string]int{}, plans: map[string]*plans{}}
+		running: map[string]int{}, ticking: map[string]int{}, byHand: map[string]int{}, plans: map[string]*plans{}}
 	for name, kv := range map[string]*store.KV{"jobs": &s.jobs, "jobevents": &s.events, "jobticks": &s.ticks} {
 		var err error
 		if *kv, err = o.Store.KV(ctx, name); err != nil {

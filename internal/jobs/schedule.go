@@ -128,19 +128,29 @@ func readTick(e store.Entry) (tick, error) {
 	return t, err
 }
 
-// RunNow runs a scheduled function as its schedule would, on this server, and waits for its end. It counts as no tick.
+// RunNow runs a scheduled function as its schedule would, on this server, and waits for its end. It counts as no tick,
+// and takes no place of one: whoever may run functions by hand keeps no schedule from being followed.
 // Errors: weir.NotFound if it has no schedule, weir.Busy, and the Runner's.
 func (s *Service) RunNow(ctx context.Context, site, function string) (Outcome, error) {
 	s.mu.Lock()
 	job, err := s.scheduled(site, function)
-	if err == nil && !s.takeTick(site) {
-		err = &weir.Error{Code: weir.Busy, Message: "as many scheduled functions run now as may", Remedy: "try again in a minute"}
+	if err == nil && (sum(s.byHand) >= max(1, s.o.Concurrency/2) || s.byHand[site] >= max(1, s.o.Concurrency/8)) {
+		err = &weir.Error{Code: weir.Busy, Message: "as many scheduled functions are run by hand now as may", Remedy: "try again in a minute"}
+	}
+	if err == nil {
+		s.byHand[site]++
 	}
 	s.mu.Unlock()
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer s.giveTick(site)
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.byHand[site]--; s.byHand[site] == 0 {
+			delete(s.byHand, site)
+		}
+	}()
 	return s.within(context.WithoutCancel(ctx), job) // who asked may go
 }
 

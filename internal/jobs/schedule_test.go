@@ -249,12 +249,21 @@ func TestRunNow(t *testing.T) {
 	if _, err := s.RunNow(t.Context(), "b", "good"); weir.ErrorCode(err) != weir.NotFound {
 		t.Error(err)
 	}
+	c.move(45 * time.Second)
 	ended := make(chan result, 1)
 	go func() { out, err := s.RunNow(t.Context(), "a", "good"); ended <- result{out, err} }()
 	run := r.next(t)
 	if _, err := s.RunNow(t.Context(), "a", "good"); weir.ErrorCode(err) != weir.Busy {
 		t.Error("more at a time than may be:", err)
 	}
+	ok(t, s.SetSchedules("b", published("fn", "* * * * *")))
+	c.move(15 * time.Second) // while all that may be is run by hand
+	if tick := r.next(t); tick.job.Site != "b" {
+		t.Errorf("%+v", tick.job)
+	} else {
+		tick.ends(OK, "")
+	}
+	ok(t, s.SetSchedules("b", published()))
 	run.ends("error", "Error: no")
 	if got := next(t, ended); got.out.Outcome != "error" || got.out.Error != "Error: no" || got.err != nil {
 		t.Errorf("%+v", got)

@@ -25,8 +25,9 @@ import (
 const (
 	startTime = time.Minute     // for the embedded server to read what it holds
 	lookTime  = time.Second     // how often is looked whether there is room again
-	pauseTime = 5 * time.Second // before it is started anew again
-	leastRoom = 16 << 20        // bytes that must be free for that
+	pauseTime = 5 * time.Second // before it is started anew again; twice as long each time
+	maxPause  = time.Minute
+	leastRoom = 16 << 20 // bytes that must be free for that
 )
 
 // embedded is the server in this process. It listens nowhere.
@@ -130,14 +131,19 @@ func (e *embedded) watch(closed <-chan struct{}) {
 	tick := time.NewTicker(lookTime)
 	defer tick.Stop()
 	var last time.Time
+	pause := pauseTime
 	for {
 		select {
 		case <-closed:
 			return
 		case <-tick.C:
 		}
-		if time.Since(last) < pauseTime || !e.better() {
+		since := time.Since(last)
+		if since < pause || !e.better() {
 			continue
+		}
+		if pause = min(2*pause, maxPause); since > 2*maxPause { // it went well for long
+			pause = pauseTime
 		}
 		e.o.Logger.Warn("store: there is room again, so it is started anew")
 		if err := e.restart(); err != nil {
