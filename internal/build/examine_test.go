@@ -1,6 +1,7 @@
 package build
 
 import (
+	"errors"
 	"io"
 	"reflect"
 	"slices"
@@ -16,12 +17,40 @@ func counted(archives []Archive, read *[]string) []Archive {
 	for _, a := range archives {
 		open := a.Open
 		a.Open = func() (io.ReadCloser, error) {
-			*read = append(*read, a.Name)
-			return open()
+			from, err := open()
+			return &noted{ReadCloser: from, name: a.Name, read: read}, err
 		}
 		out = append(out, a)
 	}
 	return out
+}
+
+// noted notes its name when it is read first.
+type noted struct {
+	io.ReadCloser
+	name string
+	read *[]string
+}
+
+func (n *noted) Read(p []byte) (int, error) {
+	if n.name != "" {
+		*n.read, n.name = append(*n.read, n.name), ""
+	}
+	return n.ReadCloser.Read(p)
+}
+
+// TestExamineLooksForWhatItKnows: a deploy whose archive is lost can't be served, so it must not become ready.
+func TestExamineLooksForWhatItKnows(t *testing.T) {
+	var e Examiner
+	a := uploaded("fn", pack(t, entry{"fn.js", "", nil}))
+	if _, err := e.Examine(t.Context(), UnpackOptions{StateDir: t.TempDir(), Functions: []Archive{a}}); err != nil {
+		t.Fatal(err)
+	}
+	lost := errors.New("lost")
+	a.Open = func() (io.ReadCloser, error) { return nil, lost }
+	if _, err := e.Examine(t.Context(), UnpackOptions{StateDir: t.TempDir(), Functions: []Archive{a}}); !errors.Is(err, lost) {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestExamine: it says what Unpack says, at once or remembered, and leaves nothing.

@@ -75,10 +75,11 @@ func readArchives(ctx context.Context, o UnpackOptions, known *Examiner) (built 
 		}
 	}()
 	for i, a := range archives {
-		if out, ok := known.find(a, env); ok {
-			err = r.add(i, out)
-		} else {
+		out, ok := known.find(a, env)
+		if !ok {
 			err = r.spool(ctx, o.StateDir, i, a)
+		} else if err = a.isThere(); err == nil {
+			err = r.add(i, out)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -204,6 +205,15 @@ func checkNames(archives []Archive) error {
 		}
 	}
 	return nil
+}
+
+// isThere tells whether an archive that isn't read could be: who serves the deploy will need it.
+func (a *Archive) isThere() error {
+	from, err := a.Open()
+	if err != nil {
+		return fmt.Errorf("reading the archive of %s: %w", a.Name, err)
+	}
+	return from.Close()
 }
 
 // spool copies an archive to a file, and gives its size. Of one that is too large, a byte too many is copied.

@@ -49,7 +49,8 @@ func (s *Service) Invoked(i record.Invocation) {
 		return
 	}
 	i.Error = cut(i.Error)
-	line := append(make([]byte, 0, 512), `{"invocation":`...)
+	var room [512]byte // for most
+	line := append(room[:0], `{"invocation":`...)
 	s.hold(source{i.Site, i.Function}, append(i.AppendJSON(line), '}'))
 }
 

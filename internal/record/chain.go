@@ -46,9 +46,10 @@ func encodeDecision(d Decision) ([]byte, error) {
 	return encode(decisionLine{mark{Version, "decision"}, d})
 }
 
-func encodeInvocation(i Invocation) []byte {
+// appendInvocation appends the line of an invocation to b.
+func appendInvocation(b []byte, i Invocation) []byte {
 	i.Error = bounded(i.Error)
-	b := strconv.AppendInt(append(make([]byte, 0, 512), `{"v":`...), Version, 10)
+	b = strconv.AppendInt(append(b, `{"v":`...), Version, 10)
 	return append(i.appendFields(append(b, `,"type":"invocation",`...)), "}\n"...)
 }
 

@@ -106,7 +106,10 @@ func (r *File) Decided(d Decision) { r.agg.add(d) }
 func (r *File) writeDecision(d Decision) { r.write(encodeDecision(d)) }
 
 // Invoked writes an invocation.
-func (r *File) Invoked(i Invocation) { r.write(encodeInvocation(i), nil) }
+func (r *File) Invoked(i Invocation) {
+	var room [512]byte // for most
+	r.write(appendInvocation(room[:0], i), nil)
+}
 
 func (r *File) write(line []byte, err error) {
 	r.mu.Lock()

@@ -73,7 +73,7 @@ func newQueued(name string, logger *slog.Logger, gather time.Duration, send func
 func (q *Queued) Decided(d Decision) { q.agg.add(d) }
 
 // Invoked queues an invocation.
-func (q *Queued) Invoked(i Invocation) { q.put(encodeInvocation(i), nil) }
+func (q *Queued) Invoked(i Invocation) { q.put(appendInvocation(nil, i), nil) }
 
 func (q *Queued) put(line []byte, err error) {
 	q.mu.Lock()

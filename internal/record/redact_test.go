@@ -105,7 +105,7 @@ func TestEveryTextIsRedactedAndBounded(t *testing.T) {
 	r.Invoked(i)
 	check(m.Invocations()[0], false)
 	filled(&i, long)
-	if line := encodeInvocation(i); len(line) > 2*maxText {
+	if line := appendInvocation(nil, i); len(line) > 2*maxText {
 		t.Errorf("an invocation of %d bytes", len(line))
 	}
 }

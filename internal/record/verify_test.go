@@ -126,7 +126,7 @@ func relink(lines [][]byte) []byte {
 
 func TestVerifyNamesTheBrokenLink(t *testing.T) {
 	record := func(request string) []byte {
-		return link(nil, encodeInvocation(Invocation{Time: noon, Function: "fn", Request: request, Outcome: "ok"}), noHash, nil)
+		return link(nil, appendInvocation(nil, Invocation{Time: noon, Function: "fn", Request: request, Outcome: "ok"}), noHash, nil)
 	}
 	without := func(l [][]byte, i int) [][]byte { return slices.Delete(slices.Clone(l), i, i+1) }
 	other := read(t, chain(t, 1, FileOptions{})[0])
