@@ -4,33 +4,27 @@ package record
 // equals a value of the site's variables is taken out before anything is written.
 
 import (
-	"slices"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 )
 
 // minSecret is the length, in bytes, from which a value is taken for a secret: a shorter one stands
-// in ordinary texts by chance.
-const minSecret = 8
+// in ordinary texts by chance. minLine is that of a line of one that has several.
+const (
+	minSecret = 8
+	minLine   = 16
+)
 
 // Redactor passes records on without the values of variables, whatever their case, percent-encoded or
-// not, and cut off at the end of a text or not. It does not know a value in another disguise (in
-// base64, in two parts). It is safe for concurrent use.
+// not, and cut off at the end of a text or not; nor their lines. It does not know a value in another disguise
+// (in base64, in two parts). It is safe for concurrent use.
 type Redactor struct {
 	next    Recorder
 	secrets atomic.Pointer[secrets]
 	setting sync.Mutex // held by SetValues
 }
-
-// secrets are the values to take out, the longest first, and which bytes one can begin with, in a
-// text: looking each byte up is what every recorded call pays for.
-type secrets struct {
-	values []secret
-	begins [256]bool
-}
-
-type secret struct{ name, value string } // the value in lower case
 
 // NewRedactor makes a Redactor that knows no values yet.
 func NewRedactor(next Recorder) *Redactor {
@@ -47,27 +41,27 @@ func (r *Redactor) SetValues(env map[string]string) {
 	r.setting.Lock()
 	defer r.setting.Unlock()
 	names := map[string]string{} // by value
-	for _, s := range r.secrets.Load().values {
-		names[s.value] = s.name
+	for _, v := range r.secrets.Load().values {
+		names[v.value] = v.name
 	}
 	for name, value := range env {
-		if len(value) >= minSecret && !namesHost(value) {
-			names[lower(value)] = name
+		note(names, name, value, minSecret)
+		for line := range strings.Lines(value) { // what is printed comes line by line
+			note(names, name, strings.TrimSpace(line), minLine)
 		}
 	}
-	var known secrets
-	for value, name := range names {
-		known.values = append(known.values, secret{name, value})
-		known.begins['%'], known.begins[value[0]], known.begins[upperByte(value[0])] = true, true, true
+	r.secrets.Store(newSecrets(names))
+}
+
+// note notes the name of a value that has at least so many bytes.
+func note(names map[string]string, name, value string, least int) {
+	if len(value) < least || namesHost(value) {
+		return
 	}
-	// The longest first: one value may be the beginning of another.
-	slices.SortFunc(known.values, func(a, b secret) int {
-		if n := len(b.value) - len(a.value); n != 0 {
-			return n
-		}
-		return strings.Compare(a.name, b.name)
-	})
-	r.secrets.Store(&known)
+	names[lower(value)] = name
+	if plain, err := url.PathUnescape(value); err == nil && len(plain) >= least {
+		names[lower(plain)] = name // a text is read as if it were percent-encoded
+	}
 }
 
 // namesHost tells whether a value is a URL without a user or a host, perhaps with its port, as people
@@ -115,12 +109,16 @@ func (r *Redactor) clean(text string) string {
 	}
 	var out strings.Builder
 	from := 0
+	var bytes [enough + 1]byte // for most
+	var ends [enough + 1]int
+	v := view{text: text, bytes: bytes[:0], ends: ends[:0]}
 	for i := 0; i < len(text); {
 		if !known.begins[text[i]] {
 			i++
 			continue
 		}
-		name, n := find(text[i:], known.values)
+		v.begin(i)
+		name, n := known.find(&v)
 		if n == 0 {
 			i++
 			continue
@@ -135,46 +133,6 @@ func (r *Redactor) clean(text string) string {
 	}
 	out.WriteString(text[from:])
 	return out.String()
-}
-
-// find gives the name of the value that text begins with, and how much of text that is. A whole value
-// goes before one that was cut.
-func find(text string, secrets []secret) (name string, n int) {
-	for _, s := range secrets {
-		m, whole := match(text, s.value)
-		if whole {
-			return s.name, m
-		}
-		if m > 0 && n == 0 {
-			name, n = s.name, m
-		}
-	}
-	return name, n
-}
-
-// match gives how much of the beginning of text is the value, 0 if it isn't. Where a text was cut,
-// as its end or dots there say, the beginning of the value counts.
-func match(text, value string) (n int, whole bool) {
-	at := 0
-	for i := range len(value) {
-		if rest := text[at:]; rest == "" || rest == "..." || strings.HasPrefix(rest, "…") {
-			if i < minSecret {
-				return 0, false
-			}
-			return at, false
-		}
-		c, n := text[at], 1
-		if c == '%' && at+2 < len(text) {
-			if hi, lo := unhex(text[at+1]), unhex(text[at+2]); hi >= 0 && lo >= 0 {
-				c, n = byte(hi<<4|lo), 3
-			}
-		}
-		if lowerByte(c) != value[i] {
-			return 0, false
-		}
-		at += n
-	}
-	return at, true
 }
 
 func unhex(c byte) int {

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ func TestRedactorTakesValuesOut(t *testing.T) {
 		"http://evil.test/%73%6b%5f%6C%69ve_1234/x":              "http://evil.test/[KEY]/x",
 		"http://evil.test/aaaa/sk_live_12...":                    "http://evil.test/aaaa/[KEY]...",
 		"http://evil.test/aaaa/sk_live_123…":                     "http://evil.test/aaaa/[KEY]…",
-		"http://evil.test/aaaa/sk_live_1":                        "http://evil.test/aaaa/[LONG]",
+		"http://evil.test/aaaa/sk_live_1":                        "http://evil.test/aaaa/[KEY]",
 		"http://evil.test/aaaa/sk_li":                            "http://evil.test/aaaa/sk_li",
 		"https://api.test/v1/x":                                  "https://api.test/v1/x",
 		"x postgres://u:pw@db.test/shop":                         "x [DB]",
@@ -107,5 +108,75 @@ func TestEveryTextIsRedactedAndBounded(t *testing.T) {
 	filled(&i, long)
 	if line := appendInvocation(nil, i); len(line) > 2*maxText {
 		t.Errorf("an invocation of %d bytes", len(line))
+	}
+}
+
+// TestRedactorKnowsWhatIsEncoded: a password in a URL is percent-encoded where it is set, and printed so or plain.
+func TestRedactorKnowsWhatIsEncoded(t *testing.T) {
+	r := NewRedactor(&Memory{})
+	r.SetValues(map[string]string{"DB": "postgres://u:p%40ss%2Fw@db.test/shop", "HALF": "100%_of_them"})
+	for _, text := range []string{"postgres://u:p%40ss%2Fw@db.test/shop", "postgres://u:p@ss/w@db.test/shop", "postgres%3A//u%3Ap%2540ss%252Fw%40db.test/shop"} {
+		if got := r.Text("at " + text + " it ends"); got != "at [DB] it ends" {
+			t.Errorf("%s became %s", text, got)
+		}
+	}
+	if got := r.Text("100%_of_them"); got != "[HALF]" {
+		t.Error(got)
+	}
+}
+
+// TestRedactorKnowsLines: what is printed comes line by line.
+func TestRedactorKnowsLines(t *testing.T) {
+	r := NewRedactor(&Memory{})
+	r.SetValues(map[string]string{"PEM": "-----BEGIN KEY-----\r\nMC4CAQAwBQYDK2VwBCIEIPj0\nshort\nzQoMlFhUGkc5Lq==and-more\n"})
+	for text, want := range map[string]string{
+		"-----BEGIN KEY-----\r\nMC4CAQAwBQYDK2VwBCIEIPj0\nshort\nzQoMlFhUGkc5Lq==and-more\n": "[PEM]",
+		"MC4CAQAwBQYDK2VwBCIEIPj0":   "[PEM]",
+		"x zQoMlFhUGkc5Lq==and-more": "x [PEM]",
+		"short":                      "short",
+	} {
+		if got := r.Text(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+// TestRedactorTakesTheLongest: of values that begin alike.
+func TestRedactorTakesTheLongest(t *testing.T) {
+	r := NewRedactor(&Memory{})
+	long := strings.Repeat("k", 100)
+	r.SetValues(map[string]string{"A": "kkkkkkkk", "B": "kkkkkkkkkk", "C": "kkkkkkkkkkz", "D": long + "-first-of-two", "E": long + "-second-of-two"})
+	for text, want := range map[string]string{
+		"kkkkkkkkk!":                          "[A]k!",
+		"kkkkkkkkkkx":                         "[B]x",
+		"kkkkkkkkkkz!":                        "[C]!",
+		"say " + long + "-first-of-two":       "say [D]",
+		"say " + long + "-second-of-two, yes": "say [E], yes",
+	} {
+		if got := r.Text(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+// TestRedactorComparesLittle: who sets variables chooses what is compared with what functions print. That takes time in
+// proportion to the text, however many values agree with it for however long; else this would take hours.
+func TestRedactorComparesLittle(t *testing.T) {
+	env := map[string]string{}
+	for i := range 500 {
+		env[fmt.Sprint("LONG_", i)] = strings.Repeat("a", 4000) + fmt.Sprintf("%05d", i)
+		env[fmt.Sprint("SHORT_", i)] = strings.Repeat("b", 50) + fmt.Sprintf("%05d", i)
+		env[fmt.Sprint("NESTED_", i)] = strings.Repeat("c", 8+i) + "!"
+	}
+	r := NewRedactor(&Memory{})
+	r.SetValues(env)
+	for _, piece := range []string{strings.Repeat("a", 63), strings.Repeat("b", 49), strings.Repeat("c", 40), "abc"} {
+		text := strings.Repeat(piece+"-", 256<<10/(len(piece)+1))
+		if got := r.Text(text); got != text {
+			t.Errorf("%.70s… became %.70s…", text, got)
+		}
+	}
+	if got := r.Text(strings.Repeat("a", 256<<10) + "-"); !strings.HasPrefix(got, "[LONG_") || len(got) > 4<<10 {
+		t.Errorf("%.70s", got)
 	}
 }
