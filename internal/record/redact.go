@@ -109,9 +109,7 @@ func (r *Redactor) clean(text string) string {
 	}
 	var out strings.Builder
 	from := 0
-	var bytes [enough + 1]byte // for most
-	var ends [enough + 1]int
-	v := view{text: text, bytes: bytes[:0], ends: ends[:0]}
+	v := view{text: text}
 	for i := 0; i < len(text); {
 		if !known.begins[text[i]] {
 			i++
