@@ -43,6 +43,7 @@ const (
 // Bounds, in bytes.
 const (
 	maxText     = 8 << 10   // of a line; what is longer is cut
+	maxLine     = 12 << 10  // of a line as it is written
 	maxBatch    = 8 << 10   // from which on lines are another message
 	maxFunction = 256 << 10 // of lines of one function that are held
 	maxSite     = 1 << 20   // of one site
@@ -157,11 +158,27 @@ func (s *Service) Add(l Line) {
 	if !s.room(of) { // before anything is spent on it
 		return
 	}
-	text, err := json.Marshal(l)
-	if err != nil {
-		text = nil
+	s.hold(of, encode(l))
+}
+
+// encode gives a line as it is written, nil if it can't be. The JSON of a hostile text is six times as long: it is cut
+// until it fits, so that messages are as large as those think who count them.
+func encode(l Line) []byte {
+	for {
+		text, err := json.Marshal(l)
+		switch {
+		case err != nil:
+			return nil
+		case len(text) <= maxLine:
+			return text
+		case len(l.Text) > maxText/16:
+			l.Text = weir.Cut(l.Text, len(l.Text)/2) + "…"
+		case l.Decision != nil:
+			l.Decision = nil
+		default:
+			return nil
+		}
 	}
-	s.hold(of, text)
 }
 
 // cut bounds a text.

@@ -320,6 +320,29 @@ func TestHostileLines(t *testing.T) {
 	}
 }
 
+// TestMessagesAreBounded: how much a site may keep is counted by messages, so none may be large because JSON needs many
+// bytes for what it says.
+func TestMessagesAreBounded(t *testing.T) {
+	st := openStore(t)
+	s := open(t, Options{Store: st})
+	hostile := strings.Repeat("\x01", 2*maxText)
+	s.Add(line("a", "fn", "", hostile))
+	s.Add(Line{Site: "a", Function: "fn", Stream: Denied, Text: hostile, Decision: &record.Decision{Target: hostile}})
+	s.Invoked(record.Invocation{Site: "a", Function: "fn", Outcome: "error", Error: hostile})
+	if got := texts(t, s, Query{Site: "a"}); len(got) != 3 {
+		t.Errorf("%d lines", len(got))
+	}
+	raw, err := st.Stream(t.Context(), "logs", store.Bounds{})
+	ok(t, err)
+	all, err := raw.Read(t.Context(), "", 0, 10)
+	ok(t, err)
+	for _, m := range all {
+		if len(m.Data) > maxLine {
+			t.Errorf("a message of %d bytes", len(m.Data))
+		}
+	}
+}
+
 func TestRecordsAreLines(t *testing.T) {
 	s := open(t, Options{Store: openStore(t)})
 	var _ record.Recorder = s

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-run/weir/internal/record"
+	"github.com/weir-run/weir/internal/weir"
 )
 
 // Decided takes a decision. A denial becomes a line; equal ones within a second are counted and become one more.
@@ -50,8 +51,16 @@ func (s *Service) Invoked(i record.Invocation) {
 	}
 	i.Error = cut(i.Error)
 	var room [512]byte // for most
-	line := append(room[:0], `{"invocation":`...)
-	s.hold(source{i.Site, i.Function}, append(i.AppendJSON(line), '}'))
+	line := appendInvoked(room[:0], i)
+	for len(line) > maxLine && i.Error != "" { // as in encode
+		i.Error = weir.Cut(i.Error, len(i.Error)/2)
+		line = appendInvoked(room[:0], i)
+	}
+	s.hold(source{i.Site, i.Function}, line)
+}
+
+func appendInvoked(b []byte, i record.Invocation) []byte {
+	return append(i.AppendJSON(append(b, `{"invocation":`...)), '}')
 }
 
 // invoked gives the line of an invocation.
