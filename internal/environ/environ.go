@@ -54,6 +54,9 @@ const bucket = "variables"
 
 const checkKeyName = "check"
 
+// places are the first tokens of the keys of variables.
+var places = []string{"account", "site", "deploy"}
+
 // Open gives the variables of a store. Errors: weir.Invalid if the key file can't be used or does not fit the store.
 func Open(ctx context.Context, o Options) (*Service, error) {
 	s, err := open(ctx, o)
@@ -75,7 +78,12 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err := s.changes.Append(ctx, record.Change{Time: time.Now().UTC(), Author: "weir serve", Action: "env.forget"}); err != nil {
 		return nil, err
 	}
-	if err := s.remove(ctx, ""); err != nil {
+	for _, prefix := range places { // what says that they are lost goes last: who is stopped on the way can begin again
+		if err := s.remove(ctx, prefix); err != nil {
+			return nil, err
+		}
+	}
+	if err := kv.Delete(ctx, checkKeyName, 0); err != nil {
 		return nil, err
 	}
 	return open(ctx, o)

@@ -90,20 +90,31 @@ func (s *Service) Rotate(ctx context.Context, by Author) (int, error) {
 	all, err := s.kv.Keys(ctx, "")
 	n := 0
 	for _, key := range all {
-		done, wrong := s.reseal(ctx, key)
-		for errors.Is(wrong, store.ErrConflict) {
-			done, wrong = s.reseal(ctx, key)
+		if key == checkKeyName {
+			continue
 		}
-		if done && wrong == nil && key != checkKeyName {
+		done, wrong := s.reseal(ctx, key)
+		if done && wrong == nil {
 			n++
 		}
 		err = errors.Join(err, wrong) // the others are sealed all the same
+	}
+	if err == nil { // not before: where it was sealed anew, a server starts without the old key
+		_, err = s.reseal(ctx, checkKeyName)
 	}
 	return n, err
 }
 
 // reseal seals a variable anew, unless that has been done or it is gone.
-func (s *Service) reseal(ctx context.Context, key string) (bool, error) {
+func (s *Service) reseal(ctx context.Context, key string) (done bool, err error) {
+	for {
+		if done, err = s.tryReseal(ctx, key); !errors.Is(err, store.ErrConflict) {
+			return done, err
+		}
+	}
+}
+
+func (s *Service) tryReseal(ctx context.Context, key string) (bool, error) {
 	e, err := s.kv.Get(ctx, key)
 	if weir.ErrorCode(err) == weir.NotFound {
 		return false, nil

@@ -3,6 +3,7 @@ package environ
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -172,6 +173,81 @@ func TestVariablesWhoseKeyIsLost(t *testing.T) {
 	if env, err := s.Resolve(ctx, Query{Site: "s1"}); err != nil || env["A"] != "new" {
 		t.Error(env, err)
 	}
+}
+
+// failing keeps some values from being changed or removed.
+type failing struct {
+	store.KV
+	fails func(key string) bool
+}
+
+func (f failing) Update(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
+	if f.fails(key) {
+		return 0, errors.New("the server ends")
+	}
+	return f.KV.Update(ctx, key, value, rev)
+}
+
+func (f failing) Delete(ctx context.Context, key string, rev uint64) error {
+	if f.fails(key) {
+		return errors.New("the server ends")
+	}
+	return f.KV.Delete(ctx, key, rev)
+}
+
+// stopped is a world in which each change of a variable but that of some fails.
+type stopped struct {
+	*world
+	fails func(key string) bool
+}
+
+func (s stopped) KV(ctx context.Context, bucket string) (store.KV, error) {
+	kv, err := s.world.KV(ctx, bucket)
+	return failing{kv, s.fails}, err
+}
+
+// TestForgettingIsBegunAgain: a server that is killed while it forgets variables leaves none that no key opens, of which
+// nobody could say that they are lost.
+func TestForgettingIsBegunAgain(t *testing.T) {
+	ctx, w, dir := t.Context(), newWorld(t), t.TempDir()
+	o := Options{Store: w, Changes: w, StateDir: dir}
+	s, err := Open(ctx, o)
+	must(t, err)
+	must(t, s.Set(ctx, anna, plain("s1", "A", "value")))
+	must(t, os.Remove(filepath.Join(dir, KeyFile)))
+	o.Forget, o.Store = true, stopped{w, func(key string) bool { return strings.HasSuffix(key, ".A") }}
+	if _, err := Open(ctx, o); err == nil {
+		t.Fatal("nothing failed")
+	}
+	o.Store = w
+	s, err = Open(ctx, o)
+	must(t, err)
+	if env, err := s.Resolve(ctx, Query{Site: "s1"}); err != nil || len(env) != 0 {
+		t.Error(env, err)
+	}
+}
+
+// TestRotatingHalfway: where some variables could not be sealed anew, no server starts that can't open them.
+func TestRotatingHalfway(t *testing.T) {
+	ctx, w := t.Context(), newWorld(t)
+	s := w.open(t)
+	must(t, s.Set(ctx, anna, plain("s1", "A", "value")))
+	path := filepath.Join(w.dir, KeyFile)
+	old, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.Remove(path))
+	must(t, makeKeys(path))
+	fresh, err := os.ReadFile(path)
+	must(t, err)
+	write(t, path, string(fresh)+string(old))
+	half, err := Open(ctx, Options{Store: stopped{w, func(key string) bool { return strings.HasSuffix(key, ".A") }}, Changes: w, StateDir: w.dir})
+	must(t, err)
+	if _, err := half.Rotate(ctx, anna); err == nil {
+		t.Fatal("nothing failed")
+	}
+	write(t, path, string(fresh))
+	_, err = Open(ctx, Options{Store: w, Changes: w, StateDir: w.dir})
+	want(t, err, weir.Invalid)
 }
 
 // interfering does something before the first update of A.
