@@ -57,12 +57,12 @@ func (g *gateway) proxy(w http.ResponseWriter, r *http.Request, a routing.Action
 		g.carry(paced, r, to, more, nil)
 		return
 	}
-	site := g.Headers["x-nf-site-id"]
-	if !g.Tunnels.take(site) {
+	site, client := g.Headers["x-nf-site-id"], g.roomFor(r)
+	if !g.Tunnels.take(site, client) {
 		Fail(w, errNoTunnel)
 		return
 	}
-	defer g.Tunnels.give(site)
+	defer g.Tunnels.give(site, client)
 	socket := &tunnel{pacedAnswer: g.pacedAnswer(w), ends: []context.Context{r.Context(), g.Ending}}
 	defer socket.close()
 	g.carry(socket, r, to, more, socket)
@@ -124,7 +124,7 @@ func (g *gateway) outgoing(p *httputil.ProxyRequest, to *url.URL, c client, more
 	out := p.Out
 	out.URL, out.Host = to, to.Host
 	for name := range out.Header {
-		if strings.HasPrefix(strings.ToLower(name), "x-nf-") {
+		if notOfClients(name, c.behind) {
 			delete(out.Header, name)
 		}
 	}
@@ -147,6 +147,14 @@ func (g *gateway) outgoing(p *httputil.ProxyRequest, to *url.URL, c client, more
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header.Set("User-Agent", "") // none of net/http's own
 	}
+}
+
+// notOfClients tells whether a header says to an upstream what only this server may, or a proxy that it trusts. Many
+// upstreams take "_" for "-" (RFC 3875, section 4.1.18).
+func notOfClients(name string, behind bool) bool {
+	name = strings.ToLower(name)
+	read := strings.ReplaceAll(name, "_", "-")
+	return strings.HasPrefix(read, "x-nf-") || read == "x-forwarded-for" || ofProxies(read) && (!behind || read != name)
 }
 
 // loops counts how often a request has come by.

@@ -51,7 +51,7 @@ func TestProxiedRequests(t *testing.T) {
 		}
 		for name, value := range map[string]string{"X-Nf-Request-Id": "forged", "X-Nf-Geo": "forged", "X-Forwarded-For": "1.2.3.4", "X-Forwarded-Host": "forged.test",
 			"X-Forwarded-Proto": "gopher", "Forwarded": "for=1.2.3.4", "X-Key": "of the client", "Cookie": "a=b", "Proxy-Authorization": "secret", "Te": "trailers",
-			"Accept-Encoding": "br"} {
+			"Accept-Encoding": "br", "X-Real-Ip": "1.2.3.4", "X-Forwarded-Port": "1", "X_Nf_Sign": "forged", "X_Forwarded_For": "1.2.3.4"} {
 			r.Header.Set(name, value)
 		}
 		res, err := s.Client().Do(r)
@@ -63,7 +63,8 @@ func TestProxiedRequests(t *testing.T) {
 		}
 		scheme := strings.SplitN(s.URL, ":", 2)[0]
 		want := map[string]string{"X-Key": "of the rule", "Cookie": "a=b", "X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": r.URL.Host, "X-Forwarded-Proto": scheme,
-			"X-Nf-Client-Connection-Ip": "127.0.0.1", "X-Nf-Geo": "", "Forwarded": "", "Proxy-Authorization": "", "Te": "trailers", "Cdn-Loop": "weir", "Accept-Encoding": "br"}
+			"X-Nf-Client-Connection-Ip": "127.0.0.1", "X-Nf-Geo": "", "Forwarded": "", "Proxy-Authorization": "", "Te": "trailers", "Cdn-Loop": "weir", "Accept-Encoding": "br",
+			"X-Real-Ip": "", "X-Forwarded-Port": "", "X_Nf_Sign": "", "X_Forwarded_For": ""}
 		for _, name := range slices.Sorted(maps.Keys(want)) {
 			if have := strings.Join(got.Header.Values(name), ", "); have != want[name] {
 				t.Errorf("%s is %q, want %q", name, have, want[name])

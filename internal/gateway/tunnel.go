@@ -34,35 +34,41 @@ var (
 	errNoTunnel    = &weir.Error{Code: weir.Unavailable, Message: "there are too many WebSockets at the moment", Remedy: "try again"}
 )
 
-// Tunnels are places for WebSockets. They may serve several sites, none of which has more than a quarter of them.
+// Tunnels are places for WebSockets. They may serve several sites, none of which has more than a quarter of them, and of
+// these one client a quarter.
 type Tunnels struct {
 	mu   sync.Mutex
 	free int
 	each int
-	of   map[string]int // by the site's id
+	of   map[string]*Room // by the site's id
 }
 
 // NewTunnels makes so many places.
 func NewTunnels(places int) *Tunnels {
-	return &Tunnels{free: places, each: max(places/4, 1), of: map[string]int{}}
+	return &Tunnels{free: places, each: max(places/oneIn, 1), of: map[string]*Room{}}
 }
 
-func (p *Tunnels) take(site string) bool {
+func (p *Tunnels) take(site, client string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.free == 0 || p.of[site] == p.each {
+	room := p.of[site]
+	if room == nil {
+		room = NewRoom(int64(p.each), 1)
+	}
+	if p.free == 0 || !room.Take(client, 1) {
 		return false
 	}
 	p.free--
-	p.of[site]++
+	p.of[site] = room
 	return true
 }
 
-func (p *Tunnels) give(site string) {
+func (p *Tunnels) give(site, client string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.free++
-	if p.of[site]--; p.of[site] == 0 {
+	room := p.of[site]
+	if room.Give(client, 1); room.free == int64(p.each) {
 		delete(p.of, site)
 	}
 }

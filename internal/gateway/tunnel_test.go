@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -45,13 +46,19 @@ func understood(key string) string {
 // socket asks for a WebSocket at /up/x, what it says at once included.
 func socket(t *testing.T, s *httptest.Server, more string) (net.Conn, *bufio.Reader, *http.Response) {
 	t.Helper()
+	return socketWith(t, s, "", more)
+}
+
+// socketWith is socket with more headers.
+func socketWith(t *testing.T, s *httptest.Server, headers, more string) (net.Conn, *bufio.Reader, *http.Response) {
+	t.Helper()
 	c, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(time.Minute))
-	io.WriteString(c, "GET /up/x HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"+more)
+	io.WriteString(c, "GET /up/x HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+headers+"\r\n"+more)
 	r := bufio.NewReader(c)
 	res, err := http.ReadResponse(r, nil)
 	if err != nil {
@@ -117,5 +124,20 @@ func TestTunnelsHavePlaces(t *testing.T) {
 		if time.Now().After(until) {
 			t.Fatal("its place is not free")
 		}
+	}
+}
+
+// TestTunnelsOfOneClient: who takes all that one client may have leaves a site's other places to others.
+func TestTunnelsOfOneClient(t *testing.T) {
+	s := serve(t, echo(), false, proxied(t, shouting(understood), ""), func(o *Options) {
+		o.Tunnels, o.TrustedProxies = NewTunnels(32), []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	for i, want := range []int{101, 101, 503} { // of 8 of the site
+		if _, _, res := socketWith(t, s, "X-Forwarded-For: 203.0.113.1\r\n", ""); res.StatusCode != want {
+			t.Errorf("number %d of one client: %d", i+1, res.StatusCode)
+		}
+	}
+	if _, _, res := socketWith(t, s, "X-Forwarded-For: 203.0.113.2\r\n", ""); res.StatusCode != 101 {
+		t.Errorf("another client: %d", res.StatusCode)
 	}
 }
