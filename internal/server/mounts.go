@@ -70,7 +70,8 @@ func standing(d weir.Deploy) string {
 type mounts struct {
 	ctx    context.Context // of loading
 	load   func(context.Context, weir.Deploy) (*mount, error)
-	shown  func(weir.Deploy) bool // tells whether a deploy is what its site shows; nil: none is
+	shown  func(weir.Deploy) bool                  // tells whether a deploy is what its site shows; nil: none is
+	over   func(context.Context, weir.Deploy) bool // tells whether a deploy was removed or rejected; nil: none was
 	logger *slog.Logger
 
 	mu      sync.Mutex
@@ -316,7 +317,37 @@ func (m *mounts) sweep(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			m.dropIdle(now)
+			m.dropOver(ctx)
 		}
+	}
+}
+
+// dropOver gives up deploys that are in use though nobody may ask for them any more: what goes on for long, like a
+// WebSocket, would go on.
+func (m *mounts) dropOver(ctx context.Context) {
+	if m.over == nil {
+		return
+	}
+	m.mu.Lock()
+	var used []*mount
+	for _, s := range m.slots {
+		if s.mount != nil && s.mount.users > 0 {
+			used = append(used, s.mount)
+		}
+	}
+	m.mu.Unlock()
+	for _, mt := range used {
+		if !m.over(ctx, mt.deploy) {
+			continue
+		}
+		m.mu.Lock()
+		if s := m.slots[mt.deploy.ID]; s != nil && s.mount == mt {
+			m.retire(mt)
+			if s.mount, s.again = nil, nil; s.loading == nil {
+				delete(m.slots, mt.deploy.ID)
+			}
+		}
+		m.mu.Unlock()
 	}
 }
 

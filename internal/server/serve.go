@@ -205,6 +205,10 @@ func (s *Server) openParts(ctx context.Context) (err error) {
 		of, _ := s.hosts.site(d.Site)
 		return of.Published == d.ID
 	}
+	s.mounts.over = func(ctx context.Context, d weir.Deploy) bool {
+		now, err := s.deploys.SiteDeploy(ctx, d.Site, d.ID)
+		return weir.ErrorCode(err) == weir.NotFound || err == nil && now.Review == weir.ReviewRejected
+	}
 	return s.openAPI()
 }
 

@@ -19,11 +19,12 @@ import (
 	"github.com/weir-run/weir/internal/deploys"
 	"github.com/weir-run/weir/internal/egress"
 	"github.com/weir-run/weir/internal/environ"
+	"github.com/weir-run/weir/internal/weir"
 )
 
-// TestWebSocketsByRules: to an upstream that would rather speak HTTP/2, until the deploy gets other variables, with which
-// an upstream may be signed in no longer; and to none that has no public address.
-func TestWebSocketsByRules(t *testing.T) {
+// mirrors is an upstream that gives back all that comes by a WebSocket, and how a platform reaches it as example.com.
+func mirrors(t *testing.T) (url string, reached func(*ServeOptions)) {
+	t.Helper()
 	up := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, b, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -37,37 +38,46 @@ func TestWebSocketsByRules(t *testing.T) {
 	}))
 	up.EnableHTTP2 = true
 	up.StartTLS()
-	defer up.Close()
+	t.Cleanup(up.Close)
 	to, err := egress.ParseOverride("example.com:443=" + up.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPlatform(t, func(o *ServeOptions) {
+	return up.URL, func(o *ServeOptions) {
 		o.Resolve, o.UpstreamCA = []egress.Override{to}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: up.Certificate().Raw})
-	})
-	site := p.site("shop")
-	of := content{files: map[string]string{"_redirects": "/live https://example.com/ 200\n/inside " + up.URL + "/ 200\n", "index.html": "1"}}
-	p.shows("shop.localhost", p.deploy(site, owner, of, deploys.BeginOptions{}))
-	socket := func(path string) (net.Conn, *bufio.Reader, int) {
-		t.Helper()
-		c, err := net.Dial("tcp", strings.TrimPrefix(p.Addr(), "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(time.Minute))
-		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: shop.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", path)
-		r := bufio.NewReader(c)
-		res, err := http.ReadResponse(r, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c, r, res.StatusCode
 	}
-	if _, _, status := socket("/inside"); status != 502 {
+}
+
+// socket asks for a WebSocket.
+func (p *platform) socket(host, path string) (net.Conn, *bufio.Reader, int) {
+	p.t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(p.Addr(), "http://"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", path, host)
+	r := bufio.NewReader(c)
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return c, r, res.StatusCode
+}
+
+// TestWebSocketsByRules: to an upstream that would rather speak HTTP/2, until the deploy gets other variables, with which
+// an upstream may be signed in no longer; and to none that has no public address.
+func TestWebSocketsByRules(t *testing.T) {
+	inside, reached := mirrors(t)
+	p := newPlatform(t, reached)
+	site := p.site("shop")
+	of := content{files: map[string]string{"_redirects": "/live https://example.com/ 200\n/inside " + inside + "/ 200\n", "index.html": "1"}}
+	p.shows("shop.localhost", p.deploy(site, owner, of, deploys.BeginOptions{}))
+	if _, _, status := p.socket("shop.localhost", "/inside"); status != 502 {
 		t.Errorf("this machine is reached: %d", status)
 	}
-	c, r, status := socket("/live")
+	c, r, status := p.socket("shop.localhost", "/live")
 	if status != 101 {
 		t.Fatal(status)
 	}
@@ -80,5 +90,43 @@ func TestWebSocketsByRules(t *testing.T) {
 	}
 	if _, err := r.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("it goes on: %v", err)
+	}
+}
+
+// TestWebSocketsOfDeploysThatAreOver: one goes on no longer than somebody may ask for its deploy.
+func TestWebSocketsOfDeploysThatAreOver(t *testing.T) {
+	_, reached := mirrors(t)
+	p := newPlatform(t, reached)
+	site := p.site("shop")
+	rule := map[string]string{"_redirects": "/live https://example.com/ 200\n"}
+	gains := map[string]string{"_redirects": rule["_redirects"], "_weir.toml": "[functions.v]\nenv = [\"KEY\"]\n"}
+	fn := map[string]string{"v": handler("v")}
+	p.shows("shop.localhost", p.deploy(site, owner, content{files: rule, functions: fn}, deploys.BeginOptions{}))
+	removed := p.deploy(site, owner, content{files: rule, functions: fn}, deploys.BeginOptions{Draft: true})
+	rejected := p.deploy(site, deploys.Author{Name: "dev"}, content{files: gains, functions: fn}, deploys.BeginOptions{Draft: true})
+	var over []*bufio.Reader
+	for _, d := range []weir.Deploy{removed, rejected} {
+		_, r, status := p.socket(d.ID+"--shop.localhost", "/live")
+		if status != 101 {
+			t.Fatal(status)
+		}
+		over = append(over, r)
+	}
+	c, r, _ := p.socket("shop.localhost", "/live")
+	if err := p.deploys.DeleteDeploy(t.Context(), owner, removed.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.deploys.Reject(t.Context(), owner, rejected.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	p.mounts.dropOver(t.Context())
+	for i, r := range over {
+		if _, err := r.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("number %d goes on: %v", i, err)
+		}
+	}
+	io.WriteString(c, "hello\n")
+	if got, err := r.ReadString('\n'); got != "hello\n" {
+		t.Errorf("what is published: %q %v", got, err)
 	}
 }
