@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/weir-run/weir/internal/api/client"
 	"github.com/weir-run/weir/internal/api/wire"
@@ -107,7 +108,7 @@ func (c *content) addFiles(ctx context.Context) error {
 
 // open opens a regular file of the publish folder.
 func (c *content) open(name string) (io.ReadCloser, error) {
-	f, err := c.root.Open(name)
+	f, err := c.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a fifo would keep it waiting
 	if err != nil {
 		return nil, err
 	}

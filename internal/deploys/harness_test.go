@@ -146,11 +146,11 @@ func (s *Service) workOff(ctx context.Context) {
 	}
 }
 
-// busy tells whether somebody else is at a deploy, behind which others may wait.
+// busy tells whether somebody else is at a deploy, or a deploy waits that was behind one.
 func (q *queue) busy() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.running) > 0
+	return len(q.running) > 0 || len(q.waiting) > 0
 }
 
 // skipNext leaves out what would be driven next.

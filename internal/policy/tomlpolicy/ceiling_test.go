@@ -49,7 +49,12 @@ func ceilingOf(t testing.TB, text, function string) *policy.Ceiling {
 
 func policyOf(t testing.TB, text, function string) *policy.Policy {
 	t.Helper()
-	file, err := Parse("weir.toml", []byte(text))
+	return policyIn(t, "weir.toml", text, function)
+}
+
+func policyIn(t testing.TB, name, text, function string) *policy.Policy {
+	t.Helper()
+	file, err := Parse(name, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +189,7 @@ func TestCeilingOfTheDocs(t *testing.T) {
 			blocks = append(blocks, part[4:])
 		}
 	}
-	_, beyond, err := policy.Cut(policyOf(t, blocks[1], "charge"), ceilingOf(t, blocks[0], "charge"))
+	_, beyond, err := policy.Cut(policyIn(t, "_weir.toml", blocks[1], "charge"), ceilingOf(t, blocks[0], "charge"))
 	if err != nil {
 		t.Fatal(err)
 	}
