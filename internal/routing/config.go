@@ -36,6 +36,7 @@ func (p *parser) config(t Text) {
 	}
 	if !ok {
 		p.warn(file, fmt.Sprintf("a key has more than %d parts, or the file more than %d values: none of the redirects and headers is applied", maxKey, maxMarks), "make it simpler")
+		p.leftOutOf(t.Text)
 		return
 	}
 	var tree struct {
@@ -49,10 +50,14 @@ func (p *parser) config(t Text) {
 			file.Line, file.Column = d.Position()
 		}
 		p.warn(file, "this is not valid TOML: none of its redirects and headers is applied", "mend it")
+		p.leftOutOf(t.Text)
 		return
 	}
 	p.tables(tree.Redirects, "redirects", where, p.redirectTable)
 	p.tables(tree.Headers, "headers", where, p.headerTable)
+	if _, list := tree.Headers.([]any); tree.Headers != nil && !list {
+		p.leftOutOf(t.Text)
+	}
 	p.dropEmpty()
 	if list, _ := tree.EdgeFunctions.([]any); len(list) > 0 {
 		p.warn(at(where, "edge_functions", 0), "there are no edge functions: none of them runs", "make them functions, with config.path for their URLs")
@@ -274,23 +279,32 @@ func pairsOf(name string, v any) ([]pair, *fault) {
 
 func (p *parser) headerTable(pos weir.Position, table map[string]any) {
 	p.unknown(pos, table, "headers", []string{"for", "values"})
-	path, ok := table["for"].(string)
-	if !ok {
-		p.warn(pos, "headers are for no path", `they are left out; write for = "/PATH"`)
-		return
-	}
-	values, f := pairsOf("values", table["values"])
-	if f != nil {
-		p.warn(pos, f.message, "the headers are left out; "+f.remedy)
-		return
-	}
-	rule := p.headersFor(pos, strings.TrimSpace(path))
+	rule, values := p.headersOf(pos, table)
 	if rule == nil {
+		named, _ := table["values"].(map[string]any)
+		for name := range named {
+			p.leftOut(name)
+		}
 		return
 	}
 	for _, v := range values {
 		p.setHeader(pos, rule, v.name, joinLines(v.value))
 	}
+}
+
+// headersOf begins the headers of a table; nil if they can't be had.
+func (p *parser) headersOf(pos weir.Position, table map[string]any) (*headerRule, []pair) {
+	path, ok := table["for"].(string)
+	if !ok {
+		p.warn(pos, "headers are for no path", `they are left out; write for = "/PATH"`)
+		return nil, nil
+	}
+	values, f := pairsOf("values", table["values"])
+	if f != nil {
+		p.warn(pos, f.message, "the headers are left out; "+f.remedy)
+		return nil, nil
+	}
+	return p.headersFor(pos, strings.TrimSpace(path)), values
 }
 
 // joinLines makes one line of a value with an entry on each.

@@ -49,6 +49,7 @@ func (p *parser) headersFile(t Text) {
 			p.warn(pos, fmt.Sprintf("%q is neither a path nor a header", line), "the line is left out; write a path, and below it lines of NAME: VALUE")
 		case rule == nil:
 			p.warn(pos, "the header stands below no path that can be used", "it is left out; write the path that it is for on a line before it")
+			p.leftOut(name)
 		default:
 			p.setHeader(pos, rule, name, value)
 		}
@@ -104,6 +105,7 @@ func (p *parser) setHeader(pos weir.Position, r *headerRule, name, value string)
 	switch {
 	case !validName(name) || !validValue(value) || value == "":
 		p.warn(pos, fmt.Sprintf("the header %q can't be sent", name), "it is left out; write NAME: VALUE, the value without line ends and control characters")
+		p.leftOut(name)
 		return
 	case slices.Contains(unsettable, strings.ToLower(name)):
 		p.warn(pos, fmt.Sprintf("the header %s is the server's own", name), "it is left out")
@@ -111,6 +113,7 @@ func (p *parser) setHeader(pos weir.Position, r *headerRule, name, value string)
 	}
 	if p.values >= MaxValues {
 		p.once(pos, fmt.Sprintf("there are more than %d headers: those from here on are not applied", MaxValues), "leave some out")
+		p.leftOut(name)
 		return
 	}
 	p.values++
@@ -130,6 +133,22 @@ func (p *parser) setHeader(pos weir.Position, r *headerRule, name, value string)
 		}
 	}
 	r.values = append(r.values, Header{name, value})
+}
+
+// leftOut takes note of a header that is not applied, for the reason that there was last.
+func (p *parser) leftOut(name string) {
+	if p.rules.unguarded == nil && strings.EqualFold(strings.TrimSpace(name), basicAuth) {
+		e := p.last
+		e.Message = "a page would be open that is to have a password: " + e.Message
+		p.rules.unguarded = &e
+	}
+}
+
+// leftOutOf is leftOut for a text of which nothing is applied.
+func (p *parser) leftOutOf(text string) {
+	if strings.Contains(strings.ToLower(text), strings.ToLower(basicAuth)) {
+		p.leftOut(basicAuth)
+	}
 }
 
 // headerTokens reads the path of headers. It matches whatever the case of letters, also with a slash at its end.

@@ -42,7 +42,12 @@ type Rules struct {
 	redirects redirects
 	headers   []headerRule
 	guarded   bool // some path asks for a name and password
+	unguarded error
 }
+
+// Unguarded says which name and password are not asked for though some text asks for them, as what says so can't be
+// applied; nil if there are none. The error is a *weir.Error.
+func (r *Rules) Unguarded() error { return r.unguarded }
 
 // Parse reads a site's rules, and says what was left out, one line each.
 func Parse(s Sources) (*Rules, []string) {
@@ -70,19 +75,21 @@ type parser struct {
 	values   int // headers
 	sought   int // bytes of paths with headers behind stars
 	beyond   map[string]bool
+	last     weir.Error // that there was to be told of
 }
 
 // warn tells of a fault. What of the message is a stranger's is made printable here.
 func (p *parser) warn(pos weir.Position, message, remedy string) {
+	p.last = weir.Error{Code: weir.Invalid, Pos: pos, Message: message, Remedy: remedy}
 	if p.told++; p.told > maxWarnings {
 		return
 	}
-	e := &weir.Error{Pos: pos, Message: message, Remedy: remedy}
-	p.warnings = append(p.warnings, weir.Printable(weir.Cut(e.Error(), 500)))
+	p.warnings = append(p.warnings, weir.Printable(weir.Cut(p.last.Error(), 500)))
 }
 
 // once tells of a bound the first time that it is met.
 func (p *parser) once(pos weir.Position, message, remedy string) {
+	p.last = weir.Error{Code: weir.Invalid, Pos: pos, Message: message, Remedy: remedy}
 	if !p.beyond[message] {
 		if p.beyond == nil {
 			p.beyond = map[string]bool{}
@@ -111,6 +118,7 @@ func (p *parser) lines(t Text) func(yield func(weir.Position, string) bool) {
 			case line == "" || line[0] == '#':
 			case len(line) > maxLine:
 				p.warn(pos, fmt.Sprintf("the line is longer than %d bytes", maxLine), "it is left out; make it shorter")
+				p.leftOutOf(line)
 			case !yield(pos, line):
 				return
 			}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weir-run/weir/internal/weir"
 )
 
 func TestFaultsAreToldByLineAndTheOtherRulesCount(t *testing.T) {
@@ -431,5 +433,43 @@ func TestHeadersAreBounded(t *testing.T) {
 	rules, warnings := Parse(Sources{Headers: Text{"_headers", text.String()}})
 	if n := len(rules.HeadersFor("/x")); n != MaxValues || len(warnings) != 1 {
 		t.Errorf("%d headers, %q", n, warnings)
+	}
+}
+
+// TestPasswordsThatCanNotBeAskedFor: whoever applies rules without one would show everybody what it guards, so they say so.
+func TestPasswordsThatCanNotBeAskedFor(t *testing.T) {
+	headers := func(text string) Sources { return Sources{Headers: Text{Name: "_headers", Text: text}} }
+	config := func(text string) Sources { return Sources{Config: Text{Name: "netlify.toml", Text: text}} }
+	table := "[[headers]]\nfor = \"/a/*\"\n"
+	many := strings.Repeat("/a\n  X-A: 1\n", MaxHeaders)
+	for name, s := range map[string]Sources{
+		"no path":           headers("Basic-Auth: a:b\n"),
+		"no value":          headers("/a/*\n  Basic-Auth:\n"),
+		"a control byte":    headers("/a/*\n  basic-auth: a:b\x01\n"),
+		"a long line":       headers("/a/*\n  Basic-Auth: a:" + strings.Repeat("b", maxLine) + "\n"),
+		"too many stars":    headers("/*/*/*/*/*\n  Basic-Auth: a:b\n"),
+		"too many paths":    headers(many + "/b/*\n  Basic-Auth: a:b\n"),
+		"too many headers":  headers(strings.Repeat("/a\n  X-A: 1\n  X-B: 1\n", MaxValues/2) + "/a\n  Basic-Auth: a:b\n"),
+		"no path, as TOML":  config("[[headers]]\n[headers.values]\nBasic-Auth = \"a:b\"\n"),
+		"a number, as TOML": config(table + "[headers.values]\nBasic-Auth = \"a:b\"\nX-A = 1\n"),
+		"no value, as TOML": config(table + "[headers.values]\nBasic-Auth = \"\"\n"),
+		"one table":         config("[headers]\nfor = \"/a/*\"\n[headers.values]\nBasic-Auth = \"a:b\"\n"),
+		"no TOML":           config(table + "[headers.values]\nBasic-Auth = \"a:b\"\nX\n"),
+	} {
+		rules, _ := Parse(s)
+		if err := rules.Unguarded(); weir.ErrorCode(err) != weir.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, s := range map[string]Sources{
+		"a password":        headers("/a/*\n  Basic-Auth: a:b\n"),
+		"one as TOML":       config(table + "[headers.values]\nBasic-Auth = \"a:b\"\n"),
+		"another header":    headers("X-A: 1\n" + many + "/b/*\n  X-A: 1\n"),
+		"no TOML, and none": config("x"),
+	} {
+		rules, _ := Parse(s)
+		if err := rules.Unguarded(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -111,6 +111,9 @@ func (s *stage) policies(file *sitepolicy.File, out *deploys.StageOutput) func(s
 // ruleWarnings says what of a site's redirects and headers will not be as it is written.
 func (s *stage) ruleWarnings(ctx context.Context, d weir.Deploy, texts map[string]string) ([]string, error) {
 	rules, out := routing.Parse(rulesOf(texts))
+	if err := rules.Unguarded(); err != nil {
+		return nil, err
+	}
 	keys, err := s.keys(ctx, d, rules)
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		if fault := keys[name].fault; fault != nil {
