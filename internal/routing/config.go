@@ -55,8 +55,10 @@ func (p *parser) config(t Text) {
 	}
 	p.tables(tree.Redirects, "redirects", where, p.redirectTable)
 	p.tables(tree.Headers, "headers", where, p.headerTable)
-	if _, list := tree.Headers.([]any); tree.Headers != nil && !list {
-		p.leftOutOf(t.Text)
+	for _, v := range []any{tree.Redirects, tree.Headers} {
+		if _, list := v.([]any); v != nil && !list {
+			p.leftOutOf(t.Text)
+		}
 	}
 	p.dropEmpty()
 	if list, _ := tree.EdgeFunctions.([]any); len(list) > 0 {
@@ -154,7 +156,9 @@ func (p *parser) redirectTable(pos weir.Position, table map[string]any) {
 	if f == nil && table["edge_handler"] != nil {
 		p.warn(pos, "there are no edge functions: the rule is applied without its edge_handler", "make it a function, with config.path for its URL")
 	}
-	p.add(pos, e, f)
+	conditions, _ := table["conditions"].(map[string]any)
+	forRole := slices.ContainsFunc(slices.Collect(maps.Keys(conditions)), func(name string) bool { return strings.EqualFold(name, "role") })
+	p.add(pos, e, f, forRole)
 }
 
 func (p *parser) unknown(pos weir.Position, table map[string]any, name string, known []string) {

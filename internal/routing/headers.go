@@ -137,17 +137,27 @@ func (p *parser) setHeader(pos weir.Position, r *headerRule, name, value string)
 
 // leftOut takes note of a header that is not applied, for the reason that there was last.
 func (p *parser) leftOut(name string) {
-	if p.rules.unguarded == nil && strings.EqualFold(strings.TrimSpace(name), basicAuth) {
+	if strings.EqualFold(strings.TrimSpace(name), basicAuth) {
+		p.exposed("a password")
+	}
+}
+
+// exposed takes note of what is open to all though some text asks for something there, for the reason that there was last.
+func (p *parser) exposed(without string) {
+	if p.rules.unguarded == nil {
 		e := p.last
-		e.Message = "a page would be open that is to have a password: " + e.Message
+		e.Message = "what is to ask for " + without + " would be open to all: " + e.Message
 		p.rules.unguarded = &e
 	}
 }
 
 // leftOutOf is leftOut for a text of which nothing is applied.
 func (p *parser) leftOutOf(text string) {
-	if strings.Contains(strings.ToLower(text), strings.ToLower(basicAuth)) {
-		p.leftOut(basicAuth)
+	switch text = strings.ToLower(text); {
+	case strings.Contains(text, strings.ToLower(basicAuth)):
+		p.exposed("a password")
+	case strings.Contains(text, "role"):
+		p.exposed("a role")
 	}
 }
 

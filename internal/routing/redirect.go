@@ -32,12 +32,14 @@ type conditions struct {
 	countries, languages, cookies, roles []string
 }
 
-// add adds a rule, or tells what is wrong with it.
-func (p *parser) add(pos weir.Position, e entry, f *fault) {
+// add adds a rule, or tells what is wrong with it; forRole: it asks for a role.
+func (p *parser) add(pos weir.Position, e entry, f *fault, forRole bool) {
 	if f == nil {
 		var r redirect
 		if r, f = compile(e); f == nil {
-			p.addRedirect(pos, r)
+			if !p.addRedirect(pos, r) && forRole {
+				p.exposed("a role")
+			}
 			return
 		}
 	}
@@ -46,9 +48,12 @@ func (p *parser) add(pos weir.Position, e entry, f *fault) {
 		remedy = "the rule is left out; " + remedy
 	}
 	p.warn(pos, f.message, remedy)
+	if forRole {
+		p.exposed("a role")
+	}
 }
 
-func (p *parser) addRedirect(pos weir.Position, r redirect) {
+func (p *parser) addRedirect(pos weir.Position, r redirect) bool {
 	rs := &p.rules.redirects
 	switch {
 	case len(rs.all) >= MaxRedirects:
@@ -59,7 +64,9 @@ func (p *parser) addRedirect(pos weir.Position, r redirect) {
 		p.once(pos, fmt.Sprintf("there are more than %d redirects with placeholders or splats: the others of them are not applied", MaxPatterns), "merge them")
 	default:
 		rs.add(r)
+		return true
 	}
+	return false
 }
 
 func compile(e entry) (r redirect, f *fault) {

@@ -28,7 +28,7 @@ type pair struct{ name, value string }
 func (p *parser) redirectsFile(t Text) {
 	for pos, line := range p.lines(t) {
 		e, f := redirectLine(line)
-		p.add(pos, e, f)
+		p.add(pos, e, f, strings.Contains(strings.ToLower(line), "role="))
 	}
 }
 

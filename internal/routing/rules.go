@@ -45,8 +45,8 @@ type Rules struct {
 	unguarded error
 }
 
-// Unguarded says which name and password are not asked for though some text asks for them, as what says so can't be
-// applied; nil if there are none. The error is a *weir.Error.
+// Unguarded says where no password or role is asked for though some text does, as what says so can't be applied; nil if
+// that is nowhere. The error is a *weir.Error.
 func (r *Rules) Unguarded() error { return r.unguarded }
 
 // Parse reads a site's rules, and says what was left out, one line each.

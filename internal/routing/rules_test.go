@@ -436,8 +436,8 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 }
 
-// TestPasswordsThatCanNotBeAskedFor: whoever applies rules without one would show everybody what it guards, so they say so.
-func TestPasswordsThatCanNotBeAskedFor(t *testing.T) {
+// TestGuardsThatAreLeftOut: whoever applies rules without one would show everybody what it guards, so they say so.
+func TestGuardsThatAreLeftOut(t *testing.T) {
 	headers := func(text string) Sources { return Sources{Headers: Text{Name: "_headers", Text: text}} }
 	config := func(text string) Sources { return Sources{Config: Text{Name: "netlify.toml", Text: text}} }
 	table := "[[headers]]\nfor = \"/a/*\"\n"
@@ -454,6 +454,10 @@ func TestPasswordsThatCanNotBeAskedFor(t *testing.T) {
 		"a number, as TOML": config(table + "[headers.values]\nBasic-Auth = \"a:b\"\nX-A = 1\n"),
 		"no value, as TOML": config(table + "[headers.values]\nBasic-Auth = \"\"\n"),
 		"one table":         config("[headers]\nfor = \"/a/*\"\n[headers.values]\nBasic-Auth = \"a:b\"\n"),
+		"a rule for a role": {Redirects: Text{"_redirects", "/a/* /a/:splat 200! Role=admin Foo=x\n"}},
+		"one too many":      {Redirects: Text{"_redirects", strings.Repeat("/a/* /b\n", MaxPatterns) + "/b/* /b/:splat 200! Role=admin\n"}},
+		"one as TOML":       config("[[redirects]]\nfrom = \"/a/*\"\nto = 1\nconditions = {Role = [\"admin\"]}\n"),
+		"one and no TOML":   config("[[redirects]]\nfrom = \"/a/*\"\nconditions = {Role = [\"admin\"]}\nX\n"),
 		"no TOML":           config(table + "[headers.values]\nBasic-Auth = \"a:b\"\nX\n"),
 	} {
 		rules, _ := Parse(s)
@@ -464,6 +468,7 @@ func TestPasswordsThatCanNotBeAskedFor(t *testing.T) {
 	for name, s := range map[string]Sources{
 		"a password":        headers("/a/*\n  Basic-Auth: a:b\n"),
 		"one as TOML":       config(table + "[headers.values]\nBasic-Auth = \"a:b\"\n"),
+		"a role":            {Redirects: Text{"_redirects", "/a/* /a/:splat 200! Role=admin\n/b/* /c 200 Foo=x\n"}},
 		"another header":    headers("X-A: 1\n" + many + "/b/*\n  X-A: 1\n"),
 		"no TOML, and none": config("x"),
 	} {

@@ -145,9 +145,11 @@ func TestUnguardedDeploy(t *testing.T) {
 	t.Parallel()
 	text := "/admin/*\n  Basic-Auth:\n"
 	in := deploys.StageInput{Manifest: weir.Manifest{Files: map[string]weir.DeployFile{headersFile: {SHA256: "x"}}},
-		Open: func(context.Context, string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+		Open: func(context.Context, string) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(text)), nil
+		}}
 	s := stage{stateDir: t.TempDir(), keys: (&Server{}).signingKeys}
-	if _, err := s.Stage(t.Context(), in); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), "_headers:2: a page would be open") {
+	if _, err := s.Stage(t.Context(), in); weir.ErrorCode(err) != weir.Invalid || !strings.Contains(err.Error(), "_headers:2: what is to ask for a password would be open") {
 		t.Error(err)
 	}
 	text += "  Basic-Auth: me:secret\n" // no better
