@@ -4,17 +4,21 @@ package record
 // equals a value of the site's variables is taken out before anything is written.
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 )
 
 // minSecret is the length, in bytes, from which a value is taken for a secret: a shorter one stands
-// in ordinary texts by chance. minLine is that of a line of one that has several.
+// in ordinary texts by chance. minLine is that of a line of one that has several, and maxLines how many of these are
+// known, as each takes memory besides its text.
 const (
 	minSecret = 8
 	minLine   = 16
+	maxLines  = 10_000
 )
 
 // Redactor passes records on without the values of variables, whatever their case, percent-encoded or
@@ -44,9 +48,13 @@ func (r *Redactor) SetValues(env map[string]string) {
 	for _, v := range r.secrets.Load().values {
 		names[v.value] = v.name
 	}
-	for name, value := range env {
-		note(names, name, value, minSecret)
-		for line := range strings.Lines(value) { // what is printed comes line by line
+	lines := 0
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		note(names, name, env[name], minSecret)
+		for line := range strings.Lines(env[name]) { // what is printed comes line by line
+			if lines++; lines > maxLines {
+				break
+			}
 			note(names, name, strings.TrimSpace(line), minLine)
 		}
 	}

@@ -141,6 +141,22 @@ func TestRedactorKnowsLines(t *testing.T) {
 	}
 }
 
+// TestLinesHaveABound: whoever sets variables does not have the server keep a value for each of millions of lines.
+func TestLinesHaveABound(t *testing.T) {
+	r := NewRedactor(&Memory{})
+	var value strings.Builder
+	for i := range 2 * maxLines {
+		fmt.Fprintf(&value, "line %020d\n", i)
+	}
+	r.SetValues(map[string]string{"A": value.String(), "B": value.String()})
+	if n := len(r.secrets.Load().values); n > maxLines+2 {
+		t.Errorf("%d values are kept", n)
+	}
+	if got := r.Text("x line 00000000000000000009"); got != "x [A]" {
+		t.Error(got)
+	}
+}
+
 // TestRedactorTakesTheLongest: of values that begin alike.
 func TestRedactorTakesTheLongest(t *testing.T) {
 	r := NewRedactor(&Memory{})
