@@ -326,7 +326,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 		s.leaving.Store(true)
 		if s.o.Drain > 0 {
-			s.o.Logger.Info("the server ends: its health says so, and all else is answered as before for a while", "time", s.o.Drain)
+			s.o.Logger.Info("the server ends: its health says so, and all else is answered as before for a while", "for", s.o.Drain)
 		}
 		select {
 		case <-time.After(s.o.Drain):
