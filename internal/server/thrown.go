@@ -14,20 +14,23 @@ import (
 	"github.com/weir-run/weir/internal/weir"
 )
 
-// throwing is a backend that tells the log what its function throws.
+// throwing is a backend that tells the log what its function throws, once clean has put something else in the place of
+// values.
 type throwing struct {
 	invoke.Backend
-	log func(instance.Line)
+	log   func(instance.Line)
+	clean func(string) string
 }
 
 func (b throwing) Invoke(ctx context.Context, inv weir.Invocation) (weir.Result, invoke.InstanceInfo, error) {
 	res, info, err := b.Backend.Invoke(ctx, inv)
 	tell := func(e *weir.FunctionError) {
-		line := instance.Line{Time: time.Now(), Function: inv.Function, Instance: info.ID, Request: inv.ID, Stream: "stderr", Text: e.Error()}
+		line := instance.Line{Time: time.Now(), Function: inv.Function, Instance: info.ID, Request: inv.ID, Stream: "stderr", Text: b.clean(e.Error())}
 		if len(e.Trace) == 0 {
 			b.log(line)
 		}
-		for _, line.Text = range e.Trace { // it is bounded, and was taken from what the invocation may print
+		for _, text := range e.Trace { // it is bounded, and was taken from what the invocation may print
+			line.Text = b.clean(text)
 			b.log(line)
 		}
 	}

@@ -11,18 +11,20 @@ import (
 )
 
 // TestWhatIsThrownIsInTheLogs: who wrote a function sees in its logs with which stack it failed, whoever called it and
-// whenever it threw; secrets stay secrets.
+// whenever it threw; values of variables are not told.
 func TestWhatIsThrownIsInTheLogs(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	site := p.site("shop")
 	const secret = "a-secret-that-is-long"
-	err := p.variables.Set(t.Context(), environ.Author{Name: "owner"}, environ.Variable{Site: site.ID, Key: "KEY", Secret: true, Values: []environ.Value{{Context: environ.All, Value: secret}}})
-	if err != nil {
-		t.Fatal(err)
+	for key, value := range map[string]string{"KEY": secret, "OPEN": "read-by-developers"} {
+		v := environ.Variable{Site: site.ID, Key: key, Secret: key == "KEY", Values: []environ.Value{{Context: environ.All, Value: value}}}
+		if err := p.variables.Set(t.Context(), environ.Author{Name: "owner"}, v); err != nil {
+			t.Fatal(err)
+		}
 	}
-	d := p.deploy(site, owner, content{files: map[string]string{"_weir.toml": "[functions.\"*\"]\nenv = [\"KEY\"]\n"}, functions: map[string]string{
-		"throws": "const helper = () => { throw new RangeError('too far: ' + process.env.KEY); };\nexports.handler = async () => helper();\n",
+	d := p.deploy(site, owner, content{files: map[string]string{"_weir.toml": "[functions.\"*\"]\nenv = [\"KEY\", \"OPEN\"]\n"}, functions: map[string]string{
+		"throws": "const helper = () => { throw new RangeError('too far: ' + process.env.KEY + process.env.OPEN); };\nexports.handler = async () => helper();\n",
 		"midst":  "exports.handler = awslambda.streamifyResponse(async (event, out) => { out.write('begun'); throw new RangeError('too late'); });\n",
 		"broken": "throw new RangeError('too early');\n",
 	}}, deploys.BeginOptions{})
@@ -38,7 +40,7 @@ func TestWhatIsThrownIsInTheLogs(t *testing.T) {
 		function string
 		lines    map[string]int
 	}{
-		{"throws", map[string]int{"RangeError: too far: [KEY]": 2, "at helper (": 2, secret: 0}},
+		{"throws", map[string]int{"RangeError: too far: [KEY][OPEN]": 2, "at helper (": 2, secret: 0}},
 		{"midst", map[string]int{"RangeError: too late": 1}},
 		{"broken", map[string]int{"RangeError: too early": 1}},
 	} {
