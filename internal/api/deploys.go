@@ -213,8 +213,8 @@ func withheld(d weir.Deploy, at string) string {
 	case d.Review == weir.ReviewRejected:
 		return fmt.Sprintf("the deploy %s was rejected by %s, so it is not served; deploy again without what was not approved", d.ID, printable(d.Reviewer))
 	case d.Review == weir.ReviewHeld && !d.Draft:
-		return fmt.Sprintf("the deploy %s is held: it may do more than was approved, so it is not published until somebody who may approves it "+
-			"(weir deploys diff %s; weir deploys approve %s); until then %s runs it with no more than was approved", d.ID, d.ID, d.ID, at)
+		return fmt.Sprintf("the deploy %s is held: it may do more than was approved; weir deploys diff %s says what, and it goes live when somebody "+
+			"with the role approver agrees: weir deploys approve %s; until then what is live stays, and %s runs it with no more than was approved", d.ID, d.ID, d.ID, at)
 	}
 	return ""
 }

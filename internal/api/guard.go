@@ -22,7 +22,7 @@ func (a *API) Guard(r *http.Request) error {
 	}
 	if !a.knows(host) {
 		return &weir.Error{Code: weir.Denied, Message: "the API is not called by the name " + printable(host),
-			Remedy: "start the server with that name, or call it by its address"}
+			Remedy: "start the server with --api-host " + printable(host) + ", or call it by its address"}
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return errForeign

@@ -173,5 +173,8 @@ func (c *call) revokeToken() (any, error) {
 }
 
 func wireToken(t access.Token) wire.Token {
+	if t.Kind == access.Deployer {
+		t.Role = "" // it has no role's rights, but those of its kind
+	}
 	return wire.Token{ID: t.ID, Name: t.Name, Role: string(t.Role), Kind: string(t.Kind), Sites: t.Sites, Created: t.Created, Expires: t.Expires, LastUsed: t.LastUsed}
 }

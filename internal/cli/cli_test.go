@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "records": records, "receiver": receiver, "interrupt": interrupt, "stuck": stuck,
-			"upstream": upstream, "dev": dev, "enddev": enddev, "call": call, "serve": serve, "visit": visit, "deployid": deployid,
+			"upstream": upstream, "dev": dev, "enddev": enddev, "call": call, "serve": serve, "endserve": endserve, "visit": visit, "deployid": deployid,
 		},
 	})
 }

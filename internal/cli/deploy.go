@@ -284,7 +284,7 @@ func (f *deployFlags) report(ctx context.Context, s *streams, c *client.Client, 
 		err = f.tell(ctx, messages{s.out}, c, d)
 	}
 	if err == nil && d.Weir.Review == "held" {
-		fmt.Fprintf(s.err, "held: it is not published until somebody whose token has the role approver or owner agrees:\n  weir deploys approve %s\nuntil then, %s runs it with no more than was approved before\n", d.ID, d.DeployURL)
+		fmt.Fprintf(s.err, "held: it waits until somebody whose token has the role approver or owner agrees:\n  weir deploys approve %s\nuntil then, %s runs it with no more than was approved before\n", d.ID, d.DeployURL)
 		return &quietExit{exitHeld}
 	}
 	return err

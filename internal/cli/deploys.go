@@ -99,7 +99,11 @@ func printDeploy(s *streams, f *serverFlags, out io.Writer, d wire.Deploy) error
 	}
 	rows := [][]string{{"deploy", cell(d.ID)}, {"site", cell(d.Name)}, {"state", cell(published(d))}, {"url", cell(d.DeployURL)}, {"context", cell(d.Context)},
 		{"by", cell(d.Weir.Author) + ", " + day(d.CreatedAt)}}
-	for _, row := range [][]string{{"title", cell(d.Title)}, {"alias", cell(d.Branch)}, {"error", cell(d.ErrorMessage)}} {
+	wrong := "error"
+	if d.Weir.Review != "" {
+		wrong = "why" // to this client, which knows of reviews, it has not failed
+	}
+	for _, row := range [][]string{{"title", cell(d.Title)}, {"alias", cell(d.Branch)}, {wrong, words(d.ErrorMessage)}} {
 		if row[1] != "" {
 			rows = append(rows, row)
 		}
@@ -113,12 +117,12 @@ func printDeploy(s *streams, f *serverFlags, out io.Writer, d wire.Deploy) error
 			text += " (" + cell(fn.Schedule) + ")"
 		}
 		if fn.Fault != "" {
-			text += ": " + cell(fn.Fault)
+			text += ": " + words(fn.Fault)
 		}
 		rows = append(rows, []string{"function", text})
 	}
 	for _, w := range d.Weir.Warnings {
-		rows = append(rows, []string{"warning", cell(w)})
+		rows = append(rows, []string{"warning", words(w)})
 	}
 	return table(out, rows)
 }

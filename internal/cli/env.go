@@ -23,8 +23,8 @@ func newEnv(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "env",
 		Short: "See and set the variables of a site on a server",
-		Long: `Variables reach a function from the next deploy or start of the function on, if its policy
-names them. A secret is never shown again.`,
+		Long: `A variable reaches the functions whose policies name it, and a change does so within a second,
+without another deploy. A secret is never shown again.`,
 		Example: `  weir env list --site shop
   weir env set STRIPE_API_KEY --secret --site shop <key
   weir env import .env.production --context production`,

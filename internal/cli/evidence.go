@@ -31,7 +31,7 @@ func (f *evidenceFlags) register(c *cobra.Command, absent string) {
 }
 
 func registerKeys(c *cobra.Command, keys *[]string) {
-	c.Flags().StringArrayVar(keys, "key", nil, "`FILE` with a server's public key; may be repeated (default: records.pub in this machine's state directory)")
+	c.Flags().StringArrayVar(keys, "key", nil, "`FILE` with a server's public key; may be repeated (default: that of weir dev on this machine; weir serve has it in its --state-dir)")
 }
 
 // evidence is what is known of the records that were read.

@@ -20,6 +20,9 @@ func TestHelpNamesTheValuesOfFlags(t *testing.T) {
 		if got := unnamed.FindString(c.UsageString()); got != "" {
 			t.Errorf("%s: %s", c.CommandPath(), got)
 		}
+		if strings.Contains(c.UsageString(), "(default )") {
+			t.Errorf("%s has a flag whose default is nothing", c.CommandPath())
+		}
 		if c.Example == "" {
 			t.Errorf("%s has no example", c.CommandPath())
 		}

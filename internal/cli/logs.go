@@ -36,7 +36,7 @@ their invocations ended; with --follow also those to come, until it is interrupt
 				q.Since, err = moment(since, "--since")
 			}
 			if err == nil {
-				err = checkLast(q.Limit)
+				err = checkLast(q.Limit, follow)
 			}
 			if err != nil {
 				return err
@@ -68,9 +68,9 @@ their invocations ended; with --follow also those to come, until it is interrupt
 	return c
 }
 
-// checkLast refuses a number of lines that can't be.
-func checkLast(n int) error {
-	if n < 0 {
+// checkLast refuses a number of lines that can't be. None makes sense only where others are to come.
+func checkLast(n int, more bool) error {
+	if n < 0 || n == 0 && !more {
 		return &usageError{fmt.Errorf("--last %d is no number of lines", n)}
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// serve ARGS… runs weir serve until the script ends. WEIR_SERVER is its API, OWNER the file with the owner's token,
+// serve ARGS… runs weir serve until endserve, or the script ends. WEIR_SERVER is its API, OWNER the file with the owner's token,
 // SITES the address of its sites; what it says on stderr gets into serve.err.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
 	state, err := os.MkdirTemp(filepath.Dir(ts.Getenv("WEIR_STATE_DIR")), "serve-")
@@ -31,6 +31,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
+	ts.Value(servedKey).(*served).cmd = cmd
 	ts.Defer(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
 	lines := bufio.NewScanner(out)
 	for _, v := range []struct{ name, prefix string }{{"SITES", "ready http://"}, {"WEIR_SERVER", "api "}} {
@@ -43,6 +44,13 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Setenv(v.name, value)
 	}
 	ts.Setenv("OWNER", filepath.Join(state, "owner.token"))
+}
+
+// endserve ends it, in order.
+func endserve(ts *testscript.TestScript, _ bool, _ []string) {
+	cmd := ts.Value(servedKey).(*served).cmd
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	ts.Check(cmd.Wait())
 }
 
 // visit URL WANT gets a page of a site until its status and body are as the regular expression WANT says: what was

@@ -86,7 +86,6 @@ func (f *serveFlags) register(c *cobra.Command) {
 	fl.IntVar(&f.siteDeploys, "max-site-deploys", 1000, "`N` deploys that a site may have, drafts and those that failed included")
 	fl.StringVar(&f.country, "country-header", "", "`NAME` of the header in which these proxies say where a client is, as two letters")
 	fl.DurationVar(&f.drain, "drain", 0, "`TIME` for which a server that is to end goes on answering, while its health says that it ends")
-	fl.Lookup("drain").DefValue = ""
 	fl.StringArrayVar(&f.proxies, "trusted-proxy", nil, "`ADDR/BITS` of proxies in front, whose X-Forwarded-For is believed; may be repeated")
 }
 

@@ -45,7 +45,7 @@ func upstream(ts *testscript.TestScript, _ bool, hosts []string) {
 	ts.Setenv("UPSTREAM", s.Listener.Addr().String())
 }
 
-// served is a weir dev that a script runs.
+// served is a weir dev or weir serve that a script runs.
 type served struct {
 	cmd *exec.Cmd
 	url string

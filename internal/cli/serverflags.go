@@ -128,7 +128,10 @@ func table(out io.Writer, rows [][]string) error {
 }
 
 // cell makes a text fit for a column.
-func cell(s string) string { return strings.ReplaceAll(weir.Printable(weir.Cut(s, 200)), "\t", " ") }
+func cell(s string) string { return words(weir.Cut(s, 200)) }
+
+// words makes a text fit for the last column, where there is room for all that a server says is wrong.
+func words(s string) string { return strings.ReplaceAll(weir.Printable(weir.Cut(s, 8<<10)), "\t", " ") }
 
 // published says what a deploy is to its site.
 func published(d wire.Deploy) string {

@@ -165,6 +165,7 @@ func orDash(s string) string {
 	return s
 }
 
+// shortTime shortens the time of an entry. An attribute may have the same name, and be anything.
 func shortTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
 		return slog.String(slog.TimeKey, a.Value.Time().Format("15:04:05.000"))

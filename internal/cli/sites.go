@@ -212,7 +212,7 @@ func newSitesChanges(s *streams) *cobra.Command {
   weir sites changes -n 20 --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: asked(&f, s, func(ctx context.Context, c *client.Client, out io.Writer, args []string) error {
-			if err := checkLast(last); err != nil {
+			if err := checkLast(last, false); err != nil {
 				return err
 			}
 			all, err := c.Changes(ctx, strings.Join(args, ""), last)

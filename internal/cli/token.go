@@ -71,7 +71,6 @@ With --deploy it may deploy to one site, and nothing else.`,
 	c.Flags().StringArrayVar(&t.Sites, "site", nil, "only for the site `NAME`; may be repeated (default: all, and the server)")
 	c.Flags().BoolVar(&deploy, "deploy", false, "a token for a pipeline, which may only deploy to its one site")
 	c.Flags().DurationVar(&expires, "expires", 0, "`TIME` from now after which it counts no longer, as 720h (default: never)")
-	c.Flags().Lookup("expires").DefValue = "" // it is said in words
 	given = c.Flags().Changed
 	return c
 }
@@ -97,7 +96,7 @@ func newTokenList(s *streams) *cobra.Command {
 				if len(t.Sites) > 0 {
 					sites = cell(strings.Join(t.Sites, ","))
 				}
-				rows = append(rows, []string{cell(t.Name), cell(t.Kind), cell(t.Role), sites, day(t.Expires), day(t.LastUsed), cell(t.ID)})
+				rows = append(rows, []string{cell(t.Name), cell(t.Kind), orDash(cell(t.Role)), sites, day(t.Expires), day(t.LastUsed), cell(t.ID)})
 			}
 			return table(out, rows)
 		}),

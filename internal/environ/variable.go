@@ -89,7 +89,7 @@ func (v *Value) check(key string) error {
 	v.Branch = strings.ToLower(v.Branch)
 	switch {
 	case !slices.Contains(Contexts, v.Context):
-		return invalid(fmt.Sprintf("%s: there is no context %.40q", key, v.Context), "contexts are "+strings.Join(Contexts, ", "))
+		return invalid(fmt.Sprintf("%s: there is no context %.40q", key, v.Context), "contexts are "+strings.Join(Contexts[1:], ", ")+" and branch:NAME")
 	case (v.Context == Branch) != (v.Branch != ""):
 		return invalid(key+": a branch is named for the context branch, and for no other", "name one, or another context")
 	case len(v.Branch) > maxBranch || weir.Printable(v.Branch) != v.Branch || slices.Contains(Contexts, v.Branch):

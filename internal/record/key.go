@@ -185,7 +185,7 @@ func ReadPublicKey(path string) (PublicKey, error) {
 	}
 	if err != nil {
 		return PublicKey{}, &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: path}, Message: "no public key of a server", Err: err,
-			Remedy: "take records.pub from the state directory of the server that wrote the records"}
+			Remedy: "take records.pub from the state directory of the server that wrote the records, and name it with --key"}
 	}
 	return k, nil
 }

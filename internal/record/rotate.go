@@ -65,7 +65,7 @@ func (r *File) takeLock() (err error) {
 	r.lock, err = held.Take(beside(r.path, "lock"))
 	if errors.Is(err, held.ErrElsewhere) {
 		return &weir.Error{Code: weir.Invalid, Pos: weir.Position{File: r.path}, Message: "another process writes records there",
-			Remedy: "give each server a file of its own"}
+			Remedy: "end it, or give this one a file of its own with --records, and a second weir serve its own --state-dir, too"}
 	}
 	return err
 }

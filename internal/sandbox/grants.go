@@ -160,7 +160,7 @@ func (p *planner) hostGrant(g grant, write bool) error {
 	}
 	if state := p.launcher.opts.StateDir; state != "" && (within(b.Source, resolved(state)) || g.dir && within(resolved(state), b.Source)) {
 		e := invalid("rule %s would open %s, where Weir keeps its keys and artifacts", g, state)
-		e.Remedy = "name the directories beside it, or have WEIR_STATE_DIR elsewhere"
+		e.Remedy = "name the directories beside it, or have that folder elsewhere (weir serve: --state-dir, else WEIR_STATE_DIR)"
 		return e
 	}
 	for _, own := range p.own() {

@@ -196,7 +196,7 @@ func (s *Server) start(ctx context.Context, of weir.Site, d weir.Deploy, artifac
 			backends[name] = broken{f.Err}
 			continue
 		}
-		backends[name] = redacting{backend{s.pool(f, engines[name], nodes[name], c)}, recorder.clean}
+		backends[name] = throwing{redacting{backend{s.pool(f, engines[name], nodes[name], c)}, recorder.clean}, log, recorder.clean}
 	}
 	dispatcher := invoke.NewDispatcher(recorder)
 	dispatcher.Swap(backends, func() {})

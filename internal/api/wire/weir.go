@@ -49,7 +49,7 @@ type Policy struct {
 type Token struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
-	Role     string    `json:"role"`
+	Role     string    `json:"role"`            // "" of a deploy token
 	Kind     string    `json:"kind"`            // "personal" or "deploy"
 	Sites    []string  `json:"sites,omitempty"` // ids; none: all sites
 	Created  time.Time `json:"created"`
