@@ -47,9 +47,10 @@ func (e *Examiner) Examine(ctx context.Context, o UnpackOptions) (*Examined, err
 	return out, nil
 }
 
-// keyOf tells archives apart that may be read differently.
-func keyOf(a Archive, env map[string]string) [sha256.Size]byte {
-	all, err := json.Marshal([]any{a.Name, a.SHA256, a.Config, a.Packed, env})
+// keyOf tells archives apart that may be read differently, and those of different owners: what an archive made of the
+// process that reads it is believed of nobody else's.
+func keyOf(owner string, a Archive, env map[string]string) [sha256.Size]byte {
+	all, err := json.Marshal([]any{owner, a.Name, a.SHA256, a.Config, a.Packed, env})
 	if err != nil {
 		panic(err) // it is text and numbers
 	}
@@ -57,11 +58,11 @@ func keyOf(a Archive, env map[string]string) [sha256.Size]byte {
 }
 
 // find gives what an archive was when it was read; a nil Examiner knows none.
-func (e *Examiner) find(a Archive, env map[string]string) (output, bool) {
+func (e *Examiner) find(owner string, a Archive, env map[string]string) (output, bool) {
 	if e == nil {
 		return output{}, false
 	}
-	key := keyOf(a, env)
+	key := keyOf(owner, a, env)
 	e.mu.Lock()
 	kept, ok := e.now[key]
 	if !ok {
@@ -78,7 +79,7 @@ func (e *Examiner) find(a Archive, env map[string]string) (output, bool) {
 }
 
 // note remembers what an archive is. What kept it from being read may pass.
-func (e *Examiner) note(a Archive, env map[string]string, o output) {
+func (e *Examiner) note(owner string, a Archive, env map[string]string, o output) {
 	if e == nil || o.err != nil {
 		return
 	}
@@ -89,7 +90,7 @@ func (e *Examiner) note(a Archive, env map[string]string, o output) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.keep(keyOf(a, env), kept)
+	e.keep(keyOf(owner, a, env), kept)
 }
 
 // keep adds to what is remembered. What nobody has asked for since half of it was added is forgotten. The caller holds

@@ -111,6 +111,10 @@ func TestExamineReadsWhatIsNew(t *testing.T) {
 			t.Errorf("%s: read %q, %v", name, read, f.Err)
 		}
 	}
+	var read []string
+	if _, err := e.Examine(t.Context(), UnpackOptions{StateDir: t.TempDir(), Owner: "another", Functions: counted([]Archive{first}, &read)}); err != nil || len(read) != 1 {
+		t.Errorf("of another owner's: read %q, %v", read, err)
+	}
 	if read, f := examine(declared, nil); len(read) != 0 || f.Bundle.Config.Schedule != "@daily" {
 		t.Errorf("read %q, %+v", read, f.Bundle)
 	}
@@ -141,7 +145,7 @@ func TestExaminedArchivesCount(t *testing.T) {
 	if _, err := e.Examine(t.Context(), UnpackOptions{StateDir: t.TempDir(), Functions: []Archive{a}}); err != nil {
 		t.Fatal(err)
 	}
-	if out, ok := e.find(a, sitepolicy.Visible(nil)); !ok || out.took.Packed < 100 || out.took.Bytes != 5 || out.took.Entries != 3 {
+	if out, ok := e.find("", a, sitepolicy.Visible(nil)); !ok || out.took.Packed < 100 || out.took.Bytes != 5 || out.took.Entries != 3 {
 		t.Errorf("%v %+v", ok, out.took)
 	}
 }
@@ -151,17 +155,17 @@ func TestExaminerForgets(t *testing.T) {
 	var e Examiner
 	large := output{warnings: []string{string(make([]byte, maxExamined/100))}}
 	asked := Archive{Name: "asked"}
-	e.note(asked, nil, output{name: "asked"})
+	e.note("", asked, nil, output{name: "asked"})
 	for i := range 1000 {
-		e.note(Archive{Name: string(rune('a' + i))}, nil, large)
-		if out, ok := e.find(asked, nil); !ok || out.name != "asked" {
+		e.note("", Archive{Name: string(rune('a' + i))}, nil, large)
+		if out, ok := e.find("", asked, nil); !ok || out.name != "asked" {
 			t.Fatalf("after %d others, it is forgotten", i)
 		}
 	}
 	if n := len(e.now) + len(e.older); n > 250 {
 		t.Errorf("%d are remembered", n)
 	}
-	if _, ok := e.find(Archive{Name: "a"}, nil); ok {
+	if _, ok := e.find("", Archive{Name: "a"}, nil); ok {
 		t.Error("the first is remembered")
 	}
 }

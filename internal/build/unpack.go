@@ -37,6 +37,7 @@ type Archive struct {
 // UnpackOptions say which functions a deploy has, and where artifacts are kept. See Options for what is alike.
 type UnpackOptions struct {
 	StateDir  string
+	Owner     string // whose functions they are, for an Examiner
 	Functions []Archive
 	Env       map[string]string
 	Policy    func(function string, own *policy.Policy) (*policy.Policy, error)
@@ -75,7 +76,7 @@ func readArchives(ctx context.Context, o UnpackOptions, known *Examiner) (built 
 		}
 	}()
 	for i, a := range archives {
-		out, ok := known.find(a, env)
+		out, ok := known.find(o.Owner, a, env)
 		if !ok {
 			err = r.spool(ctx, o.StateDir, i, a)
 		} else if err = a.isThere(); err == nil {
@@ -89,7 +90,7 @@ func readArchives(ctx context.Context, o UnpackOptions, known *Examiner) (built 
 		return nil, nil, err
 	}
 	for _, i := range r.new {
-		known.note(archives[i], env, r.built[i])
+		known.note(o.Owner, archives[i], env, r.built[i])
 	}
 	return r.built, r.done, givePolicies(r.built, Options{Policy: o.Policy})
 }

@@ -20,7 +20,7 @@ const (
 	helloEvery = 5 * time.Second  // a server says that it is there
 	heardOf    = 12 * time.Second // one that says nothing for longer is not waited for
 	waitShown  = 5 * time.Second  // for all servers to show what was published
-	askAgain   = 20 * time.Millisecond
+	askAgain   = 20 * time.Millisecond // and then less and less often
 	keepShown  = time.Minute // for how long it is told what a server has come to show
 	forgotten  = time.Hour   // a server that says nothing for longer leaves nothing behind
 	mostShown  = 1000        // sites of which that is told
@@ -114,11 +114,11 @@ func (f *fellows) lately() map[string]showing {
 func (f *fellows) shown(ctx context.Context, site, deploy string, wanted func() bool) {
 	ctx, cancel := context.WithTimeout(ctx, waitShown)
 	defer cancel()
-	for !f.allShow(ctx, site, deploy) && wanted() {
+	for pause := askAgain; !f.allShow(ctx, site, deploy) && wanted(); pause += pause / 2 {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(askAgain):
+		case <-time.After(pause):
 		}
 	}
 }

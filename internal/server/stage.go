@@ -60,7 +60,7 @@ func (s *stage) Stage(ctx context.Context, in deploys.StageInput) (deploys.Stage
 	if out.Warnings, err = s.ruleWarnings(ctx, in.Deploy, texts); err != nil {
 		return out, err
 	}
-	found, err := s.examiner.Examine(ctx, build.UnpackOptions{StateDir: s.stateDir, Env: buildVariables(in.Deploy), Policy: s.policies(file, &out),
+	found, err := s.examiner.Examine(ctx, build.UnpackOptions{StateDir: s.stateDir, Owner: in.Site.ID, Env: buildVariables(in.Deploy), Policy: s.policies(file, &out),
 		Functions: archives(in.Manifest, func(sha256 string) (io.ReadCloser, error) { return in.Open(ctx, sha256) })})
 	if err != nil {
 		return out, err
