@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	helloEvery = 5 * time.Second  // a server says that it is there
-	heardOf    = 12 * time.Second // one that says nothing for longer is not waited for
-	waitShown  = 5 * time.Second  // for all servers to show what was published
+	helloEvery = 5 * time.Second       // a server says that it is there
+	heardOf    = 12 * time.Second      // one that says nothing for longer is not waited for
+	waitShown  = 5 * time.Second       // for all servers to show what was published
 	askAgain   = 20 * time.Millisecond // and then less and less often
-	keepShown  = time.Minute // for how long it is told what a server has come to show
-	forgotten  = time.Hour   // a server that says nothing for longer leaves nothing behind
-	mostShown  = 1000        // sites of which that is told
+	keepShown  = time.Minute           // for how long it is told what a server has come to show
+	forgotten  = time.Hour             // a server that says nothing for longer leaves nothing behind
+	mostShown  = 1000                  // sites of which that is told
 )
 
 const fellowKey = "server"
@@ -114,7 +114,7 @@ func (f *fellows) lately() map[string]showing {
 func (f *fellows) shown(ctx context.Context, site, deploy string, wanted func() bool) {
 	ctx, cancel := context.WithTimeout(ctx, waitShown)
 	defer cancel()
-	for pause := askAgain; !f.allShow(ctx, site, deploy) && wanted(); pause += pause / 2 {
+	for pause := askAgain; !f.allShow(ctx, site, deploy) && wanted(); pause = min(pause*3/2, 10*askAgain) {
 		select {
 		case <-ctx.Done():
 			return
