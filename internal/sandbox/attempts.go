@@ -86,14 +86,16 @@ func (a *attempts) byChild(raw syscall.RawConn, n *walls.Notification) bool {
 
 // admit lets the first process execute the program until it has: then its end of the control socket is
 // closed, before any code of the program's runs. Once is not enough: a signal may make the kernel call
-// anew though it was told to proceed. What the program itself calls is left for serve. The result ends it.
-func admit(ctl syscall.Conn, records *os.File) (end func(), err error) {
+// anew though it was told to proceed. What the program itself calls is left for serve, but for a call that comes in the
+// very moment. The result ends it, and gives that one.
+func admit(ctl syscall.Conn, records *os.File) (end func() []Attempt, err error) {
 	raw, err1 := records.SyscallConn()
 	control, err2 := ctl.SyscallConn()
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
 	begun := func() bool { return hungUp(control) }
+	var early []Attempt
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -102,17 +104,21 @@ func admit(ctl syscall.Conn, records *os.File) (end func(), err error) {
 			if err != nil || !more {
 				return
 			}
-			if n.Nr == unix.SYS_EXECVE && !begun() {
+			program := begun()
+			if n.Nr == unix.SYS_EXECVE && !program {
 				raw.Control(func(fd uintptr) { walls.Listener(fd).Proceed(n.ID) })
-			} else {
-				refuse(raw, &n)
+				continue
+			}
+			if name := refuse(raw, &n); program {
+				early = append(early, Attempt{Syscall: name, Pid: int(n.Pid)})
 			}
 		}
 	}()
-	return func() {
+	return func() []Attempt {
 		records.SetReadDeadline(time.Unix(1, 0))
 		<-done
 		records.SetReadDeadline(time.Time{})
+		return early
 	}, nil
 }
 

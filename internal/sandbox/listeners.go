@@ -20,7 +20,8 @@ type received struct {
 	dns     []net.PacketConn
 	udp     []*Datagrams
 	records *os.File
-	refused *os.File // tells of refused datagrams
+	early   []Attempt // what the program called before anybody followed records
+	refused *os.File  // tells of refused datagrams
 }
 
 // add takes one descriptor. It owns it from then on.

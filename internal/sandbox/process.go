@@ -44,6 +44,9 @@ func (p *Process) follow(ended func(*Process)) {
 		p.zygote.serve(p)
 	case p.received.records != nil:
 		p.attempts.fd, p.received.records = p.received.records, nil
+		for _, a := range p.received.early {
+			p.attempts.record(a.Syscall, a.Pid)
+		}
 		p.watchers.Go(p.attempts.serve)
 	default:
 		close(p.attempts.out)

@@ -84,7 +84,7 @@ func (f *first) reports(probe, keep bool, got *received) (*walls.Report, error) 
 				if err != nil {
 					return nil, err
 				}
-				defer end()
+				defer func() { got.early = end() }()
 			}
 		case len(r.Failures) > 0:
 			return nil, &r.Failures[0]
