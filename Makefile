@@ -19,8 +19,8 @@ demo: build ## the story in one minute
 
 # Without the race detector: pure logic, and what only drives other programs.
 PURE = ./test/attacks ./internal/policy/... ./test/netlify ./test/packs ./test/sdks
-# Lint has vetted the tests already, and nobody debugs their binaries. Tests mostly wait, so more run than there are processors.
-TESTFLAGS = -vet=off -ldflags='-s -w' $(if $(ZYGOTE),-tags weirzygote) -timeout 10m -p 3 -parallel 4
+# Lint has vetted the tests already, and nobody debugs their binaries. Those that run in parallel mostly wait.
+TESTFLAGS = -vet=off -ldflags='-s -w' $(if $(ZYGOTE),-tags weirzygote) -timeout 10m -parallel 4
 
 test: setup build lint ## all tests
 	@[ -n "$(RACE)" ] || echo "make test: no C compiler, so the race detector is off and the native probes are skipped"

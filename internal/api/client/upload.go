@@ -106,8 +106,12 @@ func (c *counted) Read(p []byte) (int, error) {
 		c.n += int64(n)
 		c.sent(int64(n))
 	}
+	if n > 0 && c.n == c.of.Size && err == nil { // before the server has it all, and may answer
+		more, _ := c.ReadCloser.Read(make([]byte, 1))
+		c.n += int64(more)
+	}
 	if !c.over && (c.n > c.of.Size || err == io.EOF && c.n < c.of.Size) {
-		return n, &weir.Error{Code: weir.Invalid, Message: "the file " + printable(c.of.Path+c.of.Function) + " has changed while it was uploaded", Remedy: "deploy again"}
+		return 0, &weir.Error{Code: weir.Invalid, Message: "the file " + printable(c.of.Path+c.of.Function) + " has changed while it was uploaded", Remedy: "deploy again"}
 	}
 	return n, err
 }
